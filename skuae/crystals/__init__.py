@@ -1,0 +1,8 @@
+"""Crystals and their neighbour graphs as packed arrays: the one door for structures."""
+
+from skuae.crystals._batch import CrystalBatch, PackedTensors
+from skuae.crystals._crystals import Crystals
+from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._reading import as_crystals
+
+__all__ = ["CrystalBatch", "CrystalGraphs", "Crystals", "PackedTensors", "as_crystals"]

@@ -1,0 +1,233 @@
+"""The one door: whatever users hold structures in becomes `Crystals`, or an error that helps."""
+
+from collections.abc import Iterable
+from os import PathLike
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Molecule, Structure
+from pymatgen.core.periodic_table import DummySpecies
+from pymatgen.core.sites import Site
+from pymatgen.core.structure import IStructure
+
+from skuae.crystals._crystals import Crystals
+from skuae.crystals._packing import offsets_from_sizes
+from skuae.crystals._validation import check_geometry
+
+_ACCEPTED = (
+    "pymatgen Structure, ASE Atoms, a Structure.as_dict() dict or the path of a CIF or POSCAR file"
+)
+
+
+def as_crystals(X, *, ids=None):
+    """Read structures from whatever holds them.
+
+    A pymatgen Structure is itself a sequence of sites, and numpy, scikit-learn and skorch take a
+    list of equally sized cells for a table of sites. So nothing here is handed to numpy: rows are
+    read one by one, checked, and packed.
+
+    Parameters
+    ----------
+    X : Crystals, StructureFeatures, list, tuple, generator, Series, DataFrame or ndarray
+        A Series (its index names the rows in errors), a data frame with one column, an object
+        array of shape (n,) or (n, 1), or any iterable. Rows are pymatgen Structures, ASE Atoms,
+        ``Structure.as_dict()`` dicts or paths of CIF or POSCAR files, mixed as you like.
+    ids : array-like of str of shape (n,), optional
+        Names of the rows for error messages.
+
+    Returns
+    -------
+    Crystals
+
+    Raises
+    ------
+    TypeError
+        If X or one of its rows is not a structure.
+    ValueError
+        If a structure cannot be read or makes no sense: no sites, unknown or dummy species,
+        coordinates that are not finite, a cell without volume, atoms closer than 0.5 Å.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> nacl = Structure.from_spacegroup(
+    ...     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    >>> as_crystals([nacl] * 8)
+    Crystals(n_crystals=8, n_sites=64)
+    """
+    carried = getattr(X, "crystals", None)
+    crystals = X if isinstance(X, Crystals) else carried
+    if not isinstance(crystals, Crystals):
+        rows, index = _rows(X)
+        return _pack(rows, index if ids is None else ids)
+    return crystals
+
+
+def _rows(X):
+    """Return the rows of X as a list, and their names or None."""
+    if isinstance(X, (IStructure, Molecule, str, PathLike, dict)) or _is_ase(X):
+        raise TypeError(
+            f"X is one {type(X).__name__}, not a collection of structures; pass a list: [structure]"
+        )
+    if isinstance(X, pd.DataFrame):
+        if X.shape[1] != 1:
+            raise TypeError(
+                f"X is a data frame with {X.shape[1]} columns ({_shorten(map(str, X.columns))}); "
+                'pass the one that holds the structures, e.g. df[["structure"]]'
+            )
+        X = X.iloc[:, 0]
+    if isinstance(X, pd.Series):
+        default = isinstance(X.index, pd.RangeIndex) and X.index.equals(pd.RangeIndex(len(X)))
+        return list(X), None if default else X.index.map(str).to_numpy(str)
+    if isinstance(X, np.ndarray):
+        if X.dtype != object:
+            raise TypeError(
+                f"X is an array of {X.dtype} of shape {X.shape}, which holds no structures. If it "
+                "came out of UAETransformer, a step in between (a scaler, a column selection, "
+                "set_output) dropped them: let the crystal estimator follow UAETransformer "
+                "directly, or give it the structures and embedding=... instead"
+            )
+        if X.ndim == 2 and X.shape[1] == 1:
+            X = X[:, 0]
+        if X.ndim != 1:
+            raise TypeError(
+                f"X is an object array of shape {X.shape}: numpy takes a list of equally sized "
+                "structures for a table of sites. Pass the list itself, a Series, or "
+                "a = np.empty(len(structures), dtype=object); a[:] = structures"
+            )
+        return list(X), None
+    if not isinstance(X, Iterable):
+        raise TypeError(f"X is a {type(X).__name__}; pass a list or Series of structures")
+    return list(X), None
+
+
+def _pack(rows, ids):
+    if not rows:
+        raise ValueError("X holds no structures; at least one is needed")
+    if ids is not None and len(ids) != len(rows):
+        raise ValueError(f"{len(ids)} ids for {len(rows)} structures; give one id a row")
+
+    def where(row):
+        return f"row {row}" if ids is None else f"row {row} ({ids[row]})"
+
+    atomic_number = _AtomicNumbers()
+    numbers, coords, lattices, sizes = [], [], [], []
+    occ_sites, occ_numbers, occ_values = [], [], []
+    for row, item in enumerate(rows):
+        try:
+            if isinstance(item, IStructure):
+                structure = item
+            elif _is_ase(item):
+                _read_ase(item, numbers, coords, lattices, sizes)
+                continue
+            else:
+                structure = _to_structure(item)
+            if not structure.lattice.pbc == (True, True, True):
+                raise ValueError(_NOT_PERIODIC)
+            for site in structure.sites:
+                species = site.species
+                if len(species) == 1 and species.num_atoms == 1:
+                    (element,) = species
+                    numbers.append(atomic_number[element])
+                    continue
+                if not len(species):
+                    raise ValueError("a site has no species; remove it")
+                majority = max(species, key=species.get)
+                occ_sites.extend([len(numbers)] * len(species))
+                numbers.append(atomic_number[majority])
+                for element, occupancy in species.items():
+                    occ_numbers.append(atomic_number[element])
+                    occ_values.append(occupancy)
+        except TypeError as error:
+            raise TypeError(f"{where(row)}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{where(row)}: {error}") from error
+        coords.append(structure.frac_coords.reshape(-1, 3))
+        lattices.append(structure.lattice.matrix)
+        sizes.append(len(structure))
+    crystals = Crystals(
+        numbers,
+        np.concatenate(coords),
+        np.stack(lattices),
+        offsets_from_sizes(sizes),
+        ids=ids,
+        occ_sites=occ_sites,
+        occ_numbers=occ_numbers,
+        occ_values=occ_values,
+    )
+    check_geometry(crystals)
+    return crystals
+
+
+_NOT_PERIODIC = (
+    "the structure is not periodic in all three directions; skuae models are for crystals: give "
+    "slabs and molecules a cell with vacuum and full periodicity"
+)
+
+
+class _AtomicNumbers(dict):
+    """Species to atomic number, each species checked once."""
+
+    def __missing__(self, species):
+        if isinstance(species, DummySpecies) or not 1 <= species.Z <= 118:
+            raise ValueError(
+                f"{species} is not a chemical element; replace or remove it "
+                "(structure.remove_species, structure.replace_species)"
+            )
+        self[species] = species.Z
+        return species.Z
+
+
+def _to_structure(item):
+    """Read what is neither a Structure nor ASE Atoms."""
+    if isinstance(item, dict):
+        try:
+            return Structure.from_dict(item)
+        except Exception as error:
+            raise ValueError(
+                f"the dict is not one of Structure.as_dict() ({type(error).__name__}: {error})"
+            ) from error
+    if isinstance(item, (str, PathLike)):
+        try:
+            return Structure.from_file(item)
+        except Exception as error:
+            raise ValueError(
+                f"cannot read {str(item)[:200]!r} as a structure file "
+                f"({type(error).__name__}: {error})"
+            ) from error
+    if isinstance(item, Site):
+        raise TypeError(
+            "this is a site, not a structure: the structures were taken apart on the way here "
+            "(np.array(list_of_structures) does that). Pass the list itself or a Series"
+        )
+    if item is None or (isinstance(item, float) and np.isnan(item)):
+        raise TypeError("the structure is missing; drop such rows, e.g. df.dropna(subset=[...])")
+    if isinstance(item, Molecule):
+        raise TypeError(f"got a Molecule: {_NOT_PERIODIC}")
+    raise TypeError(f"got {type(item).__name__}, expected {_ACCEPTED}")
+
+
+def _is_ase(item):
+    # by name, since ASE is optional and slow to import
+    return type(item).__module__.partition(".")[0] == "ase" and hasattr(item, "get_atomic_numbers")
+
+
+def _read_ase(atoms, numbers, coords, lattices, sizes):
+    if not atoms.pbc.all():
+        raise ValueError(f"{_NOT_PERIODIC} (atoms.pbc = True)")
+    cell = np.asarray(atoms.cell)
+    atomic_numbers = atoms.get_atomic_numbers().tolist()
+    unknown = [z for z in atomic_numbers if not 1 <= z <= 118]
+    if unknown:
+        raise ValueError(f"atomic number {unknown[0]} is not a chemical element; replace or remove")
+    if abs(np.linalg.det(cell)) < 1e-6:
+        raise ValueError("the cell has no volume; set atoms.cell")
+    numbers.extend(atomic_numbers)
+    coords.append(np.linalg.solve(cell.T, atoms.get_positions().T).T.reshape(-1, 3))
+    lattices.append(cell)
+    sizes.append(len(atomic_numbers))
+
+
+def _shorten(names, most=6):
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

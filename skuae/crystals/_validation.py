@@ -1,0 +1,112 @@
+"""Checks of packed crystals, all rows at once; the first offending row is named."""
+
+from itertools import product
+
+import numpy as np
+
+MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
+
+
+def check_geometry(crystals):
+    """Raise ValueError at the first crystal that cannot be one.
+
+    Parameters
+    ----------
+    crystals : Crystals
+
+    Raises
+    ------
+    ValueError
+        No sites, coordinates or cell not finite, a cell without volume, or two atoms closer than
+        0.5 Å.
+    """
+    _refuse(crystals, crystals.sizes == 0, "the structure has no sites; drop the row")
+    finite = np.ones(len(crystals), dtype=bool)
+    finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
+    finite &= np.isfinite(crystals.lattices).all(axis=(1, 2))
+    _refuse(
+        crystals, ~finite, "coordinates or lattice are NaN or infinite; repair or drop the structure"
+    )
+    lengths = np.linalg.norm(crystals.lattices, axis=2)
+    flat = crystals.volumes < 1e-3 * lengths.prod(axis=1)
+    _refuse(
+        crystals,
+        flat | (lengths.min(axis=1) < MIN_DISTANCE),
+        "the cell has no volume (a lattice vector is zero or all lie in a plane), or a lattice "
+        "vector is shorter than 0.5 Å; repair the lattice",
+    )
+    first, second, distance = close_pairs(crystals)
+    if len(first):
+        row = int(_row_of_site(crystals)[first].min())
+        pair = np.flatnonzero(_row_of_site(crystals)[first] == row)[0]
+        start = crystals.offsets[row]
+        message = (
+            f"sites {first[pair] - start} and {second[pair] - start} are {distance[pair]:.3f} Å "
+            f"apart, closer than {MIN_DISTANCE} Å; merge duplicate sites "
+            '(structure.merge_sites(mode="delete")) or drop the structure'
+        )
+        _refuse(crystals, np.arange(len(crystals)) == row, message)
+
+
+def close_pairs(crystals):
+    """Find pairs of fully occupied sites closer than 0.5 Å, periodic images included.
+
+    Sites are put on a grid of bins at least 1 Å wide, and on the seven grids shifted by half a bin
+    in some directions: a close pair shares a bin of at least one of them. That is linear in the
+    number of sites and has no loop over crystals.
+
+    Parameters
+    ----------
+    crystals : Crystals
+
+    Returns
+    -------
+    first, second : ndarray of int64
+        Site indices.
+    distance : ndarray of float64
+        In Å.
+    """
+    empty = np.empty(0, dtype=np.int64)
+    whole = np.ones(crystals.n_sites, dtype=bool)
+    if crystals.occ_sites is not None:
+        whole[crystals.occ_sites] = False  # split positions may lie close to one another
+    sites = np.flatnonzero(whole)
+    if len(sites) < 2:
+        return empty, empty, np.empty(0)
+    rows = _row_of_site(crystals)[sites]
+    wrapped = crystals.frac_coords[sites] % 1.0
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(crystals.lattices), axis=1)  # of the cell, (n, 3)
+    bins = np.clip(np.floor(heights), 1, 1000).astype(np.int64)
+    scaled = wrapped * bins[rows]
+    pairs = []
+    for shift in product((0.0, 0.5), repeat=3):
+        cell = np.floor(scaled + shift).astype(np.int64) % bins[rows]
+        key = ((rows * 1000 + cell[:, 0]) * 1000 + cell[:, 1]) * 1000 + cell[:, 2]
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        step = 1
+        same = key[1:] == key[:-1]
+        while same.any():
+            at = np.flatnonzero(same)
+            pairs.append(np.stack([order[at], order[at + step]]))
+            step += 1
+            same = key[step:] == key[:-step]
+    if not pairs:
+        return empty, empty, np.empty(0)
+    first, second = np.concatenate(pairs, axis=1)
+    delta = wrapped[first] - wrapped[second]
+    delta -= np.round(delta)
+    distance = np.linalg.norm(np.einsum("pi,pij->pj", delta, crystals.lattices[rows[first]]), axis=1)
+    close = distance < MIN_DISTANCE
+    return sites[first[close]], sites[second[close]], distance[close]
+
+
+def _row_of_site(crystals):
+    return np.repeat(np.arange(len(crystals)), crystals.sizes)
+
+
+def _refuse(crystals, bad, message):
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
+        raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{more}")
