@@ -1,0 +1,119 @@
+"""What every loader returns, and how it hands out targets."""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+
+class CrystalBunch(Bunch):
+    """A scikit-learn `Bunch` of crystals and labels.
+
+    `frame` is made when it is first asked for: a pymatgen Structure takes about 0.1 ms, which for
+    100,000 crystals is 10 s and several GB that most users of `structures` never need.
+
+    Attributes
+    ----------
+    structures : Crystals
+        The crystals, packed: what skuae's estimators take fastest.
+    target : ndarray or pandas object of shape (n_crystals,) or (n_crystals, n_targets), or None
+        The labels chosen as target; None where there are none.
+    target_names : list of str
+        Their names.
+    labels : DataFrame of shape (n_crystals, n_labels)
+        All labels; the index holds the ids.
+    ids : ndarray of str of shape (n_crystals,)
+        Names of the crystals, in the order of the rows.
+    frame : DataFrame of shape (n_crystals, 1 + n_labels)
+        Column ``structure`` with pymatgen Structures, then `labels`.
+    DESCR : str
+        Where the data are from, units, licence.
+    """
+
+    def __missing__(self, key):
+        if key != "frame":
+            raise KeyError(key)
+        self["frame"] = structure_frame(self["structures"], self["labels"].index).join(
+            self["labels"]
+        )
+        return self["frame"]
+
+    def __dir__(self):
+        return sorted({*self.keys(), "frame"})
+
+
+def structure_frame(structures, index):
+    """Return a data frame whose only column ``structure`` holds pymatgen Structures.
+
+    Parameters
+    ----------
+    structures : Crystals
+    index : Index of shape (n_crystals,)
+
+    Returns
+    -------
+    DataFrame of shape (n_crystals, 1)
+    """
+    # A Structure is a sequence: pandas and numpy must not get the chance to unpack it.
+    column = np.empty(len(structures), dtype=object)
+    for row, structure in enumerate(structures):
+        column[row] = structure
+    return pd.DataFrame({"structure": pd.Series(column, index=index, dtype=object)})
+
+
+def check_targets(target, known):
+    """Return the target names as a list.
+
+    Parameters
+    ----------
+    target : str or sequence of str
+    known : sequence of str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is not known.
+    """
+    names = [target] if isinstance(target, str) else list(target)
+    if not names or not set(names) <= set(known):
+        raise ValueError(f"target={target!r} must be one or several of {', '.join(known)}")
+    return names
+
+
+def make_bunch(structures, labels, target_names, *, return_X_y, as_frame, **more):
+    """Assemble what a loader returns.
+
+    Parameters
+    ----------
+    structures : Crystals
+    labels : DataFrame of shape (n_crystals, n_labels)
+        Indexed by id.
+    target_names : list of str
+        Columns of `labels` that are the target; one gives a 1-D target, none gives None.
+    return_X_y : bool
+    as_frame : bool
+    **more
+        Further keys of the Bunch.
+
+    Returns
+    -------
+    CrystalBunch or tuple (X, y)
+    """
+    target = None
+    if target_names:
+        target = labels[target_names[0] if len(target_names) == 1 else list(target_names)]
+        target = target.copy() if as_frame else target.to_numpy()
+    if return_X_y:
+        X = structure_frame(structures, labels.index) if as_frame else structures
+        return X, target
+    return CrystalBunch(
+        structures=structures,
+        target=target,
+        target_names=list(target_names),
+        labels=labels,
+        ids=labels.index.to_numpy(dtype=str),
+        **more,
+    )

@@ -1,0 +1,79 @@
+"""Real crystals that come with the package."""
+
+from importlib.resources import as_file, files
+
+import pandas as pd
+
+from skuae.crystals import Crystals
+from skuae.datasets._bunch import check_targets, make_bunch
+
+_MP_MINI_TARGETS = ("formation_energy_per_atom", "band_gap", "e_above_hull", "spacegroup_number")
+
+
+def load_mp_mini(*, target="formation_energy_per_atom", return_X_y=False, as_frame=False):
+    """Load 2,573 crystals of the Materials Project with computed properties.
+
+    Small enough to come with the package, real enough to compare models on: 87 elements, at most
+    20 sites in the cell, all labels known.
+
+    Parameters
+    ----------
+    target : str or list of str, default="formation_energy_per_atom"
+        What to predict; a list gives a column each, for multi-task models.
+
+        - ``"formation_energy_per_atom"``: in eV/atom.
+        - ``"band_gap"``: PBE, in eV; 0 for metals.
+        - ``"e_above_hull"``: energy above the convex hull in eV/atom, at most 0.08 here.
+        - ``"spacegroup_number"``: 1 to 230.
+    return_X_y : bool, default=False
+        Return ``(structures, target)`` instead of a Bunch.
+    as_frame : bool, default=False
+        Give the target as a Series or DataFrame indexed by id and, with `return_X_y`, the
+        structures as a one-column DataFrame.
+
+    Returns
+    -------
+    data : CrystalBunch
+        With `structures` (:class:`~skuae.Crystals`), `target`, `target_names`, `labels` (all four
+        targets), `ids`, `frame` (labels beside a column ``structure`` of pymatgen Structures),
+        `DESCR` (origin, units, licence) and `citation`.
+    (X, y) : tuple, if `return_X_y`
+
+    Notes
+    -----
+    The data are of the Materials Project, under the licence CC BY 4.0: cite Jain et al. (2013)
+    where you use them. 110 rows share their reduced formula with another row; keep those together
+    with `sklearn.model_selection.GroupKFold` where that matters.
+
+    References
+    ----------
+    A. Jain et al., Commentary: The Materials Project, APL Materials 1, 011002 (2013),
+    doi:10.1063/1.4812323.
+
+    T. Xie et al., Crystal Diffusion Variational Autoencoder for Periodic Material Generation,
+    ICLR 2022 (the set mp_20 that this is a sample of).
+
+    Examples
+    --------
+    >>> from skuae.datasets import load_mp_mini
+    >>> data = load_mp_mini()
+    >>> data.structures
+    Crystals(n_crystals=2573, n_sites=26715)
+    >>> data.target.shape, data.target_names
+    ((2573,), ['formation_energy_per_atom'])
+    """
+    target_names = check_targets(target, _MP_MINI_TARGETS)
+    folder = files("skuae.datasets") / "data"
+    with as_file(folder / "mp_mini_structures.npz") as path:
+        structures = Crystals.load(path)
+    with as_file(folder / "mp_mini_labels.csv") as path:
+        labels = pd.read_csv(path, index_col="id", float_precision="round_trip")
+    return make_bunch(
+        structures,
+        labels,
+        target_names,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        DESCR=(folder / "mp_mini.md").read_text(encoding="utf-8"),
+        citation="doi:10.1063/1.4812323",
+    )

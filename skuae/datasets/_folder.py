@@ -1,0 +1,222 @@
+"""Folders of structure files with an ``id_prop.csv``, as CGCNN and ALIGNN use them."""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from pymatgen.core import Structure
+from tqdm.auto import tqdm
+
+from skuae.crystals import Crystals, as_crystals
+from skuae.datasets._bunch import make_bunch
+from skuae.datasets._id_prop import SUFFIXES, TABLE, find_file, read_table
+
+# Large enough that a task costs more than sending it, small enough for a steady progress bar.
+_FILES_PER_TASK = 32
+
+
+def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="raise"):
+    """Read a folder of structure files and the table ``id_prop.csv`` in it.
+
+    The layout of CGCNN and ALIGNN: each line of ``id_prop.csv`` holds the name of a structure file,
+    with or without its extension, and one or more labels. A header line is recognised. Any file
+    that pymatgen reads will do: CIF, POSCAR (``.vasp``), pymatgen JSON.
+
+    Reading CIF files takes longer than all that follows. Do it once and keep the result::
+
+        data = read_folder("my_folder", n_jobs=-1, verbose=1)
+        data.structures.save("my_crystals.npz")    # later: Crystals.load("my_crystals.npz")
+        data.labels.to_csv("my_labels.csv")
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder.
+    target_names : list of str, optional
+        Names of the label columns. Where the table has a header they select columns of it.
+        Default: the header, or ``target``, or ``target_0``, ``target_1``, ...
+    n_jobs : int, optional
+        Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
+    verbose : int, default=0
+        Show a progress bar if above 0.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do when files are missing or cannot be read: raise one error that names them all, or
+        leave those rows out, warn, and list them in `errors`.
+
+    Returns
+    -------
+    CrystalBunch
+        With `structures` (:class:`~skuae.Crystals`), `target` (None if the table has ids only),
+        `target_names`, `labels`, `ids`, `frame`, `files` (path of each structure, relative to the
+        folder), `errors` (DataFrame with columns id, file, reason: the rows left out) and `DESCR`.
+        Empty labels, ``nan``, ``NA`` and ``null`` are NaN, which skuae's estimators take for
+        unknown. A column without any number holds class names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no ``id_prop.csv``.
+    ValueError
+        If the table cannot be understood (line and reason are named), or if files are missing or
+        unreadable and `on_error` is ``"raise"``.
+
+    Warns
+    -----
+    UserWarning
+        Labels are unknown, rows were left out, or pymatgen had remarks on files.
+
+    Examples
+    --------
+    >>> from skuae.datasets import read_folder
+    >>> data = read_folder("my_folder", n_jobs=-1, verbose=1)  # doctest: +SKIP
+    >>> data.structures, data.target  # doctest: +SKIP
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
+    folder = Path(path)
+    labels = read_table(folder, target_names)
+    ids = list(labels.index)
+    files = [find_file(folder, name) for name in ids]
+    found = [row for row, file in enumerate(files) if file is not None]
+    tasks = [found[i : i + _FILES_PER_TASK] for i in range(0, len(found), _FILES_PER_TASK)]
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_read_files)([files[row] for row in task], [ids[row] for row in task])
+        for task in tasks
+    )
+    reasons = {
+        row: f"no such file (tried {', '.join(s or 'the name itself' for s in SUFFIXES)})"
+        for row, file in enumerate(files)
+        if file is None
+    }
+    parts, remarks = [], {}
+    with tqdm(total=len(found), unit=" files", disable=verbose < 1) as progress:
+        for task, (part, failures, said) in zip(tasks, results, strict=True):
+            parts.append(part)
+            reasons.update({task[i]: reason for i, reason in failures.items()})
+            remarks.update({task[i]: text for i, text in said.items()})
+            progress.update(len(task))
+
+    errors = pd.DataFrame(
+        [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],
+        columns=["id", "file", "reason"],
+    )
+    _report(folder, errors, {ids[r]: text for r, text in remarks.items()}, len(ids), on_error)
+    kept = [row for row in range(len(ids)) if row not in reasons]
+    labels = labels.iloc[kept]
+    _report_unknown(labels)
+    return make_bunch(
+        _concatenate([part for part in parts if part is not None]),
+        labels,
+        list(labels.columns),
+        return_X_y=False,
+        as_frame=False,
+        files=[files[row].relative_to(folder).as_posix() for row in kept],
+        errors=errors,
+        DESCR=f"{len(kept)} crystals read from {folder}",
+    )
+
+
+def _read_files(files, ids):
+    """Read some files; runs in a worker process.
+
+    Returns
+    -------
+    crystals : Crystals or None
+        Those that could be read.
+    failures : dict from int to str
+        Position in `files` and reason.
+    remarks : dict from int to str
+        Position in `files` and what pymatgen warned of.
+    """
+    structures, failures, remarks = {}, {}, {}
+    for i, file in enumerate(files):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                structures[i] = Structure.from_file(file)
+            except Exception as error:  # parsers raise all kinds
+                failures[i] = f"{type(error).__name__}: {error}"
+        said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+        if said and i in structures:
+            remarks[i] = said[0]
+    try:
+        return _pack(structures, ids), failures, remarks
+    except (TypeError, ValueError):  # which ones? as_crystals names the first only
+        for i, structure in list(structures.items()):
+            try:
+                _pack({i: structure}, ids)
+            except (TypeError, ValueError) as error:
+                failures[i] = str(error).removeprefix(f"row 0 ({ids[i]}): ")
+                del structures[i]
+                remarks.pop(i, None)
+        return _pack(structures, ids), failures, remarks
+
+
+def _pack(structures, ids):
+    if not structures:
+        return None
+    return as_crystals(list(structures.values()), ids=[ids[i] for i in structures])
+
+
+def _concatenate(parts):
+    first_site = np.cumsum([0, *(part.n_sites for part in parts)])
+    disordered = [
+        (p, start) for p, start in zip(parts, first_site, strict=False) if p.occ_sites is not None
+    ]
+    occupancies = {}
+    if disordered:
+        occupancies = {
+            "occ_sites": np.concatenate([p.occ_sites + start for p, start in disordered]),
+            "occ_numbers": np.concatenate([p.occ_numbers for p, _ in disordered]),
+            "occ_values": np.concatenate([p.occ_values for p, _ in disordered]),
+        }
+    return Crystals(
+        np.concatenate([p.numbers for p in parts]),
+        np.concatenate([p.frac_coords for p in parts]),
+        np.concatenate([p.lattices for p in parts]),
+        np.cumsum(np.concatenate([[0], *(p.sizes for p in parts)])),
+        ids=np.concatenate([p.ids for p in parts]),
+        **occupancies,
+    )
+
+
+def _report(folder, errors, remarks, n_rows, on_error):
+    """Raise or warn about what could not be read, and pass on pymatgen's remarks."""
+    if len(errors):
+        lines = [f"  {e.file or e.id}: {e.reason}" for e in errors.head(50).itertuples()]
+        if len(errors) > 50:
+            lines.append(f"  ... and {len(errors) - 50} more")
+        message = f"{len(errors)} of {n_rows} structures in {folder} were not read:\n" + "\n".join(
+            lines
+        )
+        if on_error == "raise" or len(errors) == n_rows:
+            raise ValueError(
+                message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
+                'on_error="skip" to leave them out (data.errors then lists them)'
+            )
+        warnings.warn(message + "\nThese rows are left out", stacklevel=3)
+    # The same remark about many files, with other counts in it, is one remark.
+    kinds: dict[str, list[str]] = {}
+    for name, text in remarks.items():
+        kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", text), []).append(name)
+    for names in kinds.values():
+        warnings.warn(
+            f"pymatgen had a remark on {len(names)} files in {folder}, e.g. {names[0]}: "
+            f"{remarks[names[0]]}",
+            stacklevel=3,
+        )
+
+
+def _report_unknown(labels):
+    unknown = labels.isna().sum()
+    unknown = unknown[unknown > 0]
+    if len(unknown):
+        counts = ", ".join(f"{count} in {name!r}" for name, count in unknown.items())
+        warnings.warn(
+            f"unknown labels: {counts}, of {len(labels)} rows. They are NaN, which skuae's "
+            "estimators leave out of the loss; other estimators need those rows dropped",
+            stacklevel=3,
+        )
