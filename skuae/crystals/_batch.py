@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class CrystalBatch:
-    """Some crystals as tensors. N sites, B crystals, k neighbours, M entries.
+    """Some crystals as tensors. N sites, B crystals, E edges, M entries.
 
     Attributes
     ----------
@@ -22,12 +22,13 @@ class CrystalBatch:
     frac_coords : (N, 3) float, or None
     lattices : (B, 3, 3) float, or None
         Rows a, b, c in Å.
-    neighbors : (N, k) int64, or None
-        Index of the neighbour within the batch; 0 where masked.
-    distances : (N, k) float, or None
-        In Å; 0 where masked.
-    mask : (N, k) bool, or None
-        False where a site has fewer than k neighbours; None if no site has.
+    centers, neighbors : (E,) int64, or None
+        Sites at the two ends of an edge; edges are sorted by center, nearest neighbour first.
+    distances : (E,) float, or None
+        In Å.
+    degree : int or None
+        Edges per site if all sites have the same number, so that (E, ...) may be seen as
+        (N, degree, ...); else None.
     occ_sites, occ_numbers, occ_values : (M,) int64, int64, float, or None
         Species of disordered sites, as in `Crystals`.
     """
@@ -37,9 +38,10 @@ class CrystalBatch:
     crystal: Tensor
     frac_coords: Tensor | None = None
     lattices: Tensor | None = None
+    centers: Tensor | None = None
     neighbors: Tensor | None = None
     distances: Tensor | None = None
-    mask: Tensor | None = None
+    degree: int | None = None
     occ_sites: Tensor | None = None
     occ_numbers: Tensor | None = None
     occ_values: Tensor | None = None
@@ -49,9 +51,9 @@ class CrystalBatch:
 
     def to(self, device):
         """Return the batch on another device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {k: v.to(device, non_blocking=True) for k, v in tensors.items() if v is not None}
-        return replace(self, **moved)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in tensors.items()})
 
 
 class PackedTensors:
@@ -89,8 +91,9 @@ class PackedTensors:
             self.edge_offsets = put(graphs.edge_offsets)
             self.neighbors = put(graphs.neighbors)
             self.distances = put(graphs.distances, dtype)
-            # With the same number of neighbours everywhere, rows of a matrix are all that is read.
-            self.degree = int(degrees[0]) if len(degrees) and np.ptp(degrees) == 0 else None
+            same = len(degrees) > 0 and degrees[0] > 0 and np.ptp(degrees) == 0
+            self.degree = int(degrees[0]) if same else None
+            self._columns = torch.arange(self.degree or 0, device=device)
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -118,30 +121,26 @@ class PackedTensors:
             parts["frac_coords"] = self.frac_coords[sites]
             parts["lattices"] = self.lattices[rows]
         else:
-            parts.update(self._neighbors_of(sites, offsets[:-1][crystal]))
+            parts.update(self._edges_of(sites, offsets[:-1][crystal]))
         return CrystalBatch(self.numbers[sites], sizes, crystal, **parts)
 
-    def _neighbors_of(self, sites, first_site):
-        if self.degree is not None:
-            neighbors = self.neighbors.view(-1, self.degree)[sites]
-            distances = self.distances.view(-1, self.degree)[sites]
-            return {"neighbors": neighbors + first_site[:, None], "distances": distances}
-        starts = self.edge_offsets[sites]
-        degrees = self.edge_offsets[sites + 1] - starts
-        columns = torch.arange(int(degrees.max()), device=sites.device)
-        mask = columns < degrees[:, None]
-        edges = torch.where(mask, starts[:, None] + columns, 0)
-        if not len(self.neighbors):  # only isolated atoms
-            shape, device = mask.shape, sites.device
-            return {
-                "neighbors": torch.zeros(shape, dtype=torch.int64, device=device),
-                "distances": self.distances.new_zeros(shape),
-                "mask": mask,
-            }
-        neighbors = torch.where(mask, self.neighbors[edges] + first_site[:, None], 0)
-        distances = torch.where(mask, self.distances[edges], 0)
-        full = bool(mask.all())
-        return {"neighbors": neighbors, "distances": distances, "mask": None if full else mask}
+    def _edges_of(self, sites, first_site):
+        """Edges of some sites; `first_site` is where the crystal of a site starts in the batch."""
+        if self.degree is not None:  # rows of a matrix are all that is read
+            edges = (sites[:, None] * self.degree + self._columns).flatten()
+            degrees = self.degree
+        else:
+            edges, edge_offsets = _take_rows(self.edge_offsets, sites)
+            degrees = edge_offsets.diff()
+        centers = torch.arange(len(sites), device=sites.device).repeat_interleave(
+            degrees, output_size=len(edges)
+        )
+        return {
+            "centers": centers,
+            "neighbors": self.neighbors[edges] + first_site[centers],
+            "distances": self.distances[edges],
+            "degree": self.degree,
+        }
 
 
 def _take_rows(offsets, rows):

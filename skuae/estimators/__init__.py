@@ -1,0 +1,6 @@
+"""The estimators users meet."""
+
+from skuae.estimators._front_end import CrystalTransformerRegressor
+from skuae.estimators._regressor import CrystalGNNRegressor
+
+__all__ = ["CrystalGNNRegressor", "CrystalTransformerRegressor"]

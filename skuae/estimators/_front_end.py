@@ -1,0 +1,254 @@
+"""The front-end that learns element vectors from crystals and their properties."""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+from skuae.crystals import PackedTensors
+from skuae.embedding import ElementTable
+from skuae.embedding._elements import SYMBOLS
+from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
+from skuae.training import BaseCrystalRegressor
+from skuae.training._data import augment
+
+N_ROWS = 100  # elements that the one-hot input has room for
+
+
+class CrystalTransformerRegressor(BaseCrystalRegressor):
+    """CrystalTransformer: a transformer on species and coordinates, without a graph.
+
+    Its purpose is the element table that it learns on the way, ``element_table_``: universal atomic
+    embeddings (ct-UAE) [1]_, Method I. Give it to `UAETransformer` or `CrystalGNNRegressor` as
+    ``embedding=``. With several targets it learns one table from all of them (multi-task, MT@n).
+
+    Parameters
+    ----------
+    d_model : int, default=256
+        Width of the tokens; the element table has half as many columns.
+    n_layers : int, default=3
+        Encoder layers. The paper has 8; tables from 3 serve back-ends as well, in a third of the
+        time.
+    n_heads : int, default=8
+    dim_feedforward : int, default=512
+    dropout : float, default=0.1
+    readout : {"mean", "cls", "first"}, default="mean"
+        What the prediction is read from: the mean of the sites' tokens, an extra token, or the
+        token of the first site as in the reference code, which depends on the order of sites.
+    input_norm : bool, default=True
+        Start element vectors small and normalise them, centre coordinates and scale them to 8 Å;
+        without it (the published input) coordinates or the random start drown what is learned
+        about elements.
+    augment : bool, default=True
+        Turn, mirror and shift every training crystal at random, anew in every epoch. Never applied
+        to validation rows nor in `predict`.
+    coord_noise : float, default=0.0
+        Standard deviation in Å of noise on the coordinates, part of the augmentation.
+    task_weights : sequence of float of length n_targets, optional
+        Weights of the targets in the loss, which is their weighted sum; ones by default.
+    on_missing_element : {"raise", "mean"}, default="raise"
+        What `predict` does about elements that `fit` has not seen: refuse, or take the mean vector
+        of those it has.
+    max_epochs : int, default=20
+    batch_size : int, default=128
+        Crystals per step. Batches hold crystals of about equal size; those of very large crystals
+        are smaller.
+    lr : float, default=1e-3
+        Peak learning rate.
+    weight_decay : float, default=1e-4
+        Not applied to vectors and the element table.
+    embedding_lr_ratio : float, default=1.0
+        Learning rate of the element table relative to the rest.
+    optimizer : {"adamw", "adam", "sgd"}, default="adamw"
+    lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        On standardised targets.
+    early_stopping : bool, default=False
+        Keep a random part of the rows for validation, stop when its loss stops falling, and go back
+        to the best epoch.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=20
+        Epochs without improvement before stopping.
+    warm_start : bool, default=False
+        Let `fit` go on from the weights of the last fit.
+    init_from : estimator or path, optional
+        Fitted estimator or saved directory whose weights, all but the head, training starts from.
+    checkpoint_dir : path, optional
+        Write checkpoints there, and resume a `fit` with the same data and parameters that was
+        killed. Needs an int `random_state`.
+    callbacks : list of skorch callbacks, optional
+    device : str or torch.device, default="auto"
+        "auto" takes CUDA, then Apple's MPS, then the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights, validation split, order of rows and augmentation.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    element_table_ : ElementTable
+        The element vectors as the network sees them, for the elements in the training rows.
+    net_ : skorch.NeuralNet
+    history_ : list of dict
+        Epoch, losses (on standardised targets) and seconds.
+    n_iter_ : int
+        Epochs trained.
+    target_names_ : list of str or None
+    device_ : torch.device
+
+    References
+    ----------
+    .. [1] Jin et al., Nature Communications 16, 1210 (2025).
+
+    Examples
+    --------
+    >>> from skuae import CrystalTransformerRegressor
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> front_end = CrystalTransformerRegressor(
+    ...     d_model=32, n_layers=1, max_epochs=2, random_state=0)
+    >>> front_end.fit(toy.structures, toy.target).element_table_.n_dims
+    16
+    """
+
+    _by_size = True
+
+    def __init__(
+        self,
+        *,
+        d_model=256,
+        n_layers=3,
+        n_heads=8,
+        dim_feedforward=512,
+        dropout=0.1,
+        readout="mean",
+        input_norm=True,
+        augment=True,
+        coord_noise=0.0,
+        task_weights=None,
+        on_missing_element="raise",
+        max_epochs=20,
+        batch_size=128,
+        lr=1e-3,
+        weight_decay=1e-4,
+        embedding_lr_ratio=1.0,
+        optimizer="adamw",
+        lr_schedule="onecycle",
+        loss="squared_error",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        warm_start=False,
+        init_from=None,
+        checkpoint_dir=None,
+        callbacks=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.d_model = d_model
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.dim_feedforward = dim_feedforward
+        self.dropout = dropout
+        self.readout = readout
+        self.input_norm = input_norm
+        self.augment = augment
+        self.coord_noise = coord_noise
+        self.task_weights = task_weights
+        self.on_missing_element = on_missing_element
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.embedding_lr_ratio = embedding_lr_ratio
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.loss = loss
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.init_from = init_from
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def _transform(self):
+        return partial(augment, coord_noise=self.coord_noise) if self.augment else None
+
+    def _prepare(self, X, crystals, y, sample_weight):
+        if self.readout not in READOUTS:
+            raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
+        if self.on_missing_element not in ("raise", "mean"):
+            raise ValueError(
+                f'on_missing_element must be "raise" or "mean"; got {self.on_missing_element!r}'
+            )
+        if self.d_model % 2 or self.d_model % self.n_heads:
+            raise ValueError(
+                f"d_model must be even and a multiple of n_heads={self.n_heads}; got {self.d_model}"
+            )
+        if self.task_weights is not None and len(self.task_weights) != y.shape[1]:
+            raise ValueError(f"{len(self.task_weights)} task_weights for {y.shape[1]} targets")
+        rows, numbers, _ = crystals.composition()
+        beyond = np.flatnonzero(numbers > N_ROWS)
+        if len(beyond):
+            row, symbol = int(rows[beyond[0]]), SYMBOLS[numbers[beyond[0]] - 1]
+            raise ValueError(
+                f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, "
+                f"the structure has {symbol}; drop the row"
+            )
+        self._seen = np.zeros(N_ROWS, dtype=bool)
+        self._seen[np.unique(numbers) - 1] = True
+
+    def _pack(self, crystals, device):
+        return PackedTensors(crystals, device=device, dtype=self._dtype)
+
+    def _build(self, n_outputs):
+        return CrystalTransformerModule(
+            n_outputs,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+            dim_feedforward=self.dim_feedforward,
+            dropout=self.dropout,
+            readout=self.readout,
+            input_norm=self.input_norm,
+        )
+
+    def _finish(self, module):
+        # Rows of elements that no training row has are as they were drawn; the mean of the others
+        # is the best guess there is, and what on_missing_element="mean" stands for.
+        weight = module.elements.linear.weight
+        seen = torch.as_tensor(self._seen, device=weight.device)
+        with torch.no_grad():
+            weight[:, ~seen] = weight[:, seen].mean(dim=1, keepdim=True)
+
+    def _check_known(self, crystals, rows, numbers):
+        unseen = np.flatnonzero(~np.append(self._seen, np.zeros(18, dtype=bool))[numbers - 1])
+        if not len(unseen):
+            return
+        row, number = int(rows[unseen[0]]), int(numbers[unseen[0]])
+        if self.on_missing_element == "raise" or number > N_ROWS:
+            raise ValueError(
+                f"{crystals.where(row)}: {SYMBOLS[number - 1]} was in none of the crystals that "
+                f"the model was fitted on ({len(np.unique(rows[unseen]))} such rows); fit on "
+                'crystals that contain it, drop the row, or set on_missing_element="mean"'
+            )
+
+    def _make_table(self):
+        with torch.no_grad():
+            vectors = self.net_.module_.elements.table().cpu().numpy()
+        return ElementTable(
+            vectors[self._seen],
+            symbols=np.flatnonzero(self._seen) + 1,
+            name="ct-uae",
+            metadata={
+                "description": "universal atomic embeddings learned by CrystalTransformerRegressor",
+                "targets": self.target_names_,
+                "citation": "Jin et al., Nature Communications 16, 1210 (2025)",
+            },
+        )

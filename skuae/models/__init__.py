@@ -1,0 +1,32 @@
+"""The papers' models, one file each: a specification to choose and a torch module to read."""
+
+from sklearn.base import clone
+
+from skuae.models._cgcnn import CGCNN
+
+__all__ = ["CGCNN", "resolve_backbone"]
+
+_BACKBONES = {"cgcnn": CGCNN}
+
+
+def resolve_backbone(backbone):
+    """Return a specification for a name, or a copy of the specification given.
+
+    Parameters
+    ----------
+    backbone : str or specification
+
+    Returns
+    -------
+    specification
+    """
+    if isinstance(backbone, str):
+        if backbone not in _BACKBONES:
+            raise ValueError(f"there is no backbone {backbone!r}; known are {', '.join(_BACKBONES)}")
+        return _BACKBONES[backbone]()
+    if not isinstance(backbone, tuple(_BACKBONES.values())):
+        raise TypeError(
+            f"backbone must be a name ({', '.join(_BACKBONES)}) or an object such as "
+            f"skuae.models.CGCNN(); got {type(backbone).__name__}"
+        )
+    return clone(backbone)

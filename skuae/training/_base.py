@@ -1,0 +1,231 @@
+"""What all crystal estimators share: from checked rows to a trained net and back."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.crystals import as_crystals
+from skuae.training._checkpoint import Checkpoint
+from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.training._net import CrystalNet, MaskedLoss, Progress, StopEarly
+from skuae.training._params import check_training_params, resolve_device
+from skuae.training._persistence import PretrainedMixin
+from skuae.training._targets import TargetScaler, check_sample_weight, check_targets
+
+
+class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
+    """Fit and predict for regressors of crystals; subclasses bring table and module.
+
+    A subclass stores its parameters in ``__init__`` and implements ``_prepare`` (parameters that
+    decide about the data), ``_pack`` (crystals to tensors), ``_build`` (the module) and
+    ``_make_table`` (the element table of the trained module).
+    """
+
+    _dtype = torch.float32
+    _by_size = False  # put crystals of equal size together in a batch
+    _transform = None  # augmentation of training batches
+    task_weights = None
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets; NaN where unknown.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the loss.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        TypeError
+            If a row is not a structure.
+        ValueError
+            If a structure, a target or a parameter makes no sense; the message names it.
+        """
+        check_training_params(self)
+        crystals = as_crystals(X)
+        y, self.target_names_, self._one_target = check_targets(y, crystals)
+        sample_weight = check_sample_weight(sample_weight, crystals)
+        self.device_ = resolve_device(self.device)
+        continued = self.warm_start and hasattr(self, "net_")
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+
+        train, valid = self._split(len(crystals), seed)
+        if not continued:
+            self._prepare(X, crystals, y, sample_weight)
+            self.scaler_ = TargetScaler().fit(y[train])
+        elif y.shape[1] != len(self.scaler_.mean_):
+            raise ValueError(
+                f"y has {y.shape[1]} targets, the fit before had {len(self.scaler_.mean_)}; "
+                "set warm_start=False to start anew"
+            )
+        self._check_elements(crystals)
+        self._train(crystals, y, sample_weight, train, valid, seed, continued)
+        return self
+
+    def predict(self, X):
+        """Predict the targets of crystals.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            In the units of the y of ``fit``.
+        """
+        check_is_fitted(self)
+        crystals = as_crystals(X)
+        self._check_elements(crystals)
+        packed = self._pack(crystals, self.device_)
+        dataset = CrystalDataset(packed, np.arange(len(crystals)))
+        loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=self._by_size)
+        y = self.scaler_.inverse_transform(self.net_.outputs(loader))
+        return y[:, 0] if self._one_target else y
+
+    def score(self, X, y, sample_weight=None):
+        """Return R², over the known targets only and averaged over columns.
+
+        Parameters
+        ----------
+        X : array-like of structures of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            NaN where unknown.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        crystals = as_crystals(X)
+        y, *_ = check_targets(y, crystals)
+        predicted = np.reshape(self.predict(crystals), y.shape)
+        weight = check_sample_weight(sample_weight, crystals)
+        known = ~np.isnan(y)
+        return float(
+            np.mean(
+                [
+                    r2_score(y[k, j], predicted[k, j], sample_weight=None if weight is None else weight[k])
+                    for j, k in enumerate(known.T)
+                ]
+            )
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    @property
+    def element_table_(self):
+        """The element vectors as they are after fit, an `ElementTable`."""
+        check_is_fitted(self)
+        return self._make_table()
+
+    # -- the steps of fit -------------------------------------------------------------------------
+
+    def _split(self, n, seed):
+        """Return the rows to train on and the rows to stop by (none without early stopping)."""
+        if n < 2:
+            raise ValueError(f"{n} sample: at least 2 are needed to fit a model")
+        if not self.early_stopping:
+            return np.arange(n), np.arange(0)
+        n_valid = max(1, round(self.validation_fraction * n))
+        if n - n_valid < 2:
+            raise ValueError(
+                f"{n} samples leave fewer than 2 to train on with early_stopping=True and "
+                f"validation_fraction={self.validation_fraction}; set early_stopping=False"
+            )
+        order = np.random.default_rng(seed).permutation(n)
+        return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+
+    def _train(self, crystals, y, sample_weight, train, valid, seed, continued):
+        devices = [self.device_] if self.device_.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            if continued:
+                module = self.net_.module_
+            else:
+                module = self._build(y.shape[1]).to(self._dtype)
+            packed = self._pack(crystals, self.device_)
+            targets = self.scaler_.transform(y)
+            targets = torch.tensor(targets, dtype=self._dtype, device=self.device_)
+            if sample_weight is not None:
+                sample_weight = torch.tensor(
+                    sample_weight, dtype=self._dtype, device=self.device_
+                )
+            train_loader = CrystalLoader(
+                CrystalDataset(packed, train, targets, sample_weight),
+                self.batch_size,
+                shuffle=True,
+                by_size=self._by_size,
+                transform=self._transform,
+                seed=seed,
+            )
+            valid_loader = None
+            if len(valid):
+                valid_loader = CrystalLoader(
+                    CrystalDataset(packed, valid, targets, sample_weight),
+                    self.batch_size,
+                    shuffle=False,
+                    by_size=self._by_size,
+                )
+            self.net_ = self._make_net(module, seed)
+            checkpoint = Checkpoint.of(self, crystals, y, sample_weight, module)
+            if checkpoint is not None:
+                checkpoint.resume(self.net_)
+                self.net_.callbacks_.append(("checkpoint", checkpoint))
+            self.net_.notify("on_train_begin", dataset_train=train_loader.dataset)
+            try:
+                self.net_.fit_loop((train_loader, valid_loader))
+            except KeyboardInterrupt:
+                warnings.warn(
+                    "training interrupted by the user; the model is as it was at that moment",
+                    stacklevel=3,
+                )
+            self.net_.notify("on_train_end", dataset_train=train_loader.dataset)
+        self._finish(module)
+        self.n_iter_ = len(self.net_.history)
+        keys = ("epoch", "train_loss", "valid_loss", "dur")
+        self.history_ = [{k: e[k] for k in keys if k in e} for e in self.net_.history]
+
+    def _make_net(self, module, seed):
+        callbacks = [("stop_early", StopEarly(self.n_iter_no_change))] if self.early_stopping else []
+        callbacks += [("progress", Progress())] if self.verbose else []
+        net = CrystalNet(
+            module,
+            MaskedLoss(self.loss, self.task_weights),
+            seed=seed,
+            lr=self.lr,
+            lr_schedule=self.lr_schedule,
+            embedding_lr_ratio=self.embedding_lr_ratio,
+            weight_decay=self.weight_decay,
+            optimizer=self.optimizer,
+            max_epochs=self.max_epochs,
+            device=self.device_,
+            callbacks=callbacks + list(self.callbacks or []),
+            callbacks__print_log=None,
+            verbose=0,
+        )
+        return net.initialize()
+
+    def _check_elements(self, crystals):
+        """Raise if the model knows nothing of an element; name the first row with one."""
+        rows, numbers, _ = crystals.composition()
+        self._check_known(crystals, rows, numbers)

@@ -1,0 +1,4 @@
+class Checkpoint:
+    @classmethod
+    def of(cls, *a):
+        return None

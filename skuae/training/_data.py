@@ -1,0 +1,157 @@
+"""Rows of packed crystals with their targets, dealt out in batches."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+# A batch of large crystals is cut short here, so that padding a transformer's batch to its longest
+# crystal never needs more memory than this many sites do.
+MAX_PADDED_SITES = 16_384
+
+
+class CrystalDataset(torch.utils.data.Dataset):
+    """Some rows of packed crystals, with targets and weights.
+
+    Parameters
+    ----------
+    packed : PackedTensors
+    rows : ndarray of int of shape (n,)
+        The rows of `packed` that belong to this data set.
+    targets : Tensor of shape (n_crystals, n_outputs) or None
+        Standardised targets of all rows of `packed`; NaN where unknown.
+    weights : Tensor of shape (n_crystals,) or None
+        Sample weights; None for ones.
+    """
+
+    def __init__(self, packed, rows, targets=None, weights=None):
+        self.packed = packed
+        self.rows = np.asarray(rows)
+        self.targets = targets
+        self.weights = weights
+
+    def __len__(self):
+        return len(self.rows)
+
+    def sizes(self):
+        """Sites per crystal, shape (n,)."""
+        return self.packed.offsets.diff().cpu().numpy()[self.rows]
+
+    def batch(self, index):
+        """Return ``(CrystalBatch, (targets, weights))`` of some of the rows."""
+        rows = self.rows[index]
+        targets = None if self.targets is None else self.targets[rows]
+        weights = None if self.weights is None else self.weights[rows]
+        return self.packed.batch(rows), (targets, weights)
+
+
+class CrystalLoader:
+    """Deal a data set out in batches; the deal of an epoch depends on seed and epoch alone.
+
+    Parameters
+    ----------
+    dataset : CrystalDataset
+    batch_size : int
+        Crystals per batch. The data set is cut into batches of nearly equal size, so there is no
+        small last one that would upset batch normalisation.
+    shuffle : bool
+    by_size : bool
+        Put crystals of about equal size together, for models that pad.
+    transform : callable or None
+        ``transform(batch, generator)`` is applied to every batch (augmentation).
+    seed : int
+    """
+
+    def __init__(self, dataset, batch_size, *, shuffle, by_size, transform=None, seed=0):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.by_size = by_size
+        self.transform = transform
+        self.seed = seed
+        self.epoch = 0
+        self._cuts = self._find_cuts()
+
+    def __len__(self):
+        return len(self._cuts) - 1
+
+    def order(self):
+        """Return the batches of this epoch, each an index array into the data set."""
+        n = len(self.dataset)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(n) if self.shuffle else np.arange(n)
+        if self.by_size:
+            order = order[np.argsort(self.dataset.sizes()[order], kind="stable")]
+        batches = [order[a:b] for a, b in zip(self._cuts[:-1], self._cuts[1:], strict=True)]
+        if self.shuffle:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        return batches
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        for index in self.order():
+            batch, targets = self.dataset.batch(index)
+            if self.transform is not None:
+                batch = self.transform(batch, generator)
+            yield batch, targets
+
+    def _find_cuts(self):
+        n = len(self.dataset)
+        n_batches = -(-n // self.batch_size)
+        if n_batches > 1 and n // n_batches < 2:
+            n_batches -= 1
+        cuts = [round(i * n / n_batches) for i in range(n_batches + 1)]
+        if self.by_size:
+            sizes = np.sort(self.dataset.sizes())
+            cuts = sorted({c for a, b in zip(cuts, cuts[1:], strict=False)
+                           for c in _split(a, b, sizes)})  # fmt: skip
+        return cuts
+
+
+def _split(start, stop, sorted_sizes):
+    """Cut one batch into parts that are small enough when padded."""
+    padded = (stop - start) * int(sorted_sizes[stop - 1])
+    n_parts = min(stop - start, -(-padded // MAX_PADDED_SITES))
+    return [start + round(i * (stop - start) / n_parts) for i in range(n_parts + 1)]
+
+
+def augment(batch, generator, *, coord_noise=0.0):
+    """Turn every crystal at random and move its cell over it; nothing physical changes.
+
+    Parameters
+    ----------
+    batch : CrystalBatch
+        With coordinates and lattices.
+    generator : torch.Generator
+        On the CPU, so that all devices see the same draws.
+    coord_noise : float, default=0.0
+        Standard deviation of noise on Cartesian coordinates, in Å.
+
+    Returns
+    -------
+    CrystalBatch
+        A new one; the given batch stays as it is.
+    """
+    like = {"dtype": batch.lattices.dtype, "device": batch.lattices.device}
+    turn = random_orthogonal(len(batch), generator).to(**like)
+    shift = torch.rand(len(batch), 3, generator=generator).to(**like)
+    lattices = batch.lattices @ turn
+    frac_coords = (batch.frac_coords + shift[batch.crystal]) % 1.0
+    if coord_noise:
+        noise = torch.randn(frac_coords.shape, generator=generator).to(**like) * coord_noise
+        inverse = torch.linalg.inv(lattices)[batch.crystal]
+        frac_coords = frac_coords + torch.einsum("ni,nij->nj", noise, inverse)
+    return replace(batch, lattices=lattices, frac_coords=frac_coords)
+
+
+def random_orthogonal(n, generator):
+    """Draw rotations from the Haar measure, half of them followed by an inversion: (n, 3, 3)."""
+    q = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    w, x, y, z = (q / q.norm(dim=1, keepdim=True)).unbind(1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    sign = torch.randint(0, 2, (n, 1, 1), generator=generator) * 2 - 1
+    return torch.stack(rows, 1).view(n, 3, 3) * sign

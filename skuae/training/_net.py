@@ -1,0 +1,190 @@
+"""The skorch net inside the estimators: one batch format, one loop, callbacks around it."""
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+from skuae.training._schedule import learning_rate
+
+LOSSES = ("squared_error", "absolute_error", "huber")
+OPTIMIZERS = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": lambda groups, **options: torch.optim.SGD(groups, momentum=0.9, **options),
+}
+
+
+class MaskedLoss(torch.nn.Module):
+    """Weighted mean loss over the targets that are known.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "absolute_error", "huber"}
+    task_weights : sequence of float of length n_outputs, or None
+    """
+
+    def __init__(self, loss, task_weights=None):
+        super().__init__()
+        self.loss = loss
+        weights = None if task_weights is None else torch.tensor(task_weights)
+        self.register_buffer("task_weights", weights)
+
+    def forward(self, predicted, targets):
+        true, sample_weights = targets
+        known = ~torch.isnan(true)  # (B, n_outputs)
+        error = torch.where(known, predicted - true, 0)
+        if self.loss == "squared_error":
+            losses = error.square()
+        elif self.loss == "absolute_error":
+            losses = error.abs()
+        else:
+            losses = torch.nn.functional.huber_loss(
+                error, torch.zeros_like(error), reduction="none"
+            )
+        weights = known.to(losses.dtype)
+        if sample_weights is not None:
+            weights = weights * sample_weights[:, None]
+        # A task's loss is the mean over its known targets; tasks are then added up by weight.
+        total = weights.sum(0)
+        per_task = (losses * weights).sum(0) / torch.where(total > 0, total, 1)
+        return (per_task if self.task_weights is None else per_task * self.task_weights).sum()
+
+
+class CrystalNet(NeuralNet):
+    """A skorch net whose batches are `CrystalBatch`, trained epoch by reproducible epoch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Built already; trained in place.
+    criterion : MaskedLoss
+    seed : int
+        Randomness within an epoch follows from it and the epoch's number, so a run that is resumed
+        continues exactly as if it had never stopped.
+    lr_schedule : str
+    embedding_lr_ratio : float
+        Learning rate of the element table relative to that of all else.
+    weight_decay : float
+        Not applied to vectors (biases, norms) nor to the element table, whose rows of rare elements
+        it would shrink.
+    """
+
+    def __init__(
+        self, module, criterion, *, seed=0, lr_schedule="onecycle", embedding_lr_ratio=1.0,
+        weight_decay=0.0, **options,
+    ):  # fmt: skip
+        self.seed = seed
+        self.lr_schedule = lr_schedule
+        self.embedding_lr_ratio = embedding_lr_ratio
+        self.weight_decay = weight_decay
+        super().__init__(module, criterion, **options)
+
+    def initialize_optimizer(self, *args, **kwargs):
+        groups: dict = {}
+        for name, parameter in self.module_.named_parameters():
+            ratio = self.embedding_lr_ratio if name.startswith("elements.") else 1.0
+            plain = parameter.ndim < 2 or name.startswith("elements.")
+            groups.setdefault((ratio, 0.0 if plain else self.weight_decay), []).append(parameter)
+        self.optimizer_ = OPTIMIZERS[self.optimizer](
+            [
+                {"params": parameters, "lr": self.lr * ratio, "weight_decay": decay}
+                for (ratio, decay), parameters in groups.items()
+            ]
+        )
+        self.peak_lrs_ = [group["lr"] for group in self.optimizer_.param_groups]
+        return self
+
+    def infer(self, x, **fit_params):
+        return self.module_(x)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        return self.criterion_(y_pred, y_true)
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Train to `max_epochs`; X is ``(training loader, validation loader or None)``."""
+        train, valid = X
+        self.stop_ = False
+        for epoch in range(len(self.history), self.max_epochs):
+            train.epoch = epoch
+            torch.manual_seed(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+            self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
+            self.notify("on_epoch_begin", dataset_train=train.dataset)
+            self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
+            self.run_single_epoch(
+                valid, training=False, prefix="valid", step_fn=self.validation_step
+            )
+            self.notify("on_epoch_end", dataset_train=train.dataset)
+            if self.stop_:
+                break
+        return self
+
+    def train_step(self, batch, **fit_params):
+        relative = learning_rate(self.lr_schedule, self.step_ / self.n_steps_)
+        for group, peak in zip(self.optimizer_.param_groups, self.peak_lrs_, strict=True):
+            group["lr"] = peak * relative
+        self.step_ += 1
+        return super().train_step(batch, **fit_params)
+
+    @torch.inference_mode()
+    def outputs(self, loader):
+        """Return the module's outputs on all batches of an unshuffled loader, in row order."""
+        self.module_.eval()
+        index = np.concatenate(loader.order())
+        outputs = torch.cat([self.module_(batch) for batch, _ in loader])
+        result = torch.empty_like(outputs)
+        result[torch.as_tensor(index, device=outputs.device)] = outputs
+        return result.cpu().numpy()
+
+
+class StopEarly(Callback):
+    """End training when the validation loss has not fallen for a while; go back to the best epoch.
+
+    skorch's own callback stops by raising KeyboardInterrupt, and its state cannot be saved without
+    a pickle.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement.
+    """
+
+    def __init__(self, patience):
+        self.patience = patience
+        self.best_loss = np.inf
+        self.best_epoch = 0
+        self.best_weights = None
+
+    def on_epoch_end(self, net, **kwargs):
+        """Compare the last epoch with the best one."""
+        loss, epoch = net.history[-1, "valid_loss"], len(net.history)
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, epoch
+            self.best_weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
+        net.stop_ = epoch - self.best_epoch >= self.patience
+
+    def on_train_end(self, net, **kwargs):
+        """Restore the weights of the best epoch."""
+        if self.best_weights is not None:
+            net.module_.load_state_dict(self.best_weights)
+
+
+class Progress(Callback):
+    """A progress bar over epochs with the last losses."""
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        self.bar_ = tqdm(total=net.max_epochs, initial=len(net.history), unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Show the losses of the epoch."""
+        last = net.history[-1]
+        shown = {k: last[k] for k in ("train_loss", "valid_loss") if k in last}
+        self.bar_.set_postfix(shown, refresh=False)
+        self.bar_.update(len(net.history) - self.bar_.n)
+
+    def on_train_end(self, net, **kwargs):
+        """Close the bar."""
+        self.bar_.close()
+        del self.bar_  # net and callbacks are pickled with the estimator

@@ -1,0 +1,60 @@
+"""Training parameters, checked once at the start of fit."""
+
+from numbers import Integral, Real
+
+import torch
+
+from skuae.training._net import LOSSES, OPTIMIZERS
+from skuae.training._schedule import SCHEDULES
+
+_CHOICES = {"loss": LOSSES, "optimizer": tuple(OPTIMIZERS), "lr_schedule": SCHEDULES}
+_AT_LEAST = {
+    "max_epochs": (Integral, 1),
+    "batch_size": (Integral, 2),
+    "n_iter_no_change": (Integral, 1),
+    "lr": (Real, 0),
+    "weight_decay": (Real, 0),
+    "embedding_lr_ratio": (Real, 0),
+}
+
+
+def check_training_params(estimator):
+    """Raise ValueError at the first training parameter that makes no sense."""
+    for name, choices in _CHOICES.items():
+        value = getattr(estimator, name)
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+    for name, (kind, least) in _AT_LEAST.items():
+        value = getattr(estimator, name, least)
+        if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
+            what = "an integer" if kind is Integral else "a number"
+            raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
+    if not 0 < estimator.validation_fraction < 1:
+        raise ValueError(
+            "validation_fraction must lie between 0 and 1, exclusive; "
+            f"got {estimator.validation_fraction!r}"
+        )
+
+
+def resolve_device(device):
+    """Return the torch device; "auto" takes CUDA, then MPS, then the CPU.
+
+    Parameters
+    ----------
+    device : str or torch.device
+
+    Returns
+    -------
+    torch.device
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f'device must be "auto" or a torch device; got {device!r}') from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f'device={device!r}, but torch sees no CUDA device; use device="auto"')
+    return resolved

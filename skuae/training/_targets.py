@@ -1,0 +1,106 @@
+"""Targets and weights: checked against the rows, scaled for training."""
+
+import numpy as np
+import pandas as pd
+
+
+def check_targets(y, crystals):
+    """Return y as a float64 matrix.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        NaN where unknown.
+    crystals : Crystals
+        The rows it belongs to.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples, n_targets)
+    names : list of str or None
+        Column names of a DataFrame, name of a Series.
+    one_target : bool
+        Whether y was one-dimensional.
+
+    Raises
+    ------
+    ValueError
+        If y has another length, is not numeric, is infinite, or a target or everything is unknown.
+    """
+    names = None
+    if isinstance(y, pd.DataFrame):
+        names = [str(c) for c in y.columns]
+    elif isinstance(y, pd.Series) and y.name is not None:
+        names = [str(y.name)]
+    if y is None:
+        raise ValueError("y is None: requires y to be passed, one target a row")
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers, NaN where unknown ({error})") from error
+    if values.ndim not in (1, 2) or len(values) != len(crystals):
+        raise ValueError(
+            f"y has shape {values.shape} but X has {len(crystals)} rows; "
+            "give one target, or one row of targets, per structure"
+        )
+    one_target = values.ndim == 1
+    values = values.reshape(len(values), -1)
+    infinite = np.flatnonzero(np.isinf(values).any(axis=1))
+    if len(infinite):
+        raise ValueError(
+            f"{crystals.where(int(infinite[0]))}: y is infinite ({len(infinite)} such rows); "
+            "repair it, or set it to NaN to leave it out"
+        )
+    unknown = np.isnan(values).all(axis=0)
+    if unknown.any():
+        column = int(np.flatnonzero(unknown)[0])
+        which = "y" if one_target else f"target {names[column] if names else column}"
+        raise ValueError(f"{which} is NaN in all rows: there is nothing to learn; drop it")
+    return values, names, one_target
+
+
+def check_sample_weight(sample_weight, crystals):
+    """Return the weights as a float64 vector, or None.
+
+    Raises
+    ------
+    ValueError
+        If they have another length, or one is negative, infinite or NaN, or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (len(crystals),):
+        raise ValueError(f"sample_weight has shape {weight.shape} but X has {len(crystals)} rows")
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(bad):
+        raise ValueError(
+            f"{crystals.where(int(bad[0]))}: sample_weight is {weight[bad[0]]}; "
+            "weights must be finite and not negative"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero in all rows; at least one must count")
+    return weight
+
+
+class TargetScaler:
+    """Scale every target to mean 0 and standard deviation 1, over its known values."""
+
+    def fit(self, y):
+        """Learn mean and standard deviation of the columns of y (n, n_targets)."""
+        known = ~np.isnan(y)
+        n = np.maximum(known.sum(axis=0), 1)
+        self.mean_ = np.where(known, y, 0).sum(axis=0) / n
+        deviation = np.where(known, y - self.mean_, 0)
+        scale = np.sqrt((deviation**2).sum(axis=0) / n)
+        constant = scale <= 1e-12 * np.maximum(1, np.abs(self.mean_))
+        self.scale_ = np.where(constant, 1.0, scale)
+        return self
+
+    def transform(self, y):
+        """Return the scaled targets."""
+        return (y - self.mean_) / self.scale_
+
+    def inverse_transform(self, y):
+        """Return targets in their own units."""
+        return y * self.scale_ + self.mean_
