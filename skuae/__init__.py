@@ -1,3 +1,19 @@
-"""Universal atomic embeddings for crystals behind fit and predict."""
+"""Universal atomic embeddings for crystals behind scikit-learn's fit and predict."""
+
+from skuae import datasets, models
+from skuae.crystals import Crystals, as_crystals
+from skuae.embedding import ElementTable, UAETransformer
+from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 
 __version__ = "0.1.0.dev0"
+
+__all__ = [
+    "CrystalGNNRegressor",
+    "CrystalTransformerRegressor",
+    "Crystals",
+    "ElementTable",
+    "UAETransformer",
+    "as_crystals",
+    "datasets",
+    "models",
+]

@@ -1,13 +1,12 @@
 """The packed, immutable container that everything in skuae reads crystals from."""
 
-import os
-import tempfile
-from pathlib import Path
+import io
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.periodic_table import Element
 
+from skuae._files import write_bytes
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
 from skuae.crystals._packing import frozen, take_rows
 
@@ -263,25 +262,19 @@ class Crystals:
         ----------
         path : str or path-like
         """
-        path = Path(path)
         names = ("ids", "occ_sites", "occ_numbers", "occ_values")
         optional = {k: getattr(self, k) for k in names if getattr(self, k) is not None}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    format=np.array(_FORMAT),
-                    numbers=self.numbers,
-                    frac_coords=self.frac_coords,
-                    lattices=self.lattices,
-                    offsets=self.offsets,
-                    **optional,
-                )
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            format=np.array(_FORMAT),
+            numbers=self.numbers,
+            frac_coords=self.frac_coords,
+            lattices=self.lattices,
+            offsets=self.offsets,
+            **optional,
+        )
+        write_bytes(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path):

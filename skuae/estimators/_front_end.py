@@ -180,7 +180,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _transform(self):
         return partial(augment, coord_noise=self.coord_noise) if self.augment else None
 
-    def _prepare(self, X, crystals, y, sample_weight):
+    def _prepare(self, X, crystals, y, sample_weight, source):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
         if self.on_missing_element not in ("raise", "mean"):
@@ -203,6 +203,8 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             )
         self._seen = np.zeros(N_ROWS, dtype=bool)
         self._seen[np.unique(numbers) - 1] = True
+        if source is not None:
+            self._seen |= source._seen
 
     def _pack(self, crystals, device):
         return PackedTensors(crystals, device=device, dtype=self._dtype)
@@ -252,3 +254,9 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 "citation": "Jin et al., Nature Communications 16, 1210 (2025)",
             },
         )
+
+    def _get_fitted(self):
+        return {}, {"seen": self._seen}
+
+    def _set_fitted(self, config, arrays):
+        self._seen = arrays["seen"]

@@ -132,16 +132,19 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _prepare(self, X, crystals, y, sample_weight):
+    def _prepare(self, X, crystals, y, sample_weight, source):
         self._backbone = resolve_backbone(self.backbone)
         carried = getattr(X, "table", None)
-        if self.embedding is not None:
+        native = False
+        if source is not None:
+            self._table, native = source.element_table_, source._native
+        elif self.embedding is not None:
             self._table, _ = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
         elif isinstance(carried, ElementTable):
             self._table = carried
         else:
-            self._table = get_table(self._backbone.native_table)
-        native = self.embedding is None and not isinstance(carried, ElementTable)
+            self._table, native = get_table(self._backbone.native_table), True
+        self._native = native
         self._frozen = bool(self.freeze_embedding or native)
 
     def _pack(self, crystals, device):
@@ -166,12 +169,25 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
             )
 
     def _make_table(self):
-        seen = self._table.seen
-        vectors = self.net_.module_.elements.weight.detach().cpu().numpy()[seen]
+        vectors = self.net_.module_.elements.weight.detach().cpu().numpy()
         return ElementTable(
-            vectors,
+            vectors[self._table.seen],
             symbols=self._table.symbols,
             name=self._table.name if self._frozen else f"{self._table.name}-tuned",
             metadata=self._table.metadata,
             columns=self._table.columns,
         )
+
+    def _get_fitted(self):
+        table = self._table
+        card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
+        arrays = {"table.values": table.values[table.seen], "table.seen": table.seen}
+        return {"table": card, "native": self._native, "frozen": self._frozen}, arrays
+
+    def _set_fitted(self, config, arrays):
+        seen = np.flatnonzero(arrays["table.seen"]) + 1
+        self._table = ElementTable(arrays["table.values"], symbols=seen, **config["table"])
+        self._native, self._frozen = config["native"], config["frozen"]
+        self._backbone = resolve_backbone(self.backbone)
+        if self.embedding is None and not self._native:
+            self.embedding = self._table  # what it was could not be saved; a fit would need it

@@ -1,6 +1,7 @@
 """What all crystal estimators share: from checked rows to a trained net and back."""
 
 import warnings
+from os import PathLike
 
 import numpy as np
 import torch
@@ -22,8 +23,9 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
     """Fit and predict for regressors of crystals; subclasses bring table and module.
 
     A subclass stores its parameters in ``__init__`` and implements ``_prepare`` (parameters that
-    decide about the data), ``_pack`` (crystals to tensors), ``_build`` (the module) and
-    ``_make_table`` (the element table of the trained module).
+    decide about the data), ``_pack`` (crystals to tensors), ``_build`` (the module), ``_finish``
+    (what is left to do when it is trained), ``_check_known`` (elements), ``_make_table`` (the
+    element table of the trained module), and ``_get_fitted`` and ``_set_fitted`` for saving.
     """
 
     _dtype = torch.float32
@@ -64,7 +66,8 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
 
         train, valid = self._split(len(crystals), seed)
         if not continued:
-            self._prepare(X, crystals, y, sample_weight)
+            source = self._source()
+            self._prepare(X, crystals, y, sample_weight, source)
             self.scaler_ = TargetScaler().fit(y[train])
         elif y.shape[1] != len(self.scaler_.mean_):
             raise ValueError(
@@ -72,7 +75,8 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 "set warm_start=False to start anew"
             )
         self._check_elements(crystals)
-        self._train(crystals, y, sample_weight, train, valid, seed, continued)
+        source = None if continued else source
+        self._train(crystals, y, sample_weight, train, valid, seed, continued, source)
         return self
 
     def predict(self, X):
@@ -115,15 +119,13 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         y, *_ = check_targets(y, crystals)
         predicted = np.reshape(self.predict(crystals), y.shape)
         weight = check_sample_weight(sample_weight, crystals)
-        known = ~np.isnan(y)
-        return float(
-            np.mean(
-                [
-                    r2_score(y[k, j], predicted[k, j], sample_weight=None if weight is None else weight[k])
-                    for j, k in enumerate(known.T)
-                ]
-            )
-        )
+        weight = np.ones(len(y)) if weight is None else weight
+        scores = [
+            r2_score(column[k], predicted[k, j], sample_weight=weight[k])
+            for j, column in enumerate(y.T)
+            for k in [~np.isnan(column)]
+        ]
+        return float(np.mean(scores))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -155,7 +157,21 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         order = np.random.default_rng(seed).permutation(n)
         return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
-    def _train(self, crystals, y, sample_weight, train, valid, seed, continued):
+    def _source(self):
+        """Return the fitted estimator that training starts from, or None."""
+        if self.init_from is None:
+            return None
+        if isinstance(self.init_from, (str, PathLike)):
+            return type(self).from_pretrained(self.init_from, device="cpu")
+        if not isinstance(self.init_from, BaseCrystalRegressor):
+            raise TypeError(
+                "init_from must be a fitted crystal estimator or the folder of a saved one; "
+                f"got {type(self.init_from).__name__}"
+            )
+        check_is_fitted(self.init_from)
+        return self.init_from
+
+    def _train(self, crystals, y, sample_weight, train, valid, seed, continued, source):
         devices = [self.device_] if self.device_.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
@@ -163,6 +179,8 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 module = self.net_.module_
             else:
                 module = self._build(y.shape[1]).to(self._dtype)
+                if source is not None:
+                    _copy_all_but_head(source.net_.module_, module)
             packed = self._pack(crystals, self.device_)
             targets = self.scaler_.transform(y)
             targets = torch.tensor(targets, dtype=self._dtype, device=self.device_)
@@ -229,3 +247,17 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         """Raise if the model knows nothing of an element; name the first row with one."""
         rows, numbers, _ = crystals.composition()
         self._check_known(crystals, rows, numbers)
+
+
+def _copy_all_but_head(source, module):
+    weights = module.state_dict()
+    for name, value in source.state_dict().items():
+        if name.startswith("head"):
+            continue
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(
+                f"init_from has another architecture: {name} {tuple(value.shape)} does not fit; "
+                "use the same backbone, table and widths"
+            )
+        weights[name] = value
+    module.load_state_dict(weights)

@@ -105,13 +105,17 @@ class CrystalNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train to `max_epochs`; X is ``(training loader, validation loader or None)``."""
         train, valid = X
-        self.stop_ = False
-        for epoch in range(len(self.history), self.max_epochs):
+        self.stop_ = getattr(self, "stopped_", False)  # a resumed run may have ended early
+        for epoch in range(len(self.history), 0 if self.stop_ else self.max_epochs):
             train.epoch = epoch
             torch.manual_seed(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
             self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
             self.notify("on_epoch_begin", dataset_train=train.dataset)
             self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
+            if not np.isfinite(self.history[-1, "batches", -1, "train_loss"]):
+                raise ValueError(
+                    f"training diverged in epoch {epoch + 1}: the loss is not finite; lower lr"
+                )
             self.run_single_epoch(
                 valid, training=False, prefix="valid", step_fn=self.validation_step
             )
@@ -171,20 +175,28 @@ class StopEarly(Callback):
 
 
 class Progress(Callback):
-    """A progress bar over epochs with the last losses."""
+    """A progress bar over all steps, with epoch and last losses."""
 
     def on_train_begin(self, net, **kwargs):
-        """Open the bar."""
-        self.bar_ = tqdm(total=net.max_epochs, initial=len(net.history), unit="epoch")
+        """Forget the bar of an earlier run."""
+        self.bar_ = None
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Advance by one step."""
+        if not training:
+            return
+        if self.bar_ is None:
+            self.bar_ = tqdm(total=net.n_steps_, initial=net.step_ - 1, unit="batch")
+        self.bar_.update(net.step_ - self.bar_.n)
 
     def on_epoch_end(self, net, **kwargs):
         """Show the losses of the epoch."""
         last = net.history[-1]
-        shown = {k: last[k] for k in ("train_loss", "valid_loss") if k in last}
-        self.bar_.set_postfix(shown, refresh=False)
-        self.bar_.update(len(net.history) - self.bar_.n)
+        losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
+        self.bar_.set_postfix({"epoch": f"{last['epoch']}/{net.max_epochs}", **losses})
 
     def on_train_end(self, net, **kwargs):
-        """Close the bar."""
-        self.bar_.close()
-        del self.bar_  # net and callbacks are pickled with the estimator
+        """Close the bar; net and callbacks are pickled with the estimator."""
+        if self.bar_ is not None:
+            self.bar_.close()
+            self.bar_ = None

@@ -1,5 +1,169 @@
 """Fitted estimators as a folder: config.json, model.safetensors and a README. No pickle."""
 
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+import skuae
+from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae.training._params import resolve_device
+from skuae.training._targets import TargetScaler
+
+FORMAT = "skuae-model-1"
+_NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
+
 
 class PretrainedMixin:
-    pass
+    """Adds ``save_pretrained`` and ``from_pretrained`` to crystal estimators."""
+
+    def save_pretrained(self, folder):
+        """Write the fitted estimator to a folder, for `from_pretrained`.
+
+        Graph settings, element table, target scaling and weights are all in it; the training state
+        (optimiser, random state, callbacks) is not.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made if missing; files of an older model in it are replaced.
+        """
+        check_is_fitted(self)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        fitted, tensors = self._get_fitted()
+        module = self.net_.module_.state_dict()
+        tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()}
+        tensors |= {"scaler.mean": self.scaler_.mean_, "scaler.scale": self.scaler_.scale_}
+        config = {
+            "format": FORMAT,
+            "skuae": skuae.__version__,
+            "class": type(self).__name__,
+            "params": {
+                k: _encode(v) for k, v in self.get_params(deep=False).items() if k not in _NOT_SAVED
+            },
+            "target_names": self.target_names_,
+            "one_target": self._one_target,
+            "history": self.history_,
+            **fitted,
+        }
+        write_safetensors(
+            folder / "model.safetensors", tensors, {"config": _digest(config)}, format=FORMAT
+        )
+        weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        text = json.dumps({**config, "weights_sha256": weights}, indent=2)
+        write_bytes(folder / "config.json", text.encode())
+        write_bytes(folder / "README.md", self._model_card(config).encode())
+
+    @classmethod
+    def from_pretrained(cls, folder, *, device="auto"):
+        """Read an estimator that `save_pretrained` wrote, ready to predict.
+
+        Parameters
+        ----------
+        folder : str or path-like
+        device : str or torch.device, default="auto"
+
+        Returns
+        -------
+        estimator : object
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no model.
+        ValueError
+            If a file was changed or cut short, or holds a model of another class.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no model: there is no config.json in it")
+        try:
+            config = json.loads((folder / "config.json").read_text())
+            weights = config.pop("weights_sha256")
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{folder / 'config.json'} is damaged ({error})") from error
+        if config.get("format") != FORMAT:
+            raise ValueError(
+                f"{folder} has format {config.get('format')!r}, this skuae reads {FORMAT!r}"
+            )
+        path = folder / "model.safetensors"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != weights:
+            raise ValueError(f"{path} was changed or cut short: its checksum does not match")
+        tensors, card = read_safetensors(path, format=FORMAT)
+        if card["config"] != _digest(config):
+            raise ValueError(f"{folder / 'config.json'} was changed since it was written")
+        if config["class"] != cls.__name__:
+            raise ValueError(f"{folder} holds a {config['class']}: use its from_pretrained")
+
+        estimator = cls(**{k: _decode(v) for k, v in config["params"].items()}, device=device)
+        estimator.device_ = resolve_device(device)
+        estimator.target_names_ = config["target_names"]
+        estimator._one_target = config["one_target"]
+        estimator.history_ = config["history"]
+        estimator.n_iter_ = len(estimator.history_)
+        estimator.scaler_ = TargetScaler()
+        estimator.scaler_.mean_ = tensors["scaler.mean"]
+        estimator.scaler_.scale_ = tensors["scaler.scale"]
+        estimator._set_fitted(config, tensors)
+        module = estimator._build(len(estimator.scaler_.mean_)).to(estimator._dtype)
+        module.load_state_dict(
+            {
+                k.removeprefix("module."): torch.tensor(v)
+                for k, v in tensors.items()
+                if k.startswith("module.")
+            }
+        )
+        estimator.net_ = estimator._make_net(module, seed=0)
+        return estimator
+
+    def _model_card(self, config):
+        table = self.element_table_
+        n_parameters = sum(p.numel() for p in self.net_.module_.parameters())
+        targets = ", ".join(self.target_names_ or ["(not named)"])
+        params = "\n".join(f"| {k} | {json.dumps(v)} |" for k, v in config["params"].items())
+        name = type(self).__name__
+        return f"""# {name}
+
+Fitted with skuae {skuae.__version__}.
+
+```python
+from skuae import {name}
+model = {name}.from_pretrained("path/of/this/folder")
+model.predict(structures)
+```
+
+- Targets: {targets}
+- Trained parameters: {n_parameters:,} in {self.n_iter_} epochs
+- Element table: {table.name}, {len(table.symbols)} elements x {table.n_dims} columns
+
+| parameter | value |
+|---|---|
+{params}
+"""
+
+
+def _encode(value):
+    """Return a parameter as something JSON can hold; None for what it cannot."""
+    if isinstance(value, BaseEstimator) and type(value).__module__.startswith("skuae.models"):
+        return {"specification": type(value).__name__, "params": value.get_params(deep=False)}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_encode(v) for v in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else None
+
+
+def _decode(value):
+    if isinstance(value, dict):
+        return getattr(skuae.models, value["specification"])(**value["params"])
+    return value
+
+
+def _digest(config):
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
