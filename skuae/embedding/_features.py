@@ -1,0 +1,207 @@
+"""A feature matrix that still knows the crystals its rows came from."""
+
+import numpy as np
+import pandas as pd
+
+from skuae.crystals import as_crystals
+
+# Functions that may append columns, with the default of their axis.
+_COLUMNWISE = {np.hstack: 1, np.concatenate: 0}
+
+
+class StructureFeatures(np.ndarray):
+    """Features of crystals, with the crystals and the element table they were made of.
+
+    For scikit-learn this is a float matrix like any other. A crystal estimator that gets it reads
+    the crystals and the table instead. Rows and crystals are never mis-paired: row selections,
+    copies and pickles keep both, and so does appending columns (`FeatureUnion`,
+    `ColumnTransformer`). All else, and changing rows in place, leaves ``crystals`` and ``table``
+    None.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_crystals, n_features)
+        Converted to float32.
+    crystals : Crystals, optional
+        The crystals of the rows.
+    table : ElementTable, optional
+        The table that the features were pooled from.
+    feature_names : sequence of str of length n_features, optional
+        Names of the columns.
+
+    Attributes
+    ----------
+    crystals : Crystals or None
+    table : ElementTable or None
+    feature_names : list of str or None
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> from skuae.embedding import UAETransformer
+    >>> features = UAETransformer("magpie").fit_transform(make_toy_crystals(6).structures)
+    >>> features.shape
+    (6, 88)
+    >>> features[2:4].crystals
+    Crystals(n_crystals=2, ...)
+    >>> (2 * features).crystals is None
+    True
+    """
+
+    feature_names = None
+    _crystals = None
+    _table = None
+    _row_sums = None
+
+    def __new__(cls, values, crystals=None, table=None, feature_names=None):
+        features = np.asarray(values, dtype=np.float32).view(cls)
+        if features.ndim != 2 or (crystals is not None and len(crystals) != len(features)):
+            n = "?" if crystals is None else len(crystals)
+            raise ValueError(f"features have shape {features.shape}, expected ({n}, n_features)")
+        return features._attach(crystals, table, feature_names, features._sum_rows())
+
+    def _attach(self, crystals, table, feature_names, row_sums):
+        self._crystals = crystals
+        self._table = table
+        self.feature_names = None if feature_names is None else list(feature_names)
+        self._row_sums = row_sums
+        return self
+
+    def _luggage(self):
+        return self._crystals, self._table, self.feature_names, self._row_sums
+
+    def _sum_rows(self):
+        return np.asarray(self).sum(axis=1, dtype=np.float64)
+
+    @property
+    def crystals(self):
+        """Crystals of the rows; None where they are not known, or rows were changed in place."""
+        if self._crystals is None:
+            return None
+        unchanged = np.array_equal(self._sum_rows(), self._row_sums, equal_nan=True)
+        return self._crystals if unchanged else None
+
+    @property
+    def table(self):
+        """Element table that the features were pooled from; None where `crystals` is."""
+        return None if self.crystals is None else self._table
+
+    # Only what follows hands crystals on: numpy makes every new array without (the class attributes
+    # above), and `__array_finalize__`, which could inherit them, is not defined on purpose.
+
+    def __getitem__(self, key):
+        result = super().__getitem__(key)
+        if self._crystals is not None and isinstance(result, StructureFeatures):
+            rows = _rows_selected(key)
+            if rows is not None:
+                crystals, row_sums = self._crystals[rows], self._row_sums[rows]
+                result._attach(crystals, self._table, self.feature_names, row_sums)
+        return result
+
+    def copy(self, order="C"):
+        """Return a copy that keeps crystals and table.
+
+        Parameters
+        ----------
+        order : {"C", "F", "A", "K"}, default="C"
+            Memory layout.
+
+        Returns
+        -------
+        StructureFeatures
+        """
+        return super().copy(order)._attach(*self._luggage())
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()  # crystals and tables are immutable
+
+    def __reduce__(self):
+        rebuild, arguments, state = super().__reduce__()
+        return rebuild, arguments, (state, self._luggage())
+
+    def __setstate__(self, state):
+        super().__setstate__(state[0])
+        self._attach(*state[1])
+
+    def __array_function__(self, func, types, args, kwargs):
+        result = super().__array_function__(func, types, args, kwargs)
+        if func in _COLUMNWISE and "out" not in kwargs and np.ndim(result) == 2:
+            axis = kwargs.get("axis", args[1] if len(args) > 1 else _COLUMNWISE[func])
+            carrier = _common_carrier(args[0]) if axis in (1, -1) else None
+            if carrier is not None:
+                result = result.view(StructureFeatures)
+                result._attach(carrier._crystals, carrier._table, None, result._sum_rows())
+        return result
+
+
+def crystals_and_table(X):
+    """Read what a crystal estimator needs from X.
+
+    Parameters
+    ----------
+    X : StructureFeatures, Crystals or anything that `as_crystals` reads
+        What came down the pipeline.
+
+    Returns
+    -------
+    crystals : Crystals
+        One per row of X.
+    table : ElementTable or None
+        The table that came with the features, if X is a `StructureFeatures`.
+
+    Raises
+    ------
+    TypeError
+        If X is a matrix of features that has lost its crystals, or holds no structures.
+    """
+    carried = X.crystals if isinstance(X, StructureFeatures) else None
+    if carried is not None:
+        return carried, X.table
+    frame_of_numbers = isinstance(X, pd.DataFrame) and all(
+        map(pd.api.types.is_numeric_dtype, X.dtypes)
+    )
+    array_of_numbers = isinstance(X, np.ndarray) and X.dtype.kind in "iufb"
+    if frame_of_numbers or array_of_numbers:
+        raise TypeError(
+            f"X is a matrix of features of shape {X.shape} without its crystals. UAETransformer "
+            "sends them along, but the step after it (a scaler, a column selection, "
+            'set_output(transform="pandas"), a change in place) dropped them. Let the crystal '
+            "estimator follow UAETransformer directly, or give it the structures and "
+            "embedding=... instead"
+        )
+    return as_crystals(X), None
+
+
+def _rows_selected(key):
+    """Return the row part of an index that selects whole rows, or None."""
+    if isinstance(key, tuple):
+        if len(key) == 2 and (key[1] is Ellipsis or _is_all(key[1])):
+            key = key[0]
+        elif len(key) == 1:
+            key = key[0]
+    if isinstance(key, slice):
+        return key
+    if isinstance(key, (list, np.ndarray)):
+        rows = np.asarray(key)
+        if rows.ndim == 1 and rows.size == 0:
+            return rows.astype(np.int64)
+        if rows.ndim == 1 and rows.dtype.kind in "iub":
+            return rows
+    return None
+
+
+def _is_all(key):
+    return isinstance(key, slice) and key == slice(None)
+
+
+def _common_carrier(arrays):
+    """Return the array whose crystals and table hold for all, or None where that is not sure."""
+    carriers = [a for a in arrays if getattr(a, "crystals", None) is not None]
+    if not carriers:
+        return None
+    first = carriers[0]
+    same = all(c._crystals is first._crystals and c._table == first._table for c in carriers)
+    return first if same else None

@@ -1,0 +1,237 @@
+"""matminer's names for featurising, on top of the vectorised transform."""
+
+import traceback
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import _safe_indexing
+from tqdm.auto import tqdm
+
+from skuae.crystals import as_crystals
+
+_BLOCK = 2000  # rows between two steps of the progress bar
+
+UAE_CITATION = """\
+@article{jin2025transformer,
+  title = {Transformer-generated atomic embeddings to enhance prediction accuracy of crystal
+           properties with machine learning},
+  author = {Jin, Luozhijie and Du, Zijian and Shu, Le and Cen, Yan and Xu, Yuanfeng and
+            Mei, Yongfeng and Zhang, Hao},
+  journal = {Nature Communications}, volume = {16}, pages = {1210}, year = {2025},
+  doi = {10.1038/s41467-025-56481-x}
+}"""
+
+
+class FeaturizerMixin:
+    """The methods of matminer's ``BaseFeaturizer`` for a class that pools element tables.
+
+    They work before ``fit`` where the table needs no fitting. The class provides ``_table()``, the
+    table, and ``_pool(table, crystals)``, the feature matrix.
+    """
+
+    def featurize(self, structure):
+        """Return the features of one structure.
+
+        Parameters
+        ----------
+        structure : Structure, ASE Atoms, dict or path
+
+        Returns
+        -------
+        list of float
+        """
+        return self._pool(self._table(), as_crystals([structure]))[0].tolist()
+
+    def featurize_many(self, entries, ignore_errors=False, return_errors=False, pbar=True):
+        """Return the features of several structures.
+
+        Parameters
+        ----------
+        entries : list, Series or array of structures
+        ignore_errors : bool, default=False
+            Give rows of NaN for structures that cannot be featurised, instead of an error.
+        return_errors : bool, default=False
+            Append the traceback (NaN where all went well) to the features of each row; needs
+            ``ignore_errors=True``.
+        pbar : bool or dict, default=True
+            Show a progress bar; a dict holds arguments for it.
+
+        Returns
+        -------
+        list of list
+        """
+        features, errors = self._featurize(entries, ignore_errors, return_errors, pbar)
+        if not return_errors:
+            return features.tolist()
+        return [[*row, error] for row, error in zip(features.tolist(), errors, strict=True)]
+
+    def _featurize(self, entries, ignore_errors, return_errors, pbar):
+        """Return features (n, d), and n tracebacks or NaN."""
+        if return_errors and not ignore_errors:
+            raise ValueError("set ignore_errors=True to use return_errors")
+        table, n = self._table(), len(entries)
+        width = len(self.feature_labels())
+        features = np.full((n, width), np.nan, dtype=np.float32)
+        errors = [np.nan] * n
+        options = pbar if isinstance(pbar, dict) else {"desc": type(self).__name__}
+        with tqdm(total=n, disable=not pbar, **options) as bar:
+            for start in range(0, n, _BLOCK):
+                rows = range(start, min(start + _BLOCK, n))
+                try:
+                    block = _safe_indexing(entries, slice(rows.start, rows.stop))
+                    features[rows.start : rows.stop] = self._pool(table, as_crystals(block))
+                except Exception:
+                    if not ignore_errors:
+                        self._pool(table, as_crystals(entries))  # to count the rows from the start
+                        raise
+                    for row in rows:
+                        features[row], errors[row] = self._try_one(table, entries, row, width)
+                bar.update(len(rows))
+        return features, errors
+
+    def _try_one(self, table, entries, row, width):
+        try:
+            one = as_crystals(_safe_indexing(entries, slice(row, row + 1)))
+            return self._pool(table, one)[0], np.nan
+        except Exception:
+            return np.full(width, np.nan), traceback.format_exc()
+
+    def featurize_dataframe(
+        self,
+        df,
+        col_id,
+        ignore_errors=False,
+        return_errors=False,
+        inplace=False,
+        multiindex=False,
+        pbar=True,
+    ):
+        """Append the features of a column of structures to a data frame.
+
+        Parameters
+        ----------
+        df : DataFrame
+        col_id : str or list of one str
+            Column of the structures.
+        ignore_errors : bool, default=False
+            Give NaN for structures that cannot be featurised, instead of an error.
+        return_errors : bool, default=False
+            Append a column of tracebacks, ``"<class name> Exceptions"``; needs
+            ``ignore_errors=True``.
+        inplace : bool, default=False
+            Change `df` and return None.
+        multiindex : bool, default=False
+            Give the columns two levels: the featurizer (``"Input Data"`` for columns that were
+            there) and the feature.
+        pbar : bool or dict, default=True
+            Show a progress bar; a dict holds arguments for it.
+
+        Returns
+        -------
+        DataFrame or None
+        """
+        if isinstance(df.columns, pd.MultiIndex) and not multiindex:
+            raise ValueError("the data frame has columns of several levels; set multiindex=True")
+        column = col_id if isinstance(col_id, (str, tuple)) else col_id[0]
+        labels = self.feature_labels()
+        if return_errors:
+            labels.append(f"{type(self).__name__} Exceptions")
+        if multiindex:
+            labels = [(type(self).__name__, label) for label in labels]
+        taken = [label for label in labels if label in df.columns]
+        if taken:
+            raise ValueError(f'"{taken[0]}" exists in input dataframe; drop it first')
+        features, errors = self._featurize(df[column], ignore_errors, return_errors, pbar)
+        new = pd.DataFrame(features, index=df.index)
+        if return_errors:
+            new[len(new.columns)] = errors
+        new.columns = pd.MultiIndex.from_tuples(labels) if multiindex else labels
+        old_columns = df.columns
+        if multiindex and old_columns.nlevels == 1:
+            old_columns = pd.MultiIndex.from_product([["Input Data"], old_columns])
+        if inplace:
+            df.columns = old_columns
+            df[new.columns] = new
+            return None
+        return pd.concat([df.set_axis(old_columns, axis=1), new], axis=1)
+
+    def fit_featurize_dataframe(self, df, col_id, fit_args=None, *args, **kwargs):
+        """Fit to a column of structures, then append its features.
+
+        Parameters
+        ----------
+        df : DataFrame
+        col_id : str
+        fit_args : list, optional
+            Arguments of ``fit`` after the structures, e.g. ``[y]``.
+        *args, **kwargs
+            Passed to :meth:`featurize_dataframe`.
+
+        Returns
+        -------
+        DataFrame or None
+        """
+        self.fit(df[col_id], *(fit_args or []))
+        return self.featurize_dataframe(df, col_id, *args, **kwargs)
+
+    def precheck(self, structure):
+        """Tell whether a structure can be featurised.
+
+        Parameters
+        ----------
+        structure : Structure, ASE Atoms, dict or path
+
+        Returns
+        -------
+        bool
+        """
+        table = self._table()
+        try:
+            self._pool(table, as_crystals([structure]))
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def precheck_dataframe(self, df, col_id, return_frac=True, inplace=False):
+        """Tell which structures of a data frame can be featurised.
+
+        Parameters
+        ----------
+        df : DataFrame
+        col_id : str
+        return_frac : bool, default=True
+            Return their share; else a data frame with a column ``"<class name> precheck pass"``.
+        inplace : bool, default=False
+            Add that column to `df` and return None.
+
+        Returns
+        -------
+        float, DataFrame or None
+        """
+        passed = [self.precheck(structure) for structure in df[col_id]]
+        if return_frac:
+            return float(np.mean(passed))
+        column = f"{type(self).__name__} precheck pass"
+        if inplace:
+            df[column] = passed
+            return None
+        return df.assign(**{column: passed})
+
+    def citations(self):
+        """Return what to cite, in BibTeX: the embeddings' paper and that of the table.
+
+        Returns
+        -------
+        list of str
+        """
+        own = self._table().metadata.get("citation") or []
+        return [UAE_CITATION, *([own] if isinstance(own, str) else own)]
+
+    def implementors(self):
+        """Return who wrote this.
+
+        Returns
+        -------
+        list of str
+        """
+        return ["The skuae developers"]

@@ -1,0 +1,413 @@
+"""One vector per element: what every embedding method of skuae ends in."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from skuae.embedding import _files, _interchange
+from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
+
+ON_MISSING = ("raise", "mean", "nan")
+
+
+class ElementTable:
+    """A table with one vector per element, its coverage, and where it came from.
+
+    Tables are values: nothing changes them in place, and methods return new ones. They are
+    compared by name, columns and numbers, and are cheap to copy and to send to workers.
+
+    Parameters
+    ----------
+    values : DataFrame or array-like of shape (n_elements, n_dims)
+        Finite numbers. The index of a data frame names the elements.
+    symbols : sequence of str or int of length n_elements, optional
+        Symbols or atomic numbers of the rows; needed unless `values` is a data frame.
+    name : str
+        Short name; feature names begin with it.
+    metadata : dict, optional
+        Provenance card: anything that JSON can hold. Known keys are ``"description"``,
+        ``"source"``, ``"licence"`` and ``"citation"`` (BibTeX, one string or a list).
+    columns : sequence of str of length n_dims, optional
+        Names of the columns. By default those of the data frame, else ``"0"``, ``"1"``, ...
+
+    Attributes
+    ----------
+    values : ndarray of shape (118, n_dims), float32, read-only
+        Row ``Z - 1`` belongs to the element with atomic number ``Z``; NaN where not covered.
+    seen : ndarray of bool of shape (118,), read-only
+        Which elements the table covers.
+    name : str
+    metadata : dict
+    columns : list of str
+
+    Raises
+    ------
+    ValueError
+        If an element is unknown or given twice, or a value is missing or not finite.
+
+    See Also
+    --------
+    get_table : Load a table by its name.
+
+    Examples
+    --------
+    >>> from skuae.embedding import ElementTable
+    >>> table = ElementTable([[0.98, 3.0], [3.98, 9.0]], ["Li", "F"], name="mine",
+    ...                      columns=["electronegativity", "Z"])
+    >>> table
+    ElementTable('mine', 2 elements x 2 columns)
+    >>> table["F"]
+    array([3.98, 9.  ], dtype=float32)
+    >>> table.lookup([9, 9, 3]).shape
+    (3, 2)
+    """
+
+    def __init__(self, values, symbols=None, *, name, metadata=None, columns=None):
+        if isinstance(values, pd.DataFrame):
+            symbols = values.index if symbols is None else symbols
+            columns = values.columns if columns is None else columns
+        elif symbols is None:
+            raise ValueError(
+                "the rows have no elements: pass symbols=[...], or a data frame indexed by symbol"
+            )
+        rows = _as_matrix(values)
+        if columns is None:
+            columns = range(rows.shape[1])
+        self.name = str(name)
+        self.metadata = dict(metadata or {})
+        self.columns = [str(column) for column in columns]
+        numbers = np.array([atomic_number(symbol) for symbol in symbols], dtype=np.int64)
+        self._check(rows, numbers)
+        self.values = np.full((N_ELEMENTS, rows.shape[1]), np.nan, dtype=np.float32)
+        self.values[numbers - 1] = rows
+        self.seen = np.zeros(N_ELEMENTS, dtype=bool)
+        self.seen[numbers - 1] = True
+        self._freeze()
+
+    def _check(self, rows, numbers):
+        if len(rows) != len(numbers) or len(rows) == 0:
+            raise ValueError(
+                f"table {self.name!r} has {len(rows)} rows for {len(numbers)} elements; "
+                "give one symbol a row, and at least one row"
+            )
+        if rows.shape[1] != len(self.columns) or not self.columns:
+            raise ValueError(
+                f"table {self.name!r} has {len(self.columns)} column names for {rows.shape[1]} "
+                "columns; give one name a column, and at least one column"
+            )
+        found, counts = np.unique(numbers, return_counts=True)
+        if (counts > 1).any():
+            raise ValueError(
+                f"table {self.name!r} has several rows for {name_elements(found[counts > 1])}; "
+                "keep one"
+            )
+        with np.errstate(over="ignore"):
+            bad = np.argwhere(~np.isfinite(rows.astype(np.float32)))
+        if len(bad):
+            row, column = bad[0]
+            more = f" ({len(bad)} such values)" if len(bad) > 1 else ""
+            raise ValueError(
+                f"table {self.name!r}: column {self.columns[column]!r} of "
+                f"{SYMBOLS[numbers[row] - 1]} is {rows[row, column]}{more}. Impute it, e.g. "
+                "frame.fillna(frame.mean()), or leave the element out and let "
+                "on_missing_element decide"
+            )
+
+    def _freeze(self):
+        self.values.flags.writeable = False
+        self.seen.flags.writeable = False
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._freeze()
+
+    def __deepcopy__(self, memo):
+        new = copy.copy(self)  # shares the arrays, which are read-only
+        new.metadata = copy.deepcopy(self.metadata, memo)
+        return new
+
+    # -- what is in it ----------------------------------------------------------------------------
+
+    @property
+    def n_dims(self):
+        """Number of columns."""
+        return self.values.shape[1]
+
+    @property
+    def symbols(self):
+        """Symbols of the covered elements, by atomic number."""
+        return [SYMBOLS[i] for i in np.flatnonzero(self.seen)]
+
+    # No __len__: with __getitem__ it would make numpy take a table for a sequence of rows.
+    def __getitem__(self, element):
+        return self.lookup([atomic_number(element)])[0]
+
+    def __eq__(self, other):
+        if not isinstance(other, ElementTable):
+            return NotImplemented
+        return (
+            self.name == other.name
+            and self.columns == other.columns
+            and np.array_equal(self.values, other.values, equal_nan=True)
+        )
+
+    def __hash__(self):
+        return hash((self.name, self.values.tobytes()))
+
+    def __repr__(self):
+        return f"ElementTable({self.name!r}, {self.seen.sum()} elements x {self.n_dims} columns)"
+
+    def missing(self, numbers):
+        """Tell which elements the table does not cover.
+
+        Parameters
+        ----------
+        numbers : array-like of int of shape (n,)
+            Atomic numbers.
+
+        Returns
+        -------
+        ndarray of int64
+            Those among them that are not covered, each once, ascending.
+        """
+        numbers = np.unique(np.asarray(numbers, dtype=np.int64))
+        if len(numbers) and not 1 <= numbers[0] <= numbers[-1] <= N_ELEMENTS:
+            raise ValueError(f"atomic numbers are 1 to {N_ELEMENTS}; got {numbers[[0, -1]]}")
+        return numbers[~self.seen[numbers - 1]]
+
+    def lookup(self, numbers, on_missing="raise"):
+        """Gather the vectors of elements.
+
+        Parameters
+        ----------
+        numbers : array-like of int of shape (n,)
+            Atomic numbers.
+        on_missing : {"raise", "mean", "nan"}, default="raise"
+            For elements that the table does not cover: an error, the mean of the covered
+            elements, or NaN.
+
+        Returns
+        -------
+        ndarray of shape (n, n_dims), float32
+            A copy.
+
+        Raises
+        ------
+        ValueError
+            If an element is not covered and `on_missing` is "raise".
+        """
+        check_on_missing(on_missing)
+        missing = self.missing(numbers)
+        vectors = self.values[np.asarray(numbers, dtype=np.int64) - 1]
+        if len(missing) and on_missing == "raise":
+            raise ValueError(
+                f"table {self.name!r} ({self.seen.sum()} elements) has no vector for "
+                f"{name_elements(missing)}; {WAY_OUT}"
+            )
+        if len(missing) and on_missing == "mean":
+            vectors[np.isin(numbers, missing)] = self.values[self.seen].mean(axis=0)
+        return vectors
+
+    # -- other tables made from it ----------------------------------------------------------------
+
+    def standardize(self):
+        """Return the table with columns of mean 0 and standard deviation 1.
+
+        The statistics are those of the covered elements. Constant columns become 0.
+
+        Returns
+        -------
+        ElementTable
+        """
+        rows = self.values[self.seen].astype(np.float64)
+        spread = rows.std(axis=0)
+        constant = np.ptp(rows, axis=0) == 0
+        rows = (rows - rows.mean(axis=0)) / np.where(constant, 1.0, spread)
+        rows[:, constant] = 0.0
+        return self._with(rows, self.name, standardized=True)
+
+    def permute(self, random_state=None):
+        """Return the table with its rows dealt out anew among the covered elements.
+
+        A control: the same vectors, but none of what they say about an element.
+
+        Parameters
+        ----------
+        random_state : int, RandomState instance or None, default=None
+            Pass an int for the same deal on every call.
+
+        Returns
+        -------
+        ElementTable
+        """
+        order = check_random_state(random_state).permutation(self.seen.sum())
+        return self._with(self.values[self.seen][order], f"{self.name}-permuted", permuted=True)
+
+    def _with(self, rows, name, **card):
+        metadata = {**copy.deepcopy(self.metadata), **card}
+        return ElementTable(rows, self.symbols, name=name, metadata=metadata, columns=self.columns)
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def to_frame(self):
+        """Return the covered elements as a data frame.
+
+        Returns
+        -------
+        DataFrame of shape (n_elements, n_dims)
+            Indexed by symbol.
+        """
+        index = pd.Index(self.symbols, name="element")
+        return pd.DataFrame(self.values[self.seen], index=index, columns=self.columns)
+
+    def save(self, path):
+        """Write values and card to one safetensors file, all or nothing.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Ends in ``.safetensors``.
+        """
+        card = {"name": self.name, "columns": self.columns, "metadata": self.metadata}
+        tensors = {
+            "numbers": (np.flatnonzero(self.seen) + 1).astype(np.uint8),
+            "values": self.values[self.seen],
+        }
+        _files.write_safetensors(path, tensors, card)
+
+    def to_csv(self, path):
+        """Write the values as CSV, in the format of ElementEmbeddings; the card is left out.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to.
+        """
+        _files.write_bytes(path, self.to_frame().to_csv().encode())
+
+    @classmethod
+    def load(cls, path):
+        """Read a table from a file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What :meth:`save` wrote, or a ``.csv`` whose first column names the elements.
+
+        Returns
+        -------
+        ElementTable
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file holds no element table or is damaged.
+        """
+        path = Path(path)
+        if path.suffix == ".csv":
+            frame = _files.read_csv(path)
+            return cls(frame, name=path.stem, metadata={"source": path.name})
+        tensors, card = _files.read_safetensors(path)
+        return cls(tensors["values"], tensors["numbers"], **card)
+
+    # -- other packages ---------------------------------------------------------------------------
+
+    def to_element_embeddings(self):
+        """Make an ``Embedding`` of the ElementEmbeddings package; needs ``skuae[embeddings]``.
+
+        Returns
+        -------
+        elementembeddings.core.Embedding
+            With the rows, the columns and the name of the table.
+        """
+        return _interchange.to_element_embeddings(self)
+
+    @classmethod
+    def from_element_embeddings(cls, embedding, *, name=None, metadata=None):
+        """Make a table of an ``Embedding`` of the ElementEmbeddings package.
+
+        Parameters
+        ----------
+        embedding : elementembeddings.core.Embedding
+            Of elements (not of species).
+        name : str, optional
+            By default the name of the embedding.
+        metadata : dict, optional
+            Added to the card.
+
+        Returns
+        -------
+        ElementTable
+        """
+        rows, symbols, card = _interchange.read_element_embeddings(embedding)
+        card["name"] = name or card["name"]
+        card["metadata"] = {**card["metadata"], **(metadata or {})}
+        return cls(rows, symbols, **card)
+
+    def to_matminer(self):
+        """Return a data source for matminer's ``ElementProperty``.
+
+        Returns
+        -------
+        object
+            Pass it as ``ElementProperty(source, features=source.prop_names, stats=["mean"],
+            impute_nan=False)``. Elements without a vector give NaN, as in matminer.
+        """
+        return _interchange.MatminerSource(self)
+
+    @classmethod
+    def from_matminer(cls, data_source, features=None, *, name=None):
+        """Make a table of a matminer data source.
+
+        Parameters
+        ----------
+        data_source : object
+            ``MagpieData()``, ``MEGNetElementData()``, ..., or an ``ElementProperty`` featurizer,
+            whose source and features are taken.
+        features : list of str, optional
+            The properties that become columns. May be left out where the source lists them.
+        name : str, optional
+            By default the class name of the source.
+
+        Returns
+        -------
+        ElementTable
+            It covers the elements for which the source knows any of the features.
+        """
+        rows, symbols, card = _interchange.read_matminer(data_source, features)
+        card["name"] = name or card["name"]
+        return cls(rows, symbols, **card)
+
+
+WAY_OUT = (
+    'set on_missing_element="mean" (or "nan"), or use a table that covers it (skuae.embedding.'
+    "table_names() lists them)"
+)
+
+
+def check_on_missing(value):
+    """Raise ValueError unless `value` says what to do about elements that are not covered."""
+    if value not in ON_MISSING:
+        raise ValueError(f"on_missing_element is {value!r}; choose from {', '.join(ON_MISSING)}")
+
+
+def _as_matrix(values):
+    """Return values as a float64 matrix, or say which column holds no numbers."""
+    try:
+        rows = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        text = []
+        if isinstance(values, pd.DataFrame):
+            text = [c for c in values if not pd.api.types.is_numeric_dtype(values[c])]
+        where = f" (columns {text})" if text else ""
+        raise ValueError(f"the values of an element table are numbers{where}: {error}") from error
+    if rows.ndim != 2:
+        raise ValueError(
+            f"the values of an element table have shape (n_elements, n_dims), got {rows.shape}"
+        )
+    return rows

@@ -1,0 +1,260 @@
+"""The transformer: element vectors of any origin, pooled over crystals."""
+
+from os import PathLike
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from pymatgen.core import Structure
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.crystals import as_crystals
+from skuae.embedding._features import StructureFeatures
+from skuae.embedding._featurizer import FeaturizerMixin
+from skuae.embedding._pooling import check_options, pool
+from skuae.embedding._registry import resolve_table
+
+
+class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
+    """Features of crystals from universal atomic embeddings (UAE).
+
+    Every element has a vector; a crystal gets statistics of the vectors of its atoms, weighted by
+    how many there are (occupancies count on disordered sites). The result is a float matrix for any
+    scikit-learn estimator, and it carries the crystals and the element table along for crystal
+    estimators such as `CrystalGNNRegressor`. The methods of a matminer featurizer are there too.
+
+    Parameters
+    ----------
+    embedding : str, path, ElementTable, DataFrame or estimator, default="ct-uae-mt"
+        Where the element vectors come from: the name of a table
+        (:func:`skuae.embedding.table_names`); a file (``.safetensors``, ``.csv``); a table; a data
+        frame indexed by symbol; or an estimator, e.g. ``CrystalTransformerRegressor()``, of which a
+        clone learns them in ``fit(X, y)``.
+    statistics : tuple of {"mean", "std", "min", "max"}, default=("mean", "std", "min", "max")
+        One block of columns each.
+    on_missing_element : {"raise", "mean", "nan"}, default="raise"
+        For elements that the table does not cover: an error that names row and element, the mean
+        vector of the table, or NaN features.
+    n_jobs : int, default=None
+        Processes that read files, where X holds paths of CIF or POSCAR files. All else is
+        vectorised: sending structures to other processes would take longer than the work.
+    verbose : int, default=0
+        Above 0, tell the progress of reading files.
+
+    Attributes
+    ----------
+    element_table_ : ElementTable
+        The table that the features are pooled from.
+    embedding_ : estimator or None
+        The fitted clone, if `embedding` is an estimator.
+    n_features_out_ : int
+        Number of features.
+
+    See Also
+    --------
+    skuae.matminer.UAEFeaturizer : The same as a subclass of matminer's ``BaseFeaturizer``.
+
+    References
+    ----------
+    .. [1] L. Jin et al., "Transformer-generated atomic embeddings to enhance prediction accuracy of
+       crystal properties with machine learning", Nature Communications 16, 1210 (2025).
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> from skuae.embedding import UAETransformer
+    >>> structures = make_toy_crystals(6).structures
+    >>> uae = UAETransformer("magpie", statistics=("mean", "max")).fit(structures)
+    >>> uae.transform(structures).shape
+    (6, 44)
+    >>> uae.get_feature_names_out()[:2]
+    array(['magpie_mean_Number', 'magpie_mean_MendeleevNumber'], dtype=object)
+    """
+
+    def __init__(
+        self,
+        embedding="ct-uae-mt",
+        *,
+        statistics=("mean", "std", "min", "max"),
+        on_missing_element="raise",
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.embedding = embedding
+        self.statistics = statistics
+        self.on_missing_element = on_missing_element
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # A table has no use for sample weights: a pipeline must not stop to ask. To let an estimator as
+    # embedding have them under metadata routing, set_fit_request(sample_weight=True).
+    __metadata_request__fit: ClassVar = {"sample_weight": False}
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Find the element table; learn it if `embedding` is an estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,)
+            Crystals, as :func:`skuae.crystals.as_crystals` reads them.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
+            Their properties; needed if `embedding` is an estimator.
+        sample_weight : array-like of shape (n_samples,), optional
+            Passed to ``fit`` of `embedding`, if that is an estimator.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a crystal or a parameter is no good, or a crystal has an element that the table does
+            not cover.
+        """
+        self.fit_transform(X, y, sample_weight)  # costs little more, and checks all it needs to
+        return self
+
+    def fit_transform(self, X, y=None, sample_weight=None):
+        """Fit, and return the features of X; see :meth:`fit` and :meth:`transform`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,)
+            Crystals.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
+            Their properties.
+        sample_weight : array-like of shape (n_samples,), optional
+            Passed to ``fit`` of `embedding`, if that is an estimator.
+
+        Returns
+        -------
+        StructureFeatures of shape (n_samples, n_features_out_)
+            A float32 matrix; one block of columns per statistic.
+        """
+        check_options(self.statistics, self.on_missing_element)
+        crystals = self._read(X)
+        self.element_table_, self.embedding_ = resolve_table(
+            self.embedding, crystals, y, sample_weight=sample_weight
+        )
+        return self._features(crystals)
+
+    def transform(self, X):
+        """Return the features of crystals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,)
+            Crystals, as :func:`skuae.crystals.as_crystals` reads them.
+
+        Returns
+        -------
+        StructureFeatures of shape (n_samples, n_features_out_)
+            A float32 matrix; one block of columns per statistic.
+
+        Raises
+        ------
+        ValueError
+            If a crystal is no good, or has an element that the table does not cover.
+        """
+        check_is_fitted(self)
+        return self._features(self._read(X))
+
+    def _read(self, X):
+        return as_crystals(_read_files(X, self.n_jobs, self.verbose))
+
+    def _features(self, crystals):
+        table = self.element_table_
+        return StructureFeatures(
+            self._pool(table, crystals), crystals, table, self.feature_labels()
+        )
+
+    # -- what FeaturizerMixin builds on -----------------------------------------------------------
+
+    def _table(self):
+        if hasattr(self, "element_table_"):
+            return self.element_table_
+        if hasattr(self.embedding, "fit"):
+            raise NotFittedError(
+                f"embedding={type(self.embedding).__name__}(...) learns its table: call fit(X, y)"
+            )
+        return resolve_table(self.embedding)[0]
+
+    def _pool(self, table, crystals):
+        return pool(table, crystals, self.statistics, self.on_missing_element)
+
+    def feature_labels(self):
+        """Return the names of the features, before ``fit`` too.
+
+        Returns
+        -------
+        list of str
+            ``"<table>_<statistic>_<column>"``.
+        """
+        table = self._table()
+        return [f"{table.name}_{s}_{column}" for s in self.statistics for column in table.columns]
+
+    def set_n_jobs(self, n_jobs):
+        """Set the parameter `n_jobs`; what matminer calls it.
+
+        Parameters
+        ----------
+        n_jobs : int or None
+            Number of processes; -1 for all cores.
+        """
+        self.n_jobs = n_jobs
+
+    # -- what scikit-learn asks for ---------------------------------------------------------------
+
+    @property
+    def n_features_out_(self):
+        """Number of features."""
+        if not hasattr(self, "element_table_"):
+            raise AttributeError("n_features_out_ is there after fit")
+        return len(self.statistics) * self.element_table_.n_dims
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For scikit-learn.
+
+        Returns
+        -------
+        ndarray of str of shape (n_features_out_,)
+        """
+        check_is_fitted(self)
+        return np.array(self.feature_labels(), dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.no_validation = True
+        tags.transformer_tags.preserves_dtype = []
+        tags.target_tags.required = hasattr(self.embedding, "fit")
+        return tags
+
+
+def _read_files(X, n_jobs, verbose):
+    """Read the files that X names in parallel; leave all else, and unreadable ones, as they are."""
+    if isinstance(X, pd.DataFrame) and X.shape[1] == 1:
+        X = X.iloc[:, 0]
+    if (n_jobs in (None, 1) and not verbose) or not isinstance(X, (list, tuple, pd.Series)):
+        return X
+    if not any(isinstance(item, (str, PathLike)) for item in X):
+        return X
+    items = Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(_read_file)(item) for item in X)
+    return pd.Series(items, index=X.index, dtype=object) if isinstance(X, pd.Series) else items
+
+
+def _read_file(item):
+    try:
+        return Structure.from_file(item) if isinstance(item, (str, PathLike)) else item
+    except Exception:
+        return item  # as_crystals names the row and says what is wrong

@@ -1,0 +1,198 @@
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from skuae.embedding import ElementTable, UAETransformer
+
+VALUES = np.array([[1.0, 10.0], [2.0, 20.0], [6.0, 60.0]])
+
+
+@pytest.fixture
+def table():
+    card = {"source": "a test", "citation": "@article{x}"}
+    return ElementTable(VALUES, ["Fe", "H", "O"], name="tiny", metadata=card, columns=["a", "b"])
+
+
+def test_rows_lie_by_atomic_number(table):
+    assert table.values.shape == (118, 2)
+    assert table.values.dtype == np.float32
+    assert table.symbols == ["H", "O", "Fe"]
+    assert table.seen.sum() == 3
+    np.testing.assert_array_equal(table["Fe"], [1, 10])
+    np.testing.assert_array_equal(table[26], [1, 10])
+    np.testing.assert_array_equal(table.values[0], [2, 20])
+    assert np.isnan(table.values[~table.seen]).all()
+    assert repr(table) == "ElementTable('tiny', 3 elements x 2 columns)"
+
+
+def test_values_cannot_be_changed_in_place(table):
+    for one in (table, copy.deepcopy(table), pickle.loads(pickle.dumps(table))):
+        with pytest.raises(ValueError, match="read-only"):
+            one.values[0] = 0
+
+
+def test_data_frame_and_atomic_numbers(table):
+    frame = pd.DataFrame(VALUES, index=["Fe", "H", "O"], columns=["a", "b"])
+    assert ElementTable(frame, name="tiny") == table
+    assert ElementTable(VALUES, [26, 1, 8], name="tiny", columns=["a", "b"]) == table
+    assert ElementTable(VALUES, [26, 1, 8], name="tiny").columns == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "symbols", "message"),
+    [
+        (VALUES, None, "symbols="),
+        (VALUES, ["Fe", "H", "Xx"], "'Xx' is not an element"),
+        (VALUES, [26, 1, 119], "119 is not an element"),
+        (VALUES, [26, 1, 1.5], "1.5 is not an element"),
+        (VALUES, ["Fe", "H", "H"], r"several rows for H \(Z=1\)"),
+        (VALUES, ["Fe", "H"], "3 rows for 2 elements"),
+        (VALUES[:0], [], "at least one row"),
+        (VALUES[0], ["Fe", "H"], r"shape \(n_elements, n_dims\), got \(2,\)"),
+        ([["x", "y"]], ["Fe"], "are numbers"),
+    ],
+)
+def test_refuses(values, symbols, message):
+    with pytest.raises(ValueError, match=message):
+        ElementTable(values, symbols, name="bad")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e39])
+def test_missing_value_names_element_column_and_way_out(bad):
+    values = VALUES.copy()
+    values[1, 1] = bad
+    with pytest.raises(ValueError, match=r"column 'b' of H is .*Impute.*leave the element out"):
+        ElementTable(values, ["Fe", "H", "O"], name="bad", columns=["a", "b"])
+
+
+def test_text_columns_are_named():
+    frame = pd.DataFrame({"a": [1.0], "family": ["metal"]}, index=["Fe"])
+    with pytest.raises(ValueError, match=r"columns \['family'\]"):
+        ElementTable(frame, name="bad")
+
+
+def test_lookup(table):
+    np.testing.assert_array_equal(table.lookup([26, 1, 26]), VALUES[[0, 1, 0]])
+    with pytest.raises(
+        ValueError, match=r"no vector for He \(Z=2\), Po.*on_missing_element=\"mean"
+    ):
+        table.lookup([1, 84, 2])
+    np.testing.assert_allclose(table.lookup([84, 1], "mean"), [VALUES.mean(axis=0), VALUES[1]])
+    assert np.isnan(table.lookup([84, 1], "nan")).tolist() == [[True, True], [False, False]]
+    with pytest.raises(ValueError, match="choose from raise, mean, nan"):
+        table.lookup([1], "zero")
+    for numbers in ([0], [119], [-1]):
+        with pytest.raises(ValueError, match="1 to 118"):
+            table.lookup(numbers)
+
+
+def test_equality_is_by_value(table):
+    assert table == copy.copy(table) == copy.deepcopy(table) == pickle.loads(pickle.dumps(table))
+    assert hash(table) == hash(copy.deepcopy(table))
+    assert table != ElementTable(VALUES, ["Fe", "H", "O"], name="other", columns=["a", "b"])
+    assert table != ElementTable(VALUES, ["Fe", "H", "O"], name="tiny", columns=["a", "c"])
+    assert table != ElementTable(VALUES + 1, ["Fe", "H", "O"], name="tiny", columns=["a", "b"])
+    assert table != "tiny"
+
+
+def test_copies_share_values_but_not_the_card(table):
+    twin = copy.deepcopy(table)
+    assert np.shares_memory(twin.values, table.values)
+    twin.metadata["source"] = "changed"
+    assert table.metadata["source"] == "a test"
+
+
+def test_clone_of_an_estimator_keeps_it(table):
+    assert clone(UAETransformer(table)).embedding == table
+
+
+def test_is_one_object_for_numpy(table):
+    assert np.array([table, table], dtype=object).shape == (2,)
+
+
+def test_standardize(table):
+    frame = table.to_frame().assign(constant=0.1)
+    result = ElementTable(frame, name="tiny").standardize()
+    rows = result.values[result.seen]
+    np.testing.assert_allclose(rows[:, :2].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(rows[:, :2].std(axis=0), 1, rtol=1e-6)
+    assert (rows[:, 2] == 0).all()
+    assert result.metadata["standardized"] is True
+    assert np.isnan(result.values[~result.seen]).all()
+
+
+def test_permute_keeps_vectors_and_coverage_but_not_whose_they_are():
+    table = ElementTable(np.arange(60).reshape(20, 3), range(5, 25), name="t")
+    one, same, other = table.permute(0), table.permute(0), table.permute(1)
+    assert one == same
+    assert one != other
+    assert one.name == "t-permuted"
+    assert (one.seen == table.seen).all()
+    assert set(map(tuple, one.values[one.seen])) == set(map(tuple, table.values[table.seen]))
+    assert (one.values[one.seen] != table.values[table.seen]).any(axis=1).sum() > 10
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".csv"])
+def test_files_bring_back_every_bit(suffix, tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(118, 7)) * 10.0 ** rng.integers(-20, 20, size=(118, 7))
+    table = ElementTable(
+        values, range(1, 119), name="wide", columns=list("abcdefg"), metadata={"seed": 0, "é": [1]}
+    )
+    path = tmp_path / f"wide{suffix}"
+    (table.save if suffix == ".safetensors" else table.to_csv)(path)
+    loaded = ElementTable.load(path)
+    assert loaded == table  # Na and the like survive CSV, too
+    if suffix == ".safetensors":
+        assert loaded.metadata == table.metadata
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_saving_twice_gives_the_same_file(table, tmp_path):
+    table.save(tmp_path / "a.safetensors")
+    table.save(tmp_path / "b.safetensors")
+    a, b = (tmp_path / f"{x}.safetensors" for x in "ab")
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_failing_save_leaves_the_old_file(table, tmp_path):
+    path = tmp_path / "t.safetensors"
+    table.save(path)
+    table.metadata["bad"] = object()
+    with pytest.raises(TypeError, match="JSON"):
+        table.save(path)
+    assert ElementTable.load(path).symbols == table.symbols
+    with pytest.raises(ValueError, match=r"name the file \*\.safetensors"):
+        table.save(tmp_path / "t.bin")
+    assert [p.name for p in tmp_path.iterdir()] == ["t.safetensors"]
+
+
+def test_bad_files(table, tmp_path):
+    path = tmp_path / "t.safetensors"
+    with pytest.raises(FileNotFoundError, match="no element table at"):
+        ElementTable.load(path)
+    table.save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-3])
+    with pytest.raises(ValueError, match="damaged"):
+        ElementTable.load(path)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match="checksum"):
+        ElementTable.load(path)
+    path.write_bytes(b"no safetensors")
+    with pytest.raises(ValueError, match="not an element table"):
+        ElementTable.load(path)
+    path.write_bytes(content.replace(b"skuae-element-table-1", b"skuae-element-table-9"))
+    with pytest.raises(ValueError, match="update skuae"):
+        ElementTable.load(path)
+    csv = tmp_path / "t.csv"
+    csv.write_text("element\nFe\n")
+    with pytest.raises(ValueError, match="one column only"):
+        ElementTable.load(csv)
+    csv.write_text("element,a\nFe,1\nH,\n")
+    with pytest.raises(ValueError, match="column 'a' of H is nan"):
+        ElementTable.load(csv)
