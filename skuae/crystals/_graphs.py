@@ -147,8 +147,9 @@ def _search(crystals, rows, cutoff, max_neighbors, whole_shell):
     shift = np.repeat(offsets[:-1], sizes)[center]
     tie_break = crystals.numbers[sites][neighbor + shift].astype(np.int64)
     quantum = (distance / _DISTANCE_QUANTUM).astype(np.int64)
-    # One sort of one integer, site | distance | element, is much faster than a lexsort.
-    order = np.argsort((center << 40) | (quantum << 7) | tie_break)
+    # One sort of one integer, site | distance | element, is much faster than a lexsort. It is
+    # stable, so that which of equal neighbours stay does not depend on the crystals around.
+    order = np.argsort((center << 40) | (quantum << 7) | tie_break, kind="stable")
     degrees = np.bincount(center, minlength=int(offsets[-1]))
     if max_neighbors is not None:
         starts = offsets_from_sizes(degrees)[:-1]
