@@ -1,0 +1,62 @@
+"""CrystalTransformer training: batches by size against batches in random order.
+
+    python benchmarks/bench_transformer.py --structures mp_structures_part*.jsonl.gz --max-sites 200
+
+One network, one batch size, the same crystals. A batch in random order is padded to its longest
+crystal, as in the reference code.
+"""
+
+import numpy as np
+import torch
+from _common import compare, parser, read_structures
+from torch.nn import functional as F
+
+from skuae import as_crystals
+from skuae.crystals import PackedTensors
+from skuae.models._crystal_transformer import CrystalTransformerModule
+from skuae.training._data import CrystalDataset, CrystalLoader, augment
+
+
+def main():
+    """Train one network on both kinds of batches in turns."""
+    p = parser(__doc__, n=2560, repeats=3)
+    p.add_argument("--batch-size", type=int, default=128)
+    p.add_argument("--n-layers", type=int, default=3)
+    p.add_argument("--max-sites", type=int, default=200, help="leave larger crystals out")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    crystals = as_crystals(read_structures(args))
+    crystals = crystals[crystals.sizes <= args.max_sites]
+    torch.manual_seed(0)
+    module = CrystalTransformerModule(1, n_layers=args.n_layers)
+    optimizer = torch.optim.AdamW(module.parameters())
+    targets = torch.randn(len(crystals), 1, generator=torch.Generator().manual_seed(0))
+    dataset = CrystalDataset(PackedTensors(crystals), np.arange(len(crystals)), targets)
+
+    def epoch(by_size):
+        module.train()
+        loader = CrystalLoader(
+            dataset, args.batch_size, shuffle=True, by_size=by_size, transform=augment
+        )
+        for batch, (y, _) in loader:
+            loss = F.mse_loss(module(batch), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    print(
+        f"{len(crystals)} crystals, {crystals.sizes.mean():.1f} sites on average, "
+        f"{crystals.sizes.max()} at most"
+    )
+    compare(
+        {
+            "skuae, batches by size": lambda: epoch(True),
+            "batches in random order, padded": lambda: epoch(False),
+        },
+        len(crystals),
+        args.repeats,
+    )
+
+
+if __name__ == "__main__":
+    main()
