@@ -68,7 +68,8 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         if not continued:
             source = self._source()
             self._prepare(X, crystals, y, sample_weight, source)
-            self.scaler_ = TargetScaler().fit(y[train])
+            weight = None if sample_weight is None else sample_weight[train]
+            self.scaler_ = TargetScaler().fit(y[train], weight)
         elif y.shape[1] != len(self.scaler_.mean_):
             raise ValueError(
                 f"y has {y.shape[1]} targets, the fit before had {len(self.scaler_.mean_)}; "

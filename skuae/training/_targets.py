@@ -86,13 +86,16 @@ def check_sample_weight(sample_weight, crystals):
 class TargetScaler:
     """Scale every target to mean 0 and standard deviation 1, over its known values."""
 
-    def fit(self, y):
+    def fit(self, y, sample_weight=None):
         """Learn mean and standard deviation of the columns of y (n, n_targets)."""
-        known = ~np.isnan(y)
-        n = np.maximum(known.sum(axis=0), 1)
-        self.mean_ = np.where(known, y, 0).sum(axis=0) / n
-        deviation = np.where(known, y - self.mean_, 0)
-        scale = np.sqrt((deviation**2).sum(axis=0) / n)
+        weight = (~np.isnan(y)).astype(np.float64)
+        if sample_weight is not None:
+            weight *= np.reshape(sample_weight, (-1, 1))
+        counts = weight > 0
+        total = np.where(counts.any(axis=0), weight.sum(axis=0), 1)
+        self.mean_ = np.where(counts, y * weight, 0).sum(axis=0) / total
+        deviation = np.where(counts, y - self.mean_, 0)
+        scale = np.sqrt((deviation**2 * weight).sum(axis=0) / total)
         constant = scale <= 1e-12 * np.maximum(1, np.abs(self.mean_))
         self.scale_ = np.where(constant, 1.0, scale)
         return self
