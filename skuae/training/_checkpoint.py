@@ -15,9 +15,8 @@ from skuae._files import read_safetensors, write_safetensors
 FORMAT = "skuae-checkpoint-1"
 SECONDS_BETWEEN = 10.0
 _NOT_IN_FINGERPRINT = {
-    "verbose", "device", "callbacks", "checkpoint_dir", "init_from", "warm_start",
-    "embedding", "backbone",
-}  # fmt: skip  (what the last four say is in the module's first weights)
+    "verbose", "device", "callbacks", "checkpoint_dir", "init_from", "warm_start", "embedding",
+}  # fmt: skip  (what the last three say is in the module's first weights)
 
 
 class Checkpoint(Callback):
@@ -47,6 +46,8 @@ class Checkpoint(Callback):
             )
         params = estimator.get_params(deep=False)
         relevant = {k: repr(v) for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
+        # A table may be frozen or not whatever `freeze_embedding` says: that of the paper always is.
+        relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets, y]
         for entry in ("occ_sites", "occ_numbers", "occ_values"):
@@ -63,7 +64,10 @@ class Checkpoint(Callback):
         """Bring a freshly initialised net to where the file left off, if there is one."""
         if not self.path.exists():
             return
-        tensors, card = read_safetensors(self.path, format=FORMAT)
+        try:
+            tensors, card = read_safetensors(self.path, format=FORMAT)
+        except ValueError as error:
+            raise ValueError(f"{error}. Delete the file to start this fit anew") from error
         parts: dict = {"module": {}, "best": {}}
         slots: dict = {}
         for name, array in tensors.items():
