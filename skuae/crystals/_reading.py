@@ -17,6 +17,7 @@ from skuae.crystals._validation import check_geometry
 _ACCEPTED = (
     "pymatgen Structure, ASE Atoms, a Structure.as_dict() dict or the path of a CIF or POSCAR file"
 )
+_NO_ROWS = "X holds no structures; at least one is needed"
 
 
 def as_crystals(X, *, ids=None):
@@ -60,6 +61,8 @@ def as_crystals(X, *, ids=None):
     if not isinstance(crystals, Crystals):
         rows, index = _rows(X)
         return _pack(rows, index if ids is None else ids)
+    if not len(crystals):
+        raise ValueError(_NO_ROWS)
     return crystals
 
 
@@ -103,7 +106,7 @@ def _rows(X):
 
 def _pack(rows, ids):
     if not rows:
-        raise ValueError("X holds no structures; at least one is needed")
+        raise ValueError(_NO_ROWS)
     if ids is not None and len(ids) != len(rows):
         raise ValueError(f"{len(ids)} ids for {len(rows)} structures; give one id a row")
 
@@ -132,12 +135,16 @@ def _pack(rows, ids):
                     continue
                 if not len(species):
                     raise ValueError("a site has no species; remove it")
-                majority = max(species, key=species.get)
-                occ_sites.extend([len(numbers)] * len(species))
-                numbers.append(atomic_number[majority])
+                amounts = {}  # Fe2+ and Fe3+ on one site are one element
                 for element, occupancy in species.items():
-                    occ_numbers.append(atomic_number[element])
-                    occ_values.append(occupancy)
+                    z = atomic_number[element]
+                    amounts[z] = amounts.get(z, 0.0) + occupancy
+                majority = max(sorted(amounts), key=amounts.get)
+                if abs(amounts[majority] - 1) > species.amount_tolerance:
+                    occ_sites.extend([len(numbers)] * len(amounts))
+                    occ_numbers.extend(amounts)
+                    occ_values.extend(amounts.values())
+                numbers.append(majority)
         except TypeError as error:
             raise TypeError(f"{where(row)}: {error}") from error
         except ValueError as error:
