@@ -173,6 +173,12 @@ class Crystals:
         # Graphs take longer to send to a worker than to build there.
         return {**self.__dict__, "_graphs": {}, "_parent": None}
 
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False  # numpy does not keep that in pickles and copies
+
     def where(self, row):
         """Return how messages call a crystal: ``"row 5 (mp-149)"``."""
         return f"row {row}" if self.ids is None else f"row {row} ({self.ids[row]})"
