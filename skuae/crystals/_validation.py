@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+from pymatgen.optimization.neighbors import find_points_in_spheres
 
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
 
@@ -53,7 +54,8 @@ def close_pairs(crystals):
 
     Sites are put on a grid of bins at least 1 Å wide, and on the seven grids shifted by half a bin
     in some directions: a close pair shares a bin of at least one of them. That is linear in the
-    number of sites and has no loop over crystals.
+    number of sites and has no loop over crystals. Cells so skewed that they are less than 1 Å high
+    are searched one by one; a site may be close to its own image there.
 
     Parameters
     ----------
@@ -66,16 +68,24 @@ def close_pairs(crystals):
     distance : ndarray of float64
         In Å.
     """
-    empty = np.empty(0, dtype=np.int64)
     whole = np.ones(crystals.n_sites, dtype=bool)
     if crystals.occ_sites is not None:
         whole[crystals.occ_sites] = False  # split positions may lie close to one another
-    sites = np.flatnonzero(whole)
-    if len(sites) < 2:
-        return empty, empty, np.empty(0)
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(crystals.lattices), axis=1)  # of the cell, (n, 3)
+    flat = (heights < 1.0).any(axis=1)
+    rows = _row_of_site(crystals)
+    found = [_close_on_grid(crystals, np.flatnonzero(whole & ~flat[rows]), heights)]
+    found += [
+        _close_in_crystal(crystals, row, np.flatnonzero(whole & (rows == row)))
+        for row in np.flatnonzero(flat)
+    ]
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def _close_on_grid(crystals, sites, heights):
+    empty = np.empty(0, dtype=np.int64)
     rows = _row_of_site(crystals)[sites]
     wrapped = crystals.frac_coords[sites] % 1.0
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(crystals.lattices), axis=1)  # of the cell, (n, 3)
     bins = np.clip(np.floor(heights), 1, 1000).astype(np.int64)
     scaled = wrapped * bins[rows]
     pairs = []
@@ -98,6 +108,16 @@ def close_pairs(crystals):
     delta -= np.round(delta)
     distance = np.linalg.norm(np.einsum("pi,pij->pj", delta, crystals.lattices[rows[first]]), axis=1)
     close = distance < MIN_DISTANCE
+    return sites[first[close]], sites[second[close]], distance[close]
+
+
+def _close_in_crystal(crystals, row, sites):
+    lattice = np.array(crystals.lattices[row])
+    points = crystals.frac_coords[sites] @ lattice
+    first, second, image, distance = find_points_in_spheres(
+        points, points, r=MIN_DISTANCE, pbc=np.ones(3, dtype=np.int64), lattice=lattice, tol=1e-8
+    )
+    close = (first < second) | ((first == second) & (image != 0).any(axis=1))
     return sites[first[close]], sites[second[close]], distance[close]
 
 
