@@ -110,8 +110,8 @@ class CrystalLoader:
 
 def _split(start, stop, sorted_sizes):
     """Cut one batch into parts that are small enough when padded."""
-    padded = (stop - start) * int(sorted_sizes[stop - 1])
-    n_parts = min(stop - start, -(-padded // MAX_PADDED_SITES))
+    most = max(1, MAX_PADDED_SITES // int(sorted_sizes[stop - 1]))
+    n_parts = -(-(stop - start) // most)
     return [start + round(i * (stop - start) / n_parts) for i in range(n_parts + 1)]
 
 
