@@ -52,6 +52,7 @@ def write_safetensors(path, tensors, card, *, format):
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"{path}: name the file *.safetensors")
     try:
+        card = json.loads(json.dumps(card))  # as it will be read: keys are strings, tuples lists
         text = json.dumps({"format": format, "sha256": _sha256(tensors, card), **card})
     except TypeError as error:
         raise TypeError(f"what is saved beside the numbers must fit into JSON: {error}") from error
