@@ -40,6 +40,8 @@ def gated_sum(s, norm, batch):
     -------
     Tensor of shape (N, d)
     """
+    if not len(s):  # no site has a neighbour, and there are no statistics of nothing
+        return sum_over_edges(s.chunk(2, dim=1)[0], batch)
     return _GatedSum.apply(s, norm.weight, norm.bias, norm, batch)
 
 
