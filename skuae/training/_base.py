@@ -219,6 +219,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                     stacklevel=3,
                 )
             self.net_.notify("on_train_end", dataset_train=train_loader.dataset)
+            self.net_.check_outputs(train_loader)
         self._finish(module)
         self.n_iter_ = len(self.net_.history)
         keys = ("epoch", "train_loss", "valid_loss", "dur")

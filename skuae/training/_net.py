@@ -112,17 +112,34 @@ class CrystalNet(NeuralNet):
             self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
             self.notify("on_epoch_begin", dataset_train=train.dataset)
             self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
-            if not np.isfinite(self.history[-1, "batches", -1, "train_loss"]):
-                raise ValueError(
-                    f"training diverged in epoch {epoch + 1}: the loss is not finite; lower lr"
+            self._check_last_loss("train_loss")
+            if valid is not None:
+                self.run_single_epoch(
+                    valid, training=False, prefix="valid", step_fn=self.validation_step
                 )
-            self.run_single_epoch(
-                valid, training=False, prefix="valid", step_fn=self.validation_step
-            )
+                self._check_last_loss("valid_loss")
             self.notify("on_epoch_end", dataset_train=train.dataset)
             if self.stop_:
                 break
         return self
+
+    def _check_last_loss(self, name):
+        if not np.isfinite(self.history[-1, "batches", -1, name]):
+            self._raise_diverged(f"the {name} of epoch {len(self.history)} is not finite")
+
+    def check_outputs(self, loader):
+        """Raise if the module in its final state gives numbers that are not finite.
+
+        The last step may have been one too many: no loss is taken after it.
+        """
+        batch, _ = next(iter(loader))
+        self.module_.eval()
+        with torch.inference_mode():
+            if not self.module_(batch).isfinite().all():
+                self._raise_diverged("its outputs are not finite")
+
+    def _raise_diverged(self, what):
+        raise ValueError(f"training diverged: {what}; lower lr (it is {self.lr})")
 
     def train_step(self, batch, **fit_params):
         relative = learning_rate(self.lr_schedule, self.step_ / self.n_steps_)
@@ -172,6 +189,7 @@ class StopEarly(Callback):
         """Restore the weights of the best epoch."""
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
+        self.best_weights = None  # pickled with the estimator, it would tie that to this device
 
 
 class Progress(Callback):

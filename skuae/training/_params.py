@@ -55,6 +55,10 @@ def resolve_device(device):
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f'device must be "auto" or a torch device; got {device!r}') from error
-    if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f'device={device!r}, but torch sees no CUDA device; use device="auto"')
+    try:
+        torch.empty(1, device=resolved).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f'device={device!r}: torch has no such device here; use device="auto"'
+        ) from error
     return resolved
