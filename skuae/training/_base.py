@@ -6,6 +6,7 @@ from os import PathLike
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -135,6 +136,18 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
+    def __sklearn_clone__(self):
+        # scikit-learn clones parameters too, and a clone of a fitted model is not fitted.
+        return super().__sklearn_clone__().set_params(init_from=self.init_from)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "history_")  # the last that fit sets: a failed fit leaves none
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "net_"):  # unpickled, it may have moved to a device that is here
+            self.device_ = next(self.net_.module_.parameters()).device
+
     @property
     def element_table_(self):
         """The element vectors as they are after fit, an `ElementTable`."""
@@ -164,13 +177,16 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             return None
         if isinstance(self.init_from, (str, PathLike)):
             return type(self).from_pretrained(self.init_from, device="cpu")
-        if not isinstance(self.init_from, BaseCrystalRegressor):
+        source = self.init_from
+        if isinstance(source, FrozenEstimator):  # as needed in the grid of a search
+            source = source.estimator
+        if not (isinstance(source, type(self)) or isinstance(self, type(source))):
             raise TypeError(
-                "init_from must be a fitted crystal estimator or the folder of a saved one; "
-                f"got {type(self.init_from).__name__}"
+                f"init_from must be a fitted {type(self).__name__} or the folder of a saved one; "
+                f"got {type(source).__name__}"
             )
-        check_is_fitted(self.init_from)
-        return self.init_from
+        check_is_fitted(source)
+        return source
 
     def _train(self, crystals, y, sample_weight, train, valid, seed, continued, source):
         devices = [self.device_] if self.device_.type == "cuda" else []
@@ -226,8 +242,11 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         self.history_ = [{k: e[k] for k in keys if k in e} for e in self.net_.history]
 
     def _make_net(self, module, seed):
-        callbacks = [("stop_early", StopEarly(self.n_iter_no_change))] if self.early_stopping else []
-        callbacks += [("progress", Progress())] if self.verbose else []
+        callbacks = []
+        if self.early_stopping:
+            callbacks.append(("stop_early", StopEarly(self.n_iter_no_change)))
+        if self.verbose:
+            callbacks.append(("progress", Progress()))
         net = CrystalNet(
             module,
             MaskedLoss(self.loss, self.task_weights),
