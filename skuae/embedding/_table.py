@@ -223,10 +223,8 @@ class ElementTable:
         ElementTable
         """
         rows = self.values[self.seen].astype(np.float64)
-        spread = rows.std(axis=0)
-        constant = np.ptp(rows, axis=0) == 0
-        rows = (rows - rows.mean(axis=0)) / np.where(constant, 1.0, spread)
-        rows[:, constant] = 0.0
+        spread = rows.std(axis=0)  # exactly 0 for constant columns: float32 sums are exact here
+        rows = (rows - rows.mean(axis=0)) / np.where(spread == 0, 1.0, spread)
         return self._with(rows, self.name, standardized=True)
 
     def permute(self, random_state=None):
