@@ -85,10 +85,8 @@ def _rows(X):
     if isinstance(X, np.ndarray):
         if X.dtype != object:
             raise TypeError(
-                f"X is an array of {X.dtype} of shape {X.shape}, which holds no structures. If it "
-                "came out of UAETransformer, a step in between (a scaler, a column selection, "
-                "set_output) dropped them: let the crystal estimator follow UAETransformer "
-                "directly, or give it the structures and embedding=... instead"
+                f"X is an array of {X.dtype} of shape {X.shape}, which holds no structures; pass "
+                "a list or Series of structures"
             )
         if X.ndim == 2 and X.shape[1] == 1:
             X = X[:, 0]
@@ -215,8 +213,10 @@ def _to_structure(item):
 
 
 def _is_ase(item):
-    # by name, since ASE is optional and slow to import
-    return type(item).__module__.partition(".")[0] == "ase" and hasattr(item, "get_atomic_numbers")
+    # By name, since ASE is optional and slow to import. Subclasses count: pymatgen makes one.
+    return hasattr(item, "get_atomic_numbers") and any(
+        kind.__module__.partition(".")[0] == "ase" for kind in type(item).__mro__
+    )
 
 
 def _read_ase(atoms, numbers, coords, lattices, sizes):

@@ -180,7 +180,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _transform(self):
         return partial(augment, coord_noise=self.coord_noise) if self.augment else None
 
-    def _prepare(self, X, crystals, y, sample_weight, source):
+    def _prepare(self, crystals, table, y, sample_weight, source):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
         if self.on_missing_element not in ("raise", "mean"):

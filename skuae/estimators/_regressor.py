@@ -132,16 +132,15 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _prepare(self, X, crystals, y, sample_weight, source):
+    def _prepare(self, crystals, table, y, sample_weight, source):
         self._backbone = resolve_backbone(self.backbone)
-        carried = getattr(X, "table", None)
         native = False
         if source is not None:
             self._table, native = source.element_table_, source._native
         elif self.embedding is not None:
             self._table, _ = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
-        elif isinstance(carried, ElementTable):
-            self._table = carried
+        elif table is not None:  # came with X
+            self._table = table
         else:
             self._table, native = get_table(self._backbone.native_table), True
         self._native = native

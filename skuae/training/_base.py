@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skuae.crystals import as_crystals
+from skuae.embedding import crystals_and_table
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._net import CrystalNet, MaskedLoss, Progress, StopEarly
@@ -58,7 +58,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             If a structure, a target or a parameter makes no sense; the message names it.
         """
         check_training_params(self)
-        crystals = as_crystals(X)
+        crystals, table = crystals_and_table(X)
         y, self.target_names_, self._one_target = check_targets(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
         self.device_ = resolve_device(self.device)
@@ -68,7 +68,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         train, valid = self._split(len(crystals), seed)
         if not continued:
             source = self._source()
-            self._prepare(X, crystals, y, sample_weight, source)
+            self._prepare(crystals, table, y, sample_weight, source)
             weight = None if sample_weight is None else sample_weight[train]
             self.scaler_ = TargetScaler().fit(y[train], weight)
         elif y.shape[1] != len(self.scaler_.mean_):
@@ -95,7 +95,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             In the units of the y of ``fit``.
         """
         check_is_fitted(self)
-        crystals = as_crystals(X)
+        crystals, _ = crystals_and_table(X)
         self._check_elements(crystals)
         packed = self._pack(crystals, self.device_)
         dataset = CrystalDataset(packed, np.arange(len(crystals)))
@@ -117,7 +117,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         -------
         score : float
         """
-        crystals = as_crystals(X)
+        crystals, _ = crystals_and_table(X)
         y, *_ = check_targets(y, crystals)
         predicted = np.reshape(self.predict(crystals), y.shape)
         weight = check_sample_weight(sample_weight, crystals)

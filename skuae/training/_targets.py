@@ -33,7 +33,7 @@ def check_targets(y, crystals):
     elif isinstance(y, pd.Series) and y.name is not None:
         names = [str(y.name)]
     if y is None:
-        raise ValueError("y is None: requires y to be passed, one target a row")
+        raise ValueError("the regressor requires y to be passed, but the target y is None")
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
