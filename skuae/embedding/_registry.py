@@ -176,7 +176,10 @@ def resolve_table(embedding, X=None, y=None, *, sample_weight=None, **fit_params
 def _learn(estimator, X, y, fit_params):
     name = type(estimator).__name__
     if X is None or y is None:
-        raise ValueError(f"embedding={name}(...) learns its table from X and y: pass y to fit")
+        raise ValueError(
+            f"embedding={name}(...) learns its table from X and y: it requires y to be passed, but "
+            "the target y is None; pass y to fit"
+        )
     fitted = clone(estimator).fit(X, y, **fit_params)
     table = getattr(fitted, "element_table_", None)
     if not isinstance(table, ElementTable):
