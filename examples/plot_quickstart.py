@@ -39,7 +39,8 @@ models = {
         UAETransformer("magpie"), RandomForestRegressor(n_jobs=-1, random_state=0)
     ),
     "CGCNN on ct-uae-mt": make_pipeline(
-        UAETransformer("ct-uae-mt"), CrystalGNNRegressor(random_state=0, verbose=1)
+        UAETransformer("ct-uae-mt"),
+        CrystalGNNRegressor(max_epochs=50, random_state=0, verbose=1),
     ),
 }
 predictions = {}

@@ -24,3 +24,12 @@ def test_example_runs(example, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
+
+
+def test_readme_has_the_commands_that_ci_and_users_run():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, needed in {"quickstart": "examples/plot_quickstart.py", "tests": "pytest"}.items():
+        _, _, after = text.partition(f"<!-- command: {name} -->\n```bash\n")
+        command = after.partition("\n```")[0]
+        assert "\n" not in command and command.endswith(needed)
+        assert "-c constraints.txt" in command
