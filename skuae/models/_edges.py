@@ -78,32 +78,38 @@ class _LinearAtEdges(torch.autograd.Function):
 class _GatedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, s, weight, bias, norm, batch):
+        # With y = [gate, -core], one sigmoid serves both: softplus(c) = -log(sigmoid(-c)), and its
+        # derivative is 1 - sigmoid(-c). That is cheaper than softplus and its backward pass.
+        sign = torch.ones_like(weight)
+        sign[len(sign) // 2 :] = -1
+        weight = weight * sign
         y, mean, inv_std = torch.native_batch_norm(
-            s, weight, bias, norm.running_mean, norm.running_var, norm.training, norm.momentum,
-            norm.eps,
+            s, weight, bias * sign, norm.running_mean, norm.running_var, norm.training,
+            norm.momentum, norm.eps,
         )  # fmt: skip
         if not norm.training:
             mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
-        gate, core = y.chunk(2, dim=1)
-        gate = torch.sigmoid(gate)
-        # softplus(c) = -log(sigmoid(-c)), and its derivative is 1 - sigmoid(-c); cheaper than
-        # softplus and its backward pass. The maximum takes over where sigmoid(-c) underflows.
-        complement = torch.sigmoid(-core).clamp_(min=1e-37)
-        core = torch.maximum(torch.log(complement).neg_(), core)
+        sigmoids = torch.sigmoid(y)
+        gate, complement = sigmoids.chunk(2, dim=1)
+        # -softplus(c); where sigmoid(-c) underflows, c itself takes over.
+        minus_core = complement.clamp(min=1e-37).log_()
+        torch.minimum(minus_core, y.chunk(2, dim=1)[1], out=minus_core)
         ctx.batch, ctx.training = batch, norm.training
-        ctx.save_for_backward(s, weight, mean, inv_std, gate, core, complement)
-        return sum_over_edges(gate * core, batch)
+        ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core)
+        return sum_over_edges(gate * minus_core, batch).neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        s, weight, mean, inv_std, gate, core, complement = ctx.saved_tensors
+        s, weight, sign, mean, inv_std, sigmoids, minus_core = ctx.saved_tensors
+        gate, complement = sigmoids.chunk(2, dim=1)
         n_edges, d = gate.shape
         out = grad.new_empty(n_edges, 2 * d)  # first the gradient of y, then that of s
         to_gate, to_core = out.chunk(2, dim=1)
         torch.addcmul(gate, gate, gate, value=-1, out=to_gate)
-        to_gate *= core
+        to_gate *= minus_core
         torch.addcmul(gate, gate, complement, value=-1, out=to_core)
+        grad = grad.neg()
         if ctx.batch.degree is not None:
             out.view(len(grad), ctx.batch.degree, 2, d).mul_(grad[:, None, None])
         else:
@@ -116,4 +122,4 @@ class _GatedSum(torch.autograd.Function):
         if ctx.training:  # the statistics depend on s too
             slope = -scale * inv_std * to_weight / n_edges
             out.addcmul_(s, slope).sub_(mean * slope + scale * to_bias / n_edges)
-        return out, to_weight, to_bias, None, None
+        return out, to_weight * sign, to_bias * sign, None, None
