@@ -40,7 +40,8 @@ CARDS = {
     "megnet16": {
         "description": "16-dimensional element vectors that MEGNet learned with formation "
         "energies of the Materials Project.",
-        "licence": f"{LICENCE}; BSD-3-Clause (MEGNet)",
+        "licence": f"{LICENCE}; BSD-3-Clause, Copyright (c) 2015, Regents of the University of "
+        "California (MEGNet)",
         "origin": "https://github.com/materialsvirtuallab/megnet by way of "
         "https://github.com/lrcfmd/ElMD",
         "note": "As upstream, not standardised. Left out are the rows of "
