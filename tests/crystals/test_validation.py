@@ -1,0 +1,211 @@
+"""Geometry that no crystal has is refused; close pairs are found against a brute-force search."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from skuae.crystals import Crystals, as_crystals
+from skuae.crystals._packing import offsets_from_sizes
+from skuae.crystals._validation import MIN_DISTANCE, close_pairs
+
+
+def pack(structures):
+    """Pack without the checks of as_crystals."""
+    return Crystals(
+        np.concatenate([s.atomic_numbers for s in structures]),
+        np.concatenate([s.frac_coords for s in structures]),
+        np.stack([s.lattice.matrix for s in structures]),
+        offsets_from_sizes([len(s) for s in structures]),
+    )
+
+
+def brute_force(structure):
+    """Pairs of sites (i <= j) closer than the limit, over all images that could be."""
+    reciprocal = structure.lattice.reciprocal_lattice_crystallographic.matrix
+    reach = 1 + np.ceil(MIN_DISTANCE * np.linalg.norm(reciprocal, axis=1)).astype(int)
+    images = np.array(list(product(*(range(-n, n + 1) for n in reach))))
+    frac = structure.frac_coords % 1.0
+    found = {}
+    for i in range(len(frac)):
+        for j in range(i, len(frac)):
+            delta = frac[j] - frac[i] + images
+            if i == j:
+                delta = delta[(images != 0).any(axis=1)]
+            nearest = np.linalg.norm(delta @ structure.lattice.matrix, axis=1).min()
+            if nearest < MIN_DISTANCE:
+                found[i, j] = nearest
+    return found
+
+
+def pairs_of(crystals):
+    first, second, distance = close_pairs(crystals)
+    return {
+        (min(a, b), max(a, b)): d
+        for a, b, d in zip(first.tolist(), second.tolist(), distance, strict=True)
+    }
+
+
+@pytest.mark.parametrize("skew", [0.0, 1.0, 6.0])
+def test_close_pairs_are_those_of_a_brute_force_search(random_structure, skew):
+    rng = np.random.default_rng(0)
+    structures = []
+    for _ in range(30):
+        structure = random_structure(rng, int(rng.integers(2, 8)), skew=skew, volume_per_site=9.0)
+        for site in structure.sites[: len(structure) // 2]:  # neighbours around the limit
+            step = rng.normal(size=3)
+            step *= rng.uniform(0.3, 0.7) / np.linalg.norm(step)
+            structure.append("H", site.coords + step, coords_are_cartesian=True)
+        structures.append(structure)
+    crystals = pack(structures)
+    expected = {}
+    for start, structure in zip(crystals.offsets, structures, strict=False):
+        for (i, j), d in brute_force(structure).items():
+            expected[i + start, j + start] = d
+    found = pairs_of(crystals)
+    assert found.keys() == expected.keys()
+    assert len(expected) > 20
+    np.testing.assert_allclose([found[k] for k in expected], list(expected.values()), atol=1e-9)
+
+
+def test_close_pairs_of_a_cell_less_than_one_angstrom_high():
+    """Two sites whose nearest images are not those that rounding fractional differences gives."""
+    rng = np.random.default_rng(1)
+    structures = []
+    for _ in range(40):
+        a, b = rng.uniform(4, 7, 2)
+        lattice = Lattice([[a, 0, 0], [rng.uniform(3, 5) * a, rng.uniform(0.45, 0.95), 0.3],
+                           [1.0, rng.uniform(-3, 3), b]])  # fmt: skip
+        structures.append(Structure(lattice, ["Fe"] * 4, rng.uniform(0, 1, (4, 3))))
+    crystals = pack(structures)
+    expected = {}
+    for start, structure in zip(crystals.offsets, structures, strict=False):
+        for (i, j), d in brute_force(structure).items():
+            expected[i + start, j + start] = d
+    found = pairs_of(crystals)
+    assert found.keys() == expected.keys()
+    assert 5 < len(expected) < 160
+    np.testing.assert_allclose([found[k] for k in expected], list(expected.values()), atol=1e-9)
+
+
+def test_no_close_pairs_in_real_crystals(mp_mini):
+    first, second, distance = close_pairs(mp_mini.structures)
+    assert len(first) == len(second) == len(distance) == 0
+
+
+def test_close_pairs_of_one_site():
+    single = pack([Structure(Lattice.cubic(3), ["Fe"], [[0, 0, 0]])])
+    assert [len(column) for column in close_pairs(single)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("coords", "distance"),
+    [
+        ([[0.5, 0.5, 0.5], [0.5, 0.5, 0.54]], 0.4),
+        ([[0.0, 0.5, 0.5], [0.0, 0.5, 0.5]], 0.0),
+        ([[0.02, 0.5, 0.5], [0.99, 0.5, 0.5]], 0.3),
+        ([[0.01, 0.01, 0.01], [0.99, 0.99, 0.99]], 0.2 * 3**0.5),
+        ([[-0.01, 0.2, 0.3], [3.01, -0.8, 1.3]], 0.2),
+        ([[1.0, 0, 0], [0, 0, 0.02]], 0.2),
+    ],
+)
+def test_overlap_names_sites_and_distance(perovskite, coords, distance):
+    bad = Structure(Lattice.cubic(10), ["Fe", "Co", "Ni"], [[0.25, 0.25, 0.25], *coords])
+    with pytest.raises(
+        ValueError,
+        match=rf"row 2 \(c\): sites 1 and 2 are {distance:.3f} Å apart, closer than 0.5 Å; merge",
+    ):
+        as_crystals([perovskite(), perovskite(), bad, perovskite()], ids=list("abcd"))
+
+
+def test_overlap_across_the_boundary_of_a_skewed_cell():
+    lattice = Lattice.from_parameters(6, 6, 6, 35, 40, 50)
+    structure = Structure(lattice, ["Fe"], [[0.01, 0.5, 0.99]])
+    away = np.array([0.2, -0.2, 0.1])
+    structure.append("Co", structure.cart_coords[0] + away, coords_are_cartesian=True)
+    structure.translate_sites([1], [1, -2, 0], to_unit_cell=False)
+    with pytest.raises(ValueError, match=r"sites 0 and 1 are 0\.300 Å apart"):
+        as_crystals([structure])
+
+
+def test_site_on_its_own_image():
+    """Both lattice vectors are long, their difference is not."""
+    lattice = Lattice([[5, 0, 0], [5, 0.3, 0], [0, 0, 5]])
+    with pytest.raises(ValueError, match=r"row 0: sites 0 and 0 are 0\.300 Å apart"):
+        as_crystals([Structure(lattice, ["Fe"], [[0, 0, 0]])])
+
+
+def test_distances_just_beyond_the_limit_pass():
+    structure = Structure(Lattice.cubic(10), ["H", "H"], [[0.99, 0, 0], [0.0401, 0, 0]])
+    assert len(as_crystals([structure])) == 1
+
+
+def test_split_positions_may_be_close():
+    split = Structure(Lattice.cubic(5), [{"O": 0.5}, {"O": 0.5}], [[0, 0, 0], [0, 0, 0.05]])
+    assert as_crystals([split]).is_disordered.all()
+    whole = Structure(
+        Lattice.cubic(5), [{"O": 0.5}, "O", "O"], [[0.5, 0, 0], [0, 0, 0], [0, 0, 0.05]]
+    )
+    with pytest.raises(ValueError, match=r"sites 1 and 2 are 0\.250 Å apart"):
+        as_crystals([split, whole])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_coordinates_not_finite(perovskite, value):
+    bad = perovskite()
+    coords = bad.frac_coords
+    coords[3, 1] = value
+    bad = Structure(bad.lattice, bad.species, coords)
+    with pytest.raises(
+        ValueError,
+        match=r"^row 1 \(b\): coordinates or lattice are NaN or infinite; repair or drop",
+    ):
+        as_crystals([perovskite(), bad], ids=["a", "b"])
+
+
+def test_lattice_not_finite(perovskite):
+    bad = Structure(Lattice(np.diag([3.0, np.nan, 3.0])), ["Fe"], [[0, 0, 0]])
+    with pytest.raises(ValueError, match="row 1: coordinates or lattice are NaN"):
+        as_crystals([perovskite(), bad])
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((3, 3)),
+        np.diag([3.0, 3.0, 0.0]),
+        [[3, 0, 0], [0, 3, 0], [3, 3, 0]],
+        np.diag([30.0, 30.0, 0.4]),
+        [[4, 0, 0], [4, 1e-9, 0], [0, 0, 4]],
+    ],
+    ids=["zero", "zero vector", "in a plane", "short vector", "almost in a line"],
+)
+def test_cell_without_volume(perovskite, matrix):
+    bad = Structure(Lattice(np.array(matrix, dtype=float)), ["Fe"], [[0, 0, 0]])
+    with pytest.raises(ValueError, match=r"^row 2: the cell has no volume .*; repair the lattice"):
+        as_crystals([perovskite(), perovskite(), bad])
+
+
+def test_no_sites(perovskite):
+    empty = Structure(Lattice.cubic(3), [], [])
+    with pytest.raises(ValueError, match=r"^row 1: the structure has no sites; drop the row"):
+        as_crystals([perovskite(), empty])
+
+
+def test_first_of_several_bad_rows_is_named(perovskite):
+    bad = Structure(Lattice.cubic(4), ["Fe", "Fe"], [[0, 0, 0], [0, 0, np.nan]])
+    with pytest.raises(ValueError, match=r"^row 1: .*\(2 such rows\)$"):
+        as_crystals([perovskite(), bad, perovskite(), bad])
+    overlap = Structure(Lattice.cubic(4), ["Fe", "Fe"], [[0, 0, 0], [0, 0, 0.01]])
+    with pytest.raises(ValueError, match=r"^row 2: sites 0 and 1"):
+        as_crystals([perovskite(), perovskite(), overlap, overlap])
+
+
+def test_odd_but_real_cells_pass(random_structure):
+    lone = Structure(Lattice.cubic(60), ["Ar"], [[0.3, 0.3, 0.3]])
+    needle = Structure(Lattice.orthorhombic(2.5, 2.5, 300), ["Fe", "Fe"], [[0, 0, 0], [0, 0, 0.5]])
+    hydrogen = Structure(Lattice.cubic(5), ["H", "H"], [[0, 0, 0], [0, 0, 0.148]])
+    flat = Structure(Lattice.from_parameters(8, 8, 8, 12, 12, 12), ["Bi"], [[0, 0, 0]])
+    left_handed = Structure(Lattice([[0, 3, 0], [3, 0, 0], [0, 0, 3]]), ["Fe"], [[0, 0, 0]])
+    assert len(as_crystals([lone, needle, hydrogen, flat, left_handed])) == 5
