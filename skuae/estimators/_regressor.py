@@ -35,7 +35,7 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         Not applied to biases, norms and element vectors.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
     lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
-    loss : {"squared_error", "absolute_error", "huber"}, default="absolute_error"
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         On standardised targets.
     early_stopping : bool, default=False
         Keep a random part of the rows for validation, stop when its loss stops falling, and go back
@@ -98,7 +98,7 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         weight_decay=1e-4,
         optimizer="adamw",
         lr_schedule="onecycle",
-        loss="absolute_error",
+        loss="squared_error",
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=20,
