@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skuae.embedding._checks import WAY_OUT, check_on_missing
 from skuae.embedding._elements import N_ELEMENTS, name_elements
-from skuae.embedding._table import WAY_OUT, check_on_missing
 
 STATISTICS = ("mean", "std", "min", "max")
 _CHUNK = 2**17  # numbers gathered at once; keeps the work in the cache

@@ -8,9 +8,8 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from skuae.embedding import _files, _interchange
+from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
-
-ON_MISSING = ("raise", "mean", "nan")
 
 
 class ElementTable:
@@ -73,7 +72,7 @@ class ElementTable:
             raise ValueError(
                 "the rows have no elements: pass symbols=[...], or a data frame indexed by symbol"
             )
-        rows = _as_matrix(values)
+        rows = as_matrix(values)
         if columns is None:
             columns = range(rows.shape[1])
         self.name = str(name)
@@ -380,32 +379,3 @@ class ElementTable:
         rows, symbols, card = _interchange.read_matminer(data_source, features)
         card["name"] = name or card["name"]
         return cls(rows, symbols, **card)
-
-
-WAY_OUT = (
-    'set on_missing_element="mean" (or "nan"), or use a table that covers it (skuae.embedding.'
-    "table_names() lists them)"
-)
-
-
-def check_on_missing(value):
-    """Raise ValueError unless `value` says what to do about elements that are not covered."""
-    if value not in ON_MISSING:
-        raise ValueError(f"on_missing_element is {value!r}; choose from {', '.join(ON_MISSING)}")
-
-
-def _as_matrix(values):
-    """Return values as a float64 matrix, or say which column holds no numbers."""
-    try:
-        rows = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        text = []
-        if isinstance(values, pd.DataFrame):
-            text = [c for c in values if not pd.api.types.is_numeric_dtype(values[c])]
-        where = f" (columns {text})" if text else ""
-        raise ValueError(f"the values of an element table are numbers{where}: {error}") from error
-    if rows.ndim != 2:
-        raise ValueError(
-            f"the values of an element table have shape (n_elements, n_dims), got {rows.shape}"
-        )
-    return rows
