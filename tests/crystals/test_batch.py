@@ -1,0 +1,129 @@
+"""Batches cut out of packed tensors, against plain loops over structures."""
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from skuae.crystals import PackedTensors, as_crystals
+
+ROWS = [[0], [4, 0, 2], [1, 1, 3], [5, 4, 3, 2, 1, 0]]
+
+
+@pytest.fixture
+def crystals(structures, disordered):
+    """Neighbours of all sites known, two crystals disordered."""
+    return as_crystals([structures[0], disordered, structures[1], disordered, *structures[2:]])
+
+
+@pytest.fixture
+def ragged(crystals):
+    """Sites have different numbers of neighbours, one crystal has none."""
+    lone = Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])
+    return as_crystals([crystals[0], crystals[1], lone, *crystals[2:6]])
+
+
+def reference(crystals, rows, graphs):
+    """Numbers, sizes, crystal, entries of disordered sites, edges; one by one."""
+    numbers, sizes, owner, occupied, edges = [], [], [], [], []
+    for b, row in enumerate(rows):
+        start = len(numbers)
+        structure = crystals[row]
+        sizes.append(len(structure))
+        for i, site in enumerate(structure):
+            amounts = {e.Z: x for e, x in site.species.items()}
+            numbers.append(max(amounts, key=amounts.get))
+            owner.append(b)
+            if amounts != {numbers[-1]: 1}:
+                occupied += [(start + i, z, x) for z, x in amounts.items()]
+            if graphs is not None:
+                first, last = graphs.edge_offsets[crystals.offsets[row] + i :][:2]
+                for e in range(first, last):
+                    edges.append((start + i, start + graphs.neighbors[e], graphs.distances[e]))
+    return numbers, sizes, owner, occupied, edges
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_batch_with_graphs(crystals, ragged, rows, dtype, fixed):
+    crystals = crystals if fixed else ragged
+    graphs = crystals.graph(5.0, 12) if fixed else crystals.graph(5.0)
+    batch = PackedTensors(crystals, graphs, dtype=dtype).batch(np.array(rows))
+    numbers, sizes, owner, occupied, edges = reference(crystals, rows, graphs)
+    assert len(batch) == len(rows)
+    assert batch.numbers.tolist() == numbers
+    assert batch.sizes.tolist() == sizes
+    assert batch.crystal.tolist() == owner
+    assert batch.frac_coords is None
+    assert batch.lattices is None
+    centers, neighbors, distances = zip(*edges, strict=True)
+    assert batch.centers.tolist() == list(centers)
+    assert batch.neighbors.tolist() == list(neighbors)
+    assert batch.centers.dtype == batch.neighbors.dtype == torch.int64
+    assert batch.distances.dtype == dtype
+    np.testing.assert_array_equal(batch.distances.numpy(), np.array(distances))
+    assert batch.degree == (12 if fixed else None)
+    if not occupied:
+        assert batch.occ_sites is None
+        return
+    entries = (batch.occ_sites, batch.occ_numbers, batch.occ_values)
+    got = sorted(zip(*(entry.tolist() for entry in entries), strict=True))
+    np.testing.assert_allclose(got, sorted(occupied), rtol=1e-6)
+    assert batch.occ_values.dtype == dtype
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+def test_batch_with_coordinates(crystals, rows):
+    batch = PackedTensors(crystals, dtype=torch.float64).batch(rows)
+    structures = [crystals[row] for row in rows]
+    assert batch.sizes.tolist() == [len(s) for s in structures]
+    np.testing.assert_allclose(batch.lattices, [s.lattice.matrix for s in structures])
+    expected = np.concatenate([s.frac_coords for s in structures]) % 1.0
+    np.testing.assert_allclose(batch.frac_coords, expected, atol=1e-12)
+    assert batch.centers is None
+    assert batch.degree is None
+
+
+def test_no_occupancies_in_a_batch_of_ordered_crystals(crystals):
+    assert PackedTensors(crystals).batch([0, 2, 4]).occ_sites is None
+    assert PackedTensors(crystals).batch([0, 1]).occ_sites is not None
+
+
+@pytest.mark.parametrize("rows", [[2], [2, 2]])
+def test_batch_without_edges(ragged, rows):
+    batch = PackedTensors(ragged, ragged.graph(5.0, 12)).batch(rows)
+    assert batch.centers.tolist() == batch.neighbors.tolist() == batch.distances.tolist() == []
+    assert batch.numbers.tolist() == [18] * len(rows)
+
+
+def test_packed_tensors_are_copies(crystals):
+    graphs = crystals.graph(5.0, 12)
+    packed = PackedTensors(crystals, graphs)
+    assert len(packed) == len(crystals)
+    before = graphs.distances.copy(), crystals.frac_coords.copy()
+    packed.distances.zero_()
+    PackedTensors(crystals).frac_coords.zero_()
+    np.testing.assert_array_equal(graphs.distances, before[0])
+    np.testing.assert_array_equal(crystals.frac_coords, before[1])
+
+
+def test_to_device_moves_everything(crystals):
+    packed = PackedTensors(crystals, crystals.graph(5.0, 12))
+    moved = packed.batch([0, 1]).to("meta")
+    for name in ("numbers", "sizes", "crystal", "centers", "neighbors", "distances", "occ_sites",
+                 "occ_numbers", "occ_values"):  # fmt: skip
+        assert getattr(moved, name).device.type == "meta", name
+    assert moved.degree == 12
+    assert moved.frac_coords is None
+    assert PackedTensors(crystals).batch([0]).to("meta").lattices.device.type == "meta"
+
+
+@pytest.mark.gpu
+def test_batch_on_an_accelerator(crystals):
+    device = "cuda" if torch.cuda.is_available() else "mps"
+    graphs = crystals.graph(5.0, 12)
+    there = PackedTensors(crystals, graphs, device=device).batch(np.array([4, 1, 0])).to("cpu")
+    here = PackedTensors(crystals, graphs).batch([4, 1, 0])
+    for name in ("numbers", "crystal", "centers", "neighbors", "distances", "occ_values"):
+        torch.testing.assert_close(getattr(there, name), getattr(here, name))
