@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,7 @@ def main():
             "source": "Materials Project 2018-2021 as collected in the MEGNet and CGCNN data sets",
             "licence": "CC-BY 4.0 (Materials Project data)",
             "citation": learned.metadata["citation"],
-            "targets": {name: f"{unit}" for name, unit in TARGETS.items()},
+            "targets": TARGETS,
             "n_train": len(train),
             "n_validation": len(valid),
             "validation_mae": mae,
@@ -129,7 +130,10 @@ def main():
             "matbench_perovskites was trained on, nor any row of the MEGNet validation and test "
             "splits of MP-2018.6.1.",
             "params": {k: v for k, v in params.items() if isinstance(v, (int, float, str, bool))},
-            "command": "python " + shlex.join(sys.argv),
+            "command": shlex.join(
+                ["python", "tools/pretrain_table.py"]
+                + [Path(a).name if "/" in a else a for a in sys.argv[1:]]
+            ),
             "seconds": round(seconds),
             "torch": torch.__version__,
         },
