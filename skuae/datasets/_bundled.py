@@ -67,7 +67,7 @@ def load_mp_mini(*, target="formation_energy_per_atom", return_X_y=False, as_fra
     with as_file(folder / "mp_mini_structures.npz") as path:
         structures = Crystals.load(path)
     with as_file(folder / "mp_mini_labels.csv") as path:
-        labels = pd.read_csv(path, index_col="id", float_precision="round_trip")
+        labels = pd.read_csv(path, index_col="id")
     return make_bunch(
         structures,
         labels,
