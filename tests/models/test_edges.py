@@ -1,0 +1,165 @@
+"""The hand-written sums over edges against the plain formulas, values and gradients."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from skuae.crystals import CrystalBatch
+from skuae.models._edges import gated_sum, linear_at_edges, sum_over_edges
+
+
+def make_batch(fixed, n_sites=6, degree=3):
+    """Random edges; of two sites without any if the degree is not fixed."""
+    generator = torch.Generator().manual_seed(5)
+    if fixed:
+        degrees = torch.full((n_sites,), degree)
+    else:
+        degrees = torch.tensor([2, 0, 5, 1, 0, 4])
+    centers = torch.repeat_interleave(degrees)
+    neighbors = torch.randint(0, n_sites, (len(centers),), generator=generator)
+    return CrystalBatch(
+        torch.ones(n_sites, dtype=torch.int64),
+        torch.tensor([n_sites]),
+        torch.zeros(n_sites, dtype=torch.int64),
+        centers=centers,
+        neighbors=neighbors,
+        distances=torch.ones(len(centers)),
+        degree=degree if fixed else None,
+    )
+
+
+@pytest.fixture(params=[True, False], ids=["fixed degree", "ragged"])
+def batch(request):
+    return make_batch(request.param)
+
+
+def random(*shape, scale=1.0):
+    return (scale * torch.randn(*shape, dtype=torch.float64)).requires_grad_()
+
+
+def make_norm(width, training, dtype=torch.float64):
+    norm = torch.nn.BatchNorm1d(width).to(dtype)
+    with torch.no_grad():
+        norm.weight.copy_(torch.randn(width))  # some negative
+        norm.bias.copy_(torch.randn(width))
+        norm.running_mean.copy_(torch.randn(width))
+        norm.running_var.copy_(torch.rand(width) + 0.5)
+    return norm.train(training)
+
+
+def plain_sum(x, batch):
+    rows = [x[batch.centers == i].sum(0) for i in range(len(batch.numbers))]
+    return torch.stack(rows)
+
+
+def plain_gated_sum(s, norm, batch):
+    gate, core = norm(s).chunk(2, dim=1)
+    return plain_sum(torch.sigmoid(gate) * torch.logaddexp(core, torch.zeros_like(core)), batch)
+
+
+def test_sum_over_edges(batch):
+    x = random(len(batch.centers), 4)
+    torch.testing.assert_close(sum_over_edges(x, batch), plain_sum(x, batch))
+
+
+def test_linear_at_edges(batch):
+    center, neighbor, edge = random(6, 4), random(6, 4), random(len(batch.centers), 5)
+    weight = random(4, 5)
+    expected = torch.stack(
+        [
+            center[i] + neighbor[j] + weight @ edge[e]
+            for e, (i, j) in enumerate(zip(batch.centers, batch.neighbors, strict=True))
+        ]
+    )
+    torch.testing.assert_close(linear_at_edges(center, neighbor, edge, weight, batch), expected)
+
+
+def test_gradient_of_linear_at_edges(batch):
+    inputs = random(6, 4), random(6, 4), random(len(batch.centers), 5), random(4, 5)
+    assert torch.autograd.gradcheck(lambda *x: linear_at_edges(*x, batch), inputs)
+    fixed_edges = inputs[2].detach()
+    assert torch.autograd.gradcheck(
+        lambda c, n, w: linear_at_edges(c, n, fixed_edges, w, batch), (*inputs[:2], inputs[3])
+    )
+
+
+def test_one_tensor_at_both_ends(batch):
+    """Gradients of the two ends add up where they are one tensor."""
+    v, edge, weight = random(6, 4), random(len(batch.centers), 5), random(4, 5)
+    assert torch.autograd.gradcheck(lambda x: linear_at_edges(x, x, edge, weight, batch), (v,))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gated_sum(batch, training):
+    s = random(len(batch.centers), 8)
+    ours, theirs = make_norm(8, training), make_norm(8, training)
+    theirs.load_state_dict(ours.state_dict())
+    got, expected = gated_sum(s, ours, batch), plain_gated_sum(s, theirs, batch)
+    torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+    weights = torch.randn_like(got)
+    a = torch.autograd.grad((got * weights).sum(), [s, ours.weight, ours.bias])
+    b = torch.autograd.grad((expected * weights).sum(), [s, theirs.weight, theirs.bias])
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradient_of_gated_sum(batch, training):
+    norm = make_norm(8, training)
+    s = random(len(batch.centers), 8)
+
+    def function(s, weight, bias):
+        names = ("running_mean", "running_var", "training", "momentum", "eps")
+        other = {name: getattr(norm, name) for name in names}
+        return gated_sum(s, SimpleNamespace(weight=weight, bias=bias, **other), batch)
+
+    assert torch.autograd.gradcheck(function, (s, norm.weight, norm.bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gated_sum_of_very_large_values(batch, dtype):
+    """Where sigmoid(-c) underflows or is one, softplus(c) is c or nothing; no NaN, no infinity."""
+    d, n_edges = 4, len(batch.centers)
+    norm = torch.nn.BatchNorm1d(2 * d, eps=0.0).to(dtype).eval()
+    values = torch.tensor([-1e4, -300, -101, -89, -30, 0, 30, 84, 86, 89, 101, 300, 1e4, 1e37])
+    for value in values:
+        s = torch.zeros(n_edges, 2 * d, dtype=dtype)
+        s[:, d:] = value
+        s.requires_grad_()
+        got, expected = gated_sum(s, norm, batch), plain_gated_sum(s, norm, batch)
+        torch.testing.assert_close(got, expected, rtol=2e-6, atol=1e-6)
+        (a,) = torch.autograd.grad(got.sum(), s)
+        (b,) = torch.autograd.grad(expected.sum(), s)
+        torch.testing.assert_close(a, b, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-1e4, -200.0, 200.0, 1e4])
+def test_gated_sum_of_very_large_gates(batch, value):
+    norm = torch.nn.BatchNorm1d(8).eval()
+    s = torch.randn(len(batch.centers), 8)
+    s[:, :4] = value
+    s.requires_grad_()
+    got, expected = gated_sum(s, norm, batch), plain_gated_sum(s, norm, batch)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    (a,) = torch.autograd.grad(got.sum(), s)
+    (b,) = torch.autograd.grad(expected.sum(), s)
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gated_sum_without_edges(training):
+    batch = make_batch(fixed=False)
+    empty = torch.empty(0, dtype=torch.int64)
+    nothing = CrystalBatch(batch.numbers, batch.sizes, batch.crystal, centers=empty,
+                           neighbors=empty, distances=torch.empty(0))  # fmt: skip
+    norm = make_norm(8, training, torch.float32)
+    before = {k: v.clone() for k, v in norm.state_dict().items()}
+    s = torch.empty(0, 8, requires_grad=True)
+    out = gated_sum(s, norm, nothing)
+    assert out.tolist() == [[0.0] * 4] * 6
+    out.sum().backward()
+    for name, value in norm.state_dict().items():
+        assert torch.equal(value, before[name]), name
