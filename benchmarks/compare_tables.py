@@ -24,9 +24,7 @@ NATIVE = "native"  # the 92 bits, frozen, as published
 def run(table, frozen, target, n_train, seed, max_epochs):
     """Return the mean absolute error on the test rows of one split."""
     data = datasets.load_mp_mini(target=target)
-    train, test = train_test_split(
-        np.arange(len(data.target)), test_size=0.2, random_state=seed
-    )
+    train, test = train_test_split(np.arange(len(data.target)), test_size=0.2, random_state=seed)
     train = train[:n_train]
     model = CrystalGNNRegressor(
         embedding=None if table == NATIVE else table,
@@ -41,7 +39,9 @@ def run(table, frozen, target, n_train, seed, max_epochs):
 def main():
     """Run what is missing, then print means over seeds and paired differences."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--tables", nargs="+", default=[NATIVE, "onehot", "random", "cgcnn", "ct-uae-mt"])
+    p.add_argument(
+        "--tables", nargs="+", default=[NATIVE, "onehot", "random", "cgcnn", "ct-uae-mt"]
+    )
     p.add_argument("--frozen", action="store_true", help="keep the tables as they are")
     p.add_argument("--target", default="formation_energy_per_atom")
     p.add_argument("--n-train", type=int, default=None)

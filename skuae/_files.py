@@ -85,7 +85,7 @@ def read_safetensors(path, *, format):
     try:
         with safe_open(path, framework="numpy") as file:
             card = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         found, expected = card.pop("format"), card.pop("sha256")
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a {format} file, or is damaged ({error})") from error

@@ -1,7 +1,7 @@
-"""Train the shipped table ct-uae-mt: formation energy and band gap of Materials Project crystals.
+r"""Train the shipped table ct-uae-mt: formation energy and band gap of Materials Project crystals.
 
-    python tools/pretrain_table.py --structures mp_structures_part*.jsonl.gz \\
-        --labels mp_merged_labels.parquet \\
+    python tools/pretrain_table.py --structures mp_structures_part*.jsonl.gz \
+        --labels mp_merged_labels.parquet \
         --hold-out mp20_mini.jsonl.gz matbench_perovskites.jsonl.gz --output ct-uae-mt.safetensors
 
 Every row whose reduced formula occurs in a hold-out file is left out, whatever its structure, so
@@ -120,7 +120,6 @@ def main():
             "rows, as the network sees them.",
             "source": "Materials Project 2018-2021 as collected in the MEGNet and CGCNN data sets",
             "licence": "CC-BY 4.0 (Materials Project data)",
-            "citation": learned.metadata["citation"],
             "targets": TARGETS,
             "n_train": len(train),
             "n_validation": len(valid),

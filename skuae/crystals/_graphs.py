@@ -1,5 +1,6 @@
 """Neighbours of every site, packed: searched crystal by crystal, selected all at once."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,7 @@ def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
     bounds = np.unique(np.append(chunk, len(crystals)))
     parts = [
         _search(crystals, range(first, last), cutoff, max_neighbors, whole_shell)
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True)
+        for first, last in itertools.pairwise(bounds)
     ]
     degrees, neighbors, distances, images = (
         [np.concatenate(column) for column in zip(*parts, strict=True)]

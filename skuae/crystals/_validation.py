@@ -26,7 +26,9 @@ def check_geometry(crystals):
     finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
     finite &= np.isfinite(crystals.lattices).all(axis=(1, 2))
     _refuse(
-        crystals, ~finite, "coordinates or lattice are NaN or infinite; repair or drop the structure"
+        crystals,
+        ~finite,
+        "coordinates or lattice are NaN or infinite; repair or drop the structure",
     )
     lengths = np.linalg.norm(crystals.lattices, axis=2)
     flat = crystals.volumes < 1e-3 * lengths.prod(axis=1)
@@ -106,7 +108,9 @@ def _close_on_grid(crystals, sites, heights):
     first, second = np.concatenate(pairs, axis=1)
     delta = wrapped[first] - wrapped[second]
     delta -= np.round(delta)
-    distance = np.linalg.norm(np.einsum("pi,pij->pj", delta, crystals.lattices[rows[first]]), axis=1)
+    distance = np.linalg.norm(
+        np.einsum("pi,pij->pj", delta, crystals.lattices[rows[first]]), axis=1
+    )
     close = distance < MIN_DISTANCE
     return sites[first[close]], sites[second[close]], distance[close]
 

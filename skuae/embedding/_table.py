@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from skuae.embedding import _files, _interchange
+from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae.embedding import _interchange
 from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
+
+_FORMAT = "skuae-element-table-1"
 
 
 class ElementTable:
@@ -273,7 +276,7 @@ class ElementTable:
             "numbers": (np.flatnonzero(self.seen) + 1).astype(np.uint8),
             "values": self.values[self.seen],
         }
-        _files.write_safetensors(path, tensors, card)
+        write_safetensors(path, tensors, card, format=_FORMAT)
 
     def to_csv(self, path):
         """Write the values as CSV, in the format of ElementEmbeddings; the card is left out.
@@ -283,7 +286,7 @@ class ElementTable:
         path : str or path-like
             Where to.
         """
-        _files.write_bytes(path, self.to_frame().to_csv().encode())
+        write_bytes(path, self.to_frame().to_csv().encode())
 
     @classmethod
     def load(cls, path):
@@ -307,9 +310,9 @@ class ElementTable:
         """
         path = Path(path)
         if path.suffix == ".csv":
-            frame = _files.read_csv(path)
+            frame = _read_csv(path)
             return cls(frame, name=path.stem, metadata={"source": path.name})
-        tensors, card = _files.read_safetensors(path)
+        tensors, card = read_safetensors(path, format=_FORMAT)
         return cls(tensors["values"], tensors["numbers"], **card)
 
     # -- other packages ---------------------------------------------------------------------------
@@ -379,3 +382,12 @@ class ElementTable:
         rows, symbols, card = _interchange.read_matminer(data_source, features)
         card["name"] = name or card["name"]
         return cls(rows, symbols, **card)
+
+
+def _read_csv(path):
+    frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    if not frame.shape[1]:
+        raise ValueError(
+            f"{path} has one column only; expected elements in the first and their values after it"
+        )
+    return frame

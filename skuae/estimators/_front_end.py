@@ -251,7 +251,6 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             metadata={
                 "description": "universal atomic embeddings learned by CrystalTransformerRegressor",
                 "targets": self.target_names_,
-                "citation": "Jin et al., Nature Communications 16, 1210 (2025)",
             },
         )
 

@@ -22,7 +22,9 @@ def resolve_backbone(backbone):
     """
     if isinstance(backbone, str):
         if backbone not in _BACKBONES:
-            raise ValueError(f"there is no backbone {backbone!r}; known are {', '.join(_BACKBONES)}")
+            raise ValueError(
+                f"there is no backbone {backbone!r}; known are {', '.join(_BACKBONES)}"
+            )
         return _BACKBONES[backbone]()
     if not isinstance(backbone, tuple(_BACKBONES.values())):
         raise TypeError(

@@ -1,12 +1,14 @@
 """Crystal graph convolutional neural network, Xie and Grossman, PRL 120, 145301 (2018)."""
 
-from sklearn.base import BaseEstimator
+import itertools
+
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn import functional as F
 
-from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
 from skuae.models._edges import gated_sum, linear_at_edges
+from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
 
 
 class CGCNN(BaseEstimator):
@@ -87,9 +89,7 @@ class CGCNNModule(nn.Module):
         self.basis = GaussianBasis(stop=spec.cutoff, step=0.2)
         self.convs = nn.ModuleList(CGConv(d, len(self.basis)) for _ in range(spec.n_conv))
         widths = [d] + [spec.hidden_dim] * spec.n_hidden
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.head = nn.Linear(widths[-1], n_outputs)
 
     def forward(self, batch):

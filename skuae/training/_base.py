@@ -202,9 +202,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             targets = self.scaler_.transform(y)
             targets = torch.tensor(targets, dtype=self._dtype, device=self.device_)
             if sample_weight is not None:
-                sample_weight = torch.tensor(
-                    sample_weight, dtype=self._dtype, device=self.device_
-                )
+                sample_weight = torch.tensor(sample_weight, dtype=self._dtype, device=self.device_)
             train_loader = CrystalLoader(
                 CrystalDataset(packed, train, targets, sample_weight),
                 self.batch_size,

@@ -15,7 +15,13 @@ from skuae._files import read_safetensors, write_safetensors
 FORMAT = "skuae-checkpoint-1"
 SECONDS_BETWEEN = 10.0
 _NOT_IN_FINGERPRINT = {
-    "verbose", "device", "callbacks", "checkpoint_dir", "init_from", "warm_start", "embedding",
+    "verbose",
+    "device",
+    "callbacks",
+    "checkpoint_dir",
+    "init_from",
+    "warm_start",
+    "embedding",
 }  # fmt: skip  (what the last three say is in the module's first weights)
 
 

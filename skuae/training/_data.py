@@ -1,5 +1,6 @@
 """Rows of packed crystals with their targets, dealt out in batches."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -103,7 +104,7 @@ class CrystalLoader:
         cuts = [round(i * n / n_batches) for i in range(n_batches + 1)]
         if self.by_size:
             sizes = np.sort(self.dataset.sizes())
-            cuts = sorted({c for a, b in zip(cuts, cuts[1:], strict=False)
+            cuts = sorted({c for a, b in itertools.pairwise(cuts)
                            for c in _split(a, b, sizes)})  # fmt: skip
         return cuts
 
