@@ -109,7 +109,7 @@ class PackedTensors:
         sites, offsets = _take_rows(self.offsets, rows)
         sizes = offsets.diff()
         crystal = torch.repeat_interleave(sizes, output_size=len(sites))
-        parts = {}
+        parts: dict = {}
         if self.occupancies is not None:
             bounds, numbers, values = self.occupancies
             entries, entry_offsets = _take_rows(bounds, sites)
