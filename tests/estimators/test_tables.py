@@ -1,0 +1,120 @@
+"""Element tables that go into regressors and come out of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.frozen import FrozenEstimator
+
+from skuae import ElementTable, UAETransformer
+from skuae.embedding import get_table
+
+
+@pytest.fixture
+def table(X):
+    rng = np.random.default_rng(0)
+    return ElementTable(rng.normal(size=(90, 12)), range(1, 91), name="mine")
+
+
+@pytest.mark.parametrize("how", ["frame", "safetensors", "csv", "csv_str", "pipeline"])
+def test_all_ways_of_giving_a_table(gnn, X, y, table, how, tmp_path, assert_same_weights):
+    expected = gnn(embedding=table).fit(X, y)
+    if how == "pipeline":
+        held, embedding = UAETransformer(table).fit_transform(X), None
+    else:
+        held = X
+        table.save(tmp_path / "t.safetensors")
+        table.to_csv(tmp_path / "t.csv")
+        embedding = {
+            "frame": table.to_frame(),
+            "safetensors": tmp_path / "t.safetensors",
+            "csv": tmp_path / "t.csv",
+            "csv_str": str(tmp_path / "t.csv"),
+        }[how]
+    model = gnn(embedding=embedding).fit(held, y)
+    assert_same_weights(model, expected)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+
+
+def test_names_of_tables(gnn, X, y, assert_same_weights):
+    named = gnn(embedding="magpie").fit(X, y)
+    assert_same_weights(named, gnn(embedding=get_table("magpie")).fit(X, y))
+    with pytest.raises(AssertionError):
+        assert_same_weights(named, gnn(embedding=get_table("magpie").permute(0)).fit(X, y))
+
+
+def test_the_parameter_goes_before_the_table_that_X_carries(gnn, X, y, table):
+    held = UAETransformer("magpie").fit_transform(X)
+    model = gnn(embedding=table, freeze_embedding=True).fit(held, y)
+    assert model.element_table_ == table
+
+
+def test_without_a_table_the_network_takes_that_of_its_paper(gnn, X, y):
+    model = gnn().fit(X, y)
+    assert model.element_table_ == get_table("cgcnn")  # and leaves it as it is
+
+
+def test_frozen_table_stays_as_it_is(gnn, X, y, table):
+    model = gnn(embedding=table, freeze_embedding=True, embedding_lr_ratio=10.0).fit(X, y)
+    np.testing.assert_array_equal(model.element_table_.values, table.values)
+
+
+def test_tuned_table_changes_where_there_are_crystals(gnn, X, y, table):
+    model = gnn(embedding=table).fit(X, y)
+    tuned = model.element_table_
+    assert tuned.name == "mine-tuned"
+    assert tuned.symbols == table.symbols
+    there = np.zeros(118, dtype=bool)
+    there[np.unique(X.numbers) - 1] = True
+    changed = (tuned.values != table.values).any(axis=1) & table.seen
+    np.testing.assert_array_equal(changed, there & table.seen)
+
+
+def test_learning_rate_of_the_table(gnn, X, y, table):
+    def change(ratio):
+        model = gnn(embedding=table, embedding_lr_ratio=ratio, max_epochs=1).fit(X, y)
+        return np.nanmax(np.abs(model.element_table_.values - table.values))
+
+    assert change(0.0) == 0
+    assert 5 < change(0.1) / change(0.01) < 20
+
+
+def test_method_one_a_front_end_learns_the_table(gnn, front_end, X, y, assert_same_weights):
+    learner = front_end()
+    model = gnn(embedding=learner).fit(X, y)
+    assert not hasattr(learner, "net_")  # a clone has learned
+    learned = front_end().fit(X, y)
+    assert_same_weights(model, gnn(embedding=learned.element_table_).fit(X, y))
+    assert_same_weights(model, gnn(embedding=FrozenEstimator(learned)).fit(X, y))
+    assert set(model.element_table_.symbols) == {s.symbol for c in X for s in c.species}
+
+
+def test_method_two_a_graph_network_tunes_the_table(gnn, X, y, table, assert_same_weights):
+    tuner = gnn(embedding=table)
+    model = gnn(embedding=tuner, random_state=1).fit(X, y)
+    tuned = tuner.fit(X, y).element_table_
+    assert tuned != table
+    assert_same_weights(model, gnn(embedding=tuned, random_state=1).fit(X, y))
+    features = UAETransformer(gnn(embedding=table)).fit(X, y)
+    assert features.element_table_ == tuned
+
+
+def test_front_ends_know_the_elements_they_have_seen(front_end, X, y):
+    table = front_end().fit(X, y).element_table_
+    assert set(table.symbols) == {s.symbol for c in X for s in c.species}
+    assert table.n_dims == 8
+    assert table.name == "ct-uae"
+    again = ElementTable(table.to_frame(), name="ct-uae")
+    np.testing.assert_array_equal(again.values, table.values)
+
+
+def test_weights_reach_an_estimator_that_learns_the_table(gnn, front_end, X, y):
+    weight = np.random.default_rng(0).uniform(size=len(y))
+    model = gnn(embedding=front_end(), freeze_embedding=True).fit(X, y, sample_weight=weight)
+    learned = front_end().fit(X, y, sample_weight=weight).element_table_
+    np.testing.assert_array_equal(model.element_table_.values, learned.values)
+
+
+def test_a_table_of_one_structure_column(gnn, X, y, table):
+    frame = pd.DataFrame({"table": list(X)})  # the name of the column says nothing
+    model = gnn(freeze_embedding=True).fit(frame, y)
+    assert model.element_table_ == get_table("cgcnn")
