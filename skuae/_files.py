@@ -51,6 +51,11 @@ def write_safetensors(path, tensors, card, *, format):
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"{path}: name the file *.safetensors")
+    # safetensors writes the memory of an array as it lies, so let it lie in order.
+    tensors = {
+        name: array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+        for name, array in tensors.items()
+    }
     try:
         card = json.loads(json.dumps(card))  # as it will be read: keys are strings, tuples lists
         text = json.dumps({"format": format, "sha256": _sha256(tensors, card), **card})
