@@ -1,0 +1,216 @@
+"""Files are written all or nothing, and read only if they are what was written."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from skuae._files import read_safetensors, write_bytes, write_safetensors
+
+FORMAT = "skuae-test-1"
+
+
+@pytest.fixture
+def tensors():
+    rng = np.random.default_rng(0)
+    return {
+        "a": rng.normal(size=(3, 4)),
+        "b": np.arange(5, dtype=np.int64),
+        "mask": np.array([True, False]),
+        "small": rng.normal(size=2).astype(np.float32),
+        "number": np.array(3.5),
+        "nothing": np.empty((0, 3)),
+        "nan": np.array([np.nan, np.inf]),
+    }
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "file.safetensors"
+
+
+CARDS = [
+    {},
+    {"name": "Ångström", "n": 3, "x": 0.1, "list": [1, None, True], "nested": {"b": 1, "a": 2}},
+    {"text": 'quotes " and \\ and \n', "nan": float("nan")},
+]
+
+
+@pytest.mark.parametrize("card", CARDS, ids=len)
+def test_round_trip(path, tensors, card):
+    write_safetensors(path, tensors, card, format=FORMAT)
+    read, card_read = read_safetensors(path, format=FORMAT)
+    assert read.keys() == tensors.keys()
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(read[name], array)
+        assert read[name].dtype == array.dtype
+        assert read[name].shape == array.shape
+    assert str(card_read) == str(card)
+    assert [p.name for p in path.parent.iterdir()] == ["file.safetensors"]
+
+
+def test_card_is_read_as_json_has_it(path):
+    """Keys that are numbers become strings, tuples lists; the checksum still matches."""
+    card = {"years": {2: "a", 10: "b"}, "shape": (1, 2)}
+    write_safetensors(path, {}, card, format=FORMAT)
+    assert read_safetensors(path, format=FORMAT)[1] == {
+        "years": {"2": "a", "10": "b"},
+        "shape": [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        np.arange(12.0).reshape(3, 4).T,
+        np.arange(12.0)[::2],
+        np.broadcast_to(np.arange(3.0), (2, 3)),
+        np.arange(3.0).astype(">f8"),
+    ],
+    ids=["Fortran", "transposed", "strided", "broadcast", "big-endian"],
+)
+def test_arrays_of_any_memory_order(path, array):
+    write_safetensors(path, {"a": array}, {}, format=FORMAT)
+    np.testing.assert_array_equal(read_safetensors(path, format=FORMAT)[0]["a"], array)
+
+
+def test_equal_content_gives_equal_files(tmp_path, tensors):
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    write_safetensors(first, tensors, CARDS[1], format=FORMAT)
+    write_safetensors(second, dict(reversed(tensors.items())), CARDS[1], format=FORMAT)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_name_of_the_file(tmp_path):
+    for name in ("a.pt", "safetensors", "a.safetensors.bak"):
+        with pytest.raises(ValueError, match=r"name the file \*\.safetensors"):
+            write_safetensors(tmp_path / name, {}, {}, format=FORMAT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_card_that_is_not_json(path, tensors):
+    with pytest.raises(TypeError, match=r"must fit into JSON: Object of type ndarray"):
+        write_safetensors(path, tensors, {"x": np.zeros(2)}, format=FORMAT)
+    assert not path.exists()
+
+
+def test_missing_file(path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*file\.safetensors"):
+        read_safetensors(path, format=FORMAT)
+    with pytest.raises(FileNotFoundError):
+        read_safetensors(path.parent, format=FORMAT)
+
+
+def test_every_single_damaged_byte_is_noticed(path):
+    write_safetensors(path, {"a": np.arange(3.0)}, {"name": "x"}, format=FORMAT)
+    content = path.read_bytes()
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
+        with pytest.raises(ValueError, match=r"file\.safetensors"):
+            tensors, card = read_safetensors(path, format=FORMAT)
+            # spaces that pad the header, and digits of its numbers, may be written otherwise
+            if card == {"name": "x"} and tensors["a"].tolist() == [0, 1, 2]:
+                raise ValueError("file.safetensors says the same in other words")
+
+
+@pytest.mark.parametrize("length", [0, 4, 60, -1])
+def test_truncated_file(path, tensors, length):
+    write_safetensors(path, tensors, {}, format=FORMAT)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"is not a skuae-test-1 file, or is damaged"):
+        read_safetensors(path, format=FORMAT)
+
+
+def test_foreign_files(path, tensors):
+    save_file(tensors, path)
+    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+        read_safetensors(path, format=FORMAT)
+    save_file(tensors, path, metadata={"skuae": "no json"})
+    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+        read_safetensors(path, format=FORMAT)
+    save_file(tensors, path, metadata={"skuae": json.dumps({"format": FORMAT})})
+    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+        read_safetensors(path, format=FORMAT)
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+        read_safetensors(path, format=FORMAT)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_other_format(path, tensors):
+    write_safetensors(path, tensors, {}, format="skuae-test-2")
+    with pytest.raises(
+        ValueError, match=r"has format 'skuae-test-2', expected 'skuae-test-1'; update skuae\?"
+    ):
+        read_safetensors(path, format=FORMAT)
+
+
+@pytest.mark.parametrize("what", ["value", "name", "shape", "card"])
+def test_changed_file(path, what):
+    """A file that is whole, but whose content is not what was written."""
+    write_safetensors(path, {"a": np.arange(6.0)}, {"seen": 5}, format=FORMAT)
+    header_size = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + header_size])
+    card = json.loads(header["__metadata__"]["skuae"])
+    arrays = {
+        "value": {"a": np.array([0, 1, 2, 3, 4, 6.0])},
+        "name": {"b": np.arange(6.0)},
+        "shape": {"a": np.arange(6.0).reshape(2, 3)},
+        "card": {"a": np.arange(6.0)},
+    }[what]
+    save_file(arrays, path, metadata={"skuae": json.dumps(card)})
+    if what == "card":
+        read_safetensors(path, format=FORMAT)  # as it was
+        save_file(arrays, path, metadata={"skuae": json.dumps({**card, "seen": 6})})
+    with pytest.raises(ValueError, match="was changed since it was written: its checksum"):
+        read_safetensors(path, format=FORMAT)
+
+
+# -- all or nothing --------------------------------------------------------------------------------
+
+
+def test_write_bytes_replaces(tmp_path):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    write_bytes(str(path), b"new")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("step", ["os.replace", "pathlib.Path.write_bytes"])
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, step):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+
+    def full(*args, **kwargs):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, full)
+        with pytest.raises(OSError, match="disk full"):
+            write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_file_appears_when_it_is_whole(tmp_path, monkeypatch):
+    seen = []
+
+    def replace(source, target):
+        seen.append((target.exists(), source.read_bytes(), source.parent == target.parent))
+
+    monkeypatch.setattr("os.replace", replace)
+    write_bytes(tmp_path / "a", b"content")
+    assert seen == [(False, b"content", True)]  # renamed within a folder, so never copied
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_bytes(tmp_path / "nowhere" / "a", b"")
