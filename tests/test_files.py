@@ -107,13 +107,18 @@ def test_missing_file(path):
 def test_every_single_damaged_byte_is_noticed(path):
     write_safetensors(path, {"a": np.arange(3.0)}, {"name": "x"}, format=FORMAT)
     content = path.read_bytes()
+    harmless = 0
     for i in range(len(content)):
         path.write_bytes(content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :])
-        with pytest.raises(ValueError, match=r"file\.safetensors"):
+        try:
             tensors, card = read_safetensors(path, format=FORMAT)
-            # spaces that pad the header, and digits of its numbers, may be written otherwise
-            if card == {"name": "x"} and tensors["a"].tolist() == [0, 1, 2]:
-                raise ValueError("file.safetensors says the same in other words")
+        except ValueError:
+            continue
+        # JSON may say the same in other bytes
+        assert card == {"name": "x"}
+        assert tensors["a"].tolist() == [0, 1, 2]
+        harmless += 1
+    assert harmless < 5
 
 
 @pytest.mark.parametrize("length", [0, 4, 60, -1])

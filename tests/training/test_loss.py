@@ -1,0 +1,134 @@
+"""The loss against numpy, and learning rates at points known by heart."""
+
+import numpy as np
+import pytest
+import torch
+
+from skuae.training._net import LOSSES, MaskedLoss
+from skuae.training._schedule import SCHEDULES, learning_rate
+
+NAN = float("nan")
+
+
+def plain_loss(loss, predicted, true, weights=None, task_weights=None):
+    """Per task the weighted mean over known targets; tasks added up by weight."""
+    total = 0.0
+    for j in range(true.shape[1]):
+        known = ~np.isnan(true[:, j])
+        error = predicted[known, j] - true[known, j]
+        values = {
+            "squared_error": error**2,
+            "absolute_error": abs(error),
+            "huber": np.where(abs(error) < 1, error**2 / 2, abs(error) - 0.5),
+        }[loss]
+        w = np.ones(known.sum()) if weights is None else weights[known]
+        mean = np.sum(values * w) / np.sum(w) if np.sum(w) > 0 else 0.0
+        total += mean * (1 if task_weights is None else task_weights[j])
+    return total
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    predicted, true = 2 * rng.normal(size=(2, 10, 3))
+    true[[0, 3, 4], 0] = true[7, 1] = true[[0, 7], 2] = np.nan
+    return predicted, true
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("task_weights", [None, (1.0, 0.5, 2.0), (0, 1, 0)])
+def test_loss_against_numpy(data, loss, weighted, task_weights):
+    predicted, true = data
+    weights = np.random.default_rng(1).uniform(0, 3, 10) if weighted else None
+    got = MaskedLoss(loss, task_weights)(
+        torch.tensor(predicted),
+        (torch.tensor(true), None if weights is None else torch.tensor(weights)),
+    )
+    assert got.ndim == 0
+    expected = plain_loss(loss, predicted, true, weights, task_weights)
+    assert got.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_unknown_targets_have_no_gradient(data, loss):
+    predicted, true = data
+    predicted = torch.tensor(predicted, requires_grad=True)
+    MaskedLoss(loss)(predicted, (torch.tensor(true), None)).backward()
+    unknown = torch.tensor(np.isnan(true))
+    assert predicted.grad.isfinite().all()
+    assert (predicted.grad[unknown] == 0).all()
+    assert (predicted.grad[~unknown] != 0).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_weights_of_tasks_that_leave_one(data, loss):
+    """Weights (1, 0, 0) give the loss and gradient of the first task alone."""
+    a, b = (torch.tensor(data[0], requires_grad=True) for _ in range(2))
+    true = torch.tensor(data[1])
+    several = MaskedLoss(loss, (1, 0, 0))(a, (true, None))
+    single = MaskedLoss(loss)(b[:, :1], (true[:, :1], None))
+    torch.testing.assert_close(several, single)
+    several.backward()
+    single.backward()
+    torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_weight_of_two_is_two_rows(data):
+    predicted, true = (torch.tensor(x) for x in data)
+    counts = torch.tensor([2, 1, 0, 3, 1, 1, 2, 0, 1, 1])
+    weighted = MaskedLoss("squared_error")(predicted, (true, counts.double()))
+    repeated = MaskedLoss("squared_error")(
+        predicted.repeat_interleave(counts, 0), (true.repeat_interleave(counts, 0), None)
+    )
+    torch.testing.assert_close(weighted, repeated)
+
+
+def test_batch_in_which_a_target_or_everything_is_unknown():
+    loss = MaskedLoss("squared_error")
+    predicted = torch.ones(3, 2, requires_grad=True)
+    one = loss(predicted, (torch.tensor([[0.0, NAN]] * 3), None))
+    assert one.item() == 1.0
+    nothing = loss(predicted, (torch.full((3, 2), NAN), None))
+    nothing.backward()
+    assert nothing.item() == 0.0
+    assert (predicted.grad == 0).all()
+    unweighted = loss(predicted, (torch.zeros(3, 2), torch.zeros(3)))
+    assert unweighted.item() == 0.0
+
+
+@pytest.mark.parametrize("weights", [(1, 2), [1.0, 2.0], np.array([1.0, 2.0])], ids=type)
+def test_task_weights_of_any_type_train_in_single_precision(weights):
+    predicted = torch.ones(3, 2, requires_grad=True)
+    loss = MaskedLoss("squared_error", weights)(predicted, (torch.zeros(3, 2), None))
+    loss.backward()
+    assert loss.item() == pytest.approx(3.0)
+    assert predicted.grad.dtype == torch.float32
+
+
+# -- learning rates --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "points"),
+    [
+        ("constant", {0: 1, 0.3: 1, 1: 1}),
+        ("cosine", {0: 1, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 1: 0}),
+        ("onecycle", {0: 0.04, 0.15: 0.52, 0.3: 1, 0.65: 0.5, 1: 0}),
+    ],
+)
+def test_learning_rates(schedule, points):
+    for progress, expected in points.items():
+        assert learning_rate(schedule, progress) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_shape_of_schedules(schedule):
+    progress = np.linspace(0, 1, 1001)
+    rates = np.array([learning_rate(schedule, p) for p in progress])
+    assert ((rates >= 0) & (rates <= 1)).all()
+    assert abs(np.diff(rates)).max() < 0.01  # no jumps
+    top = progress[rates.argmax()]
+    assert (np.diff(rates[progress <= top]) >= 0).all()
+    assert (np.diff(rates[progress >= top]) <= 0).all()
+    assert top == {"constant": 0, "cosine": 0, "onecycle": 0.3}[schedule]

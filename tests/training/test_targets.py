@@ -1,0 +1,152 @@
+"""Targets and weights: what is accepted, what is refused, how they are scaled."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skuae.crystals import Crystals
+from skuae.training._targets import TargetScaler, check_sample_weight, check_targets
+
+
+@pytest.fixture
+def four():
+    """Four crystals with ids."""
+    return Crystals(
+        [1] * 4, np.zeros((4, 3)), [4 * np.eye(3)] * 4, [0, 1, 2, 3, 4], ids=list("abcd")
+    )
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [1, 2, 3, 4],
+        (1.0, 2.0, 3.0, 4.0),
+        np.array([1, 2, 3, 4], dtype=np.float32),
+        np.array([1, 2, 3, 4], dtype=object),
+        pd.Series([1, 2, 3, 4], index=[3, 1, 2, 0]),
+        pd.Series([1, 2, 3, 4], dtype="Int64"),
+    ],
+    ids=["list", "tuple", "float32", "object", "Series, odd index", "Int64"],
+)
+def test_one_target(four, y):
+    values, names, one_target = check_targets(y, four)
+    assert values.tolist() == [[1], [2], [3], [4]]
+    assert values.dtype == np.float64
+    assert names is None
+    assert one_target
+
+
+def test_several_targets(four):
+    y = np.arange(8.0).reshape(4, 2)
+    y[0, 1] = np.nan
+    values, names, one_target = check_targets(y, four)
+    np.testing.assert_array_equal(values, y)
+    assert names is None
+    assert not one_target
+    assert not check_targets(y[:, :1], four)[2]  # a column stays a column
+
+
+def test_names_of_targets(four):
+    frame = pd.DataFrame({"gap": [0.0, 1, 2, 3], 7: [1.0, np.nan, 2, 3]}, index=[5, 4, 3, 2])
+    values, names, one_target = check_targets(frame, four)
+    assert names == ["gap", "7"]
+    np.testing.assert_array_equal(values, frame.to_numpy())
+    assert not one_target
+    assert check_targets(frame["gap"], four)[1:] == (["gap"], True)
+
+
+def test_targets_are_copied_or_left_alone(four):
+    y = np.array([1.0, np.nan, 3, 4])
+    TargetScaler().fit(check_targets(y, four)[0])
+    np.testing.assert_array_equal(y, [1, np.nan, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "requires y to be passed"),
+        ([1, 2, 3], r"y has shape \(3,\) but X has 4 rows; give one target"),
+        (np.zeros((2, 4)), r"y has shape \(2, 4\) but X has 4 rows"),
+        (np.zeros((4, 2, 2)), r"y has shape \(4, 2, 2\)"),
+        (5.0, r"y has shape \(\) but X has 4 rows"),
+        (["a", "b", "c", "d"], r"y must hold numbers, NaN where unknown \(could not convert"),
+        ([1, [2, 3], 4, 5], "y must hold numbers"),
+        ([1, 2, np.inf, 4], r"^row 2 \(c\): y is infinite \(1 such rows\); repair it"),
+        (np.array([[1, 2], [-np.inf, 2], [1, np.inf], [3, 4]]), r"^row 1 \(b\): .*\(2 such rows\)"),
+        ([np.nan] * 4, "y is NaN in all rows: there is nothing to learn"),
+        (np.array([[1.0, np.nan]] * 4), "target 1 is NaN in all rows"),
+        (pd.DataFrame({"a": [1.0] * 4, "b": [np.nan] * 4}), "target b is NaN in all rows"),
+    ],
+)
+def test_targets_that_make_no_sense(four, y, message):
+    with pytest.raises(ValueError, match=message):
+        check_targets(y, four)
+
+
+def test_sample_weight(four):
+    assert check_sample_weight(None, four) is None
+    for weight in ([1, 0, 2, 3], (1, 0, 2, 3), pd.Series([1, 0, 2, 3], index=list("zyxw"))):
+        checked = check_sample_weight(weight, four)
+        assert checked.tolist() == [1, 0, 2, 3]
+        assert checked.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, 2, 3], r"sample_weight has shape \(3,\) but X has 4 rows"),
+        (np.ones((4, 1)), r"sample_weight has shape \(4, 1\) but X has 4 rows"),
+        (2.0, r"sample_weight has shape \(\) but X has 4 rows"),
+        ([1, 1, -0.5, 1], r"^row 2 \(c\): sample_weight is -0.5; weights must be finite"),
+        ([1, np.nan, 1, 1], r"^row 1 \(b\): sample_weight is nan"),
+        ([np.inf, 1, 1, 1], r"^row 0 \(a\): sample_weight is inf"),
+        ([0, 0, 0, 0], "sample_weight is zero in all rows; at least one must count"),
+    ],
+)
+def test_weights_that_make_no_sense(four, weight, message):
+    with pytest.raises(ValueError, match=message):
+        check_sample_weight(weight, four)
+
+
+# -- scaling ---------------------------------------------------------------------------------------
+
+
+def test_scaler():
+    rng = np.random.default_rng(0)
+    y = rng.normal([5, -1e3, 1e-6], [2, 1e2, 1e-7], (50, 3))
+    y[rng.random(y.shape) < 0.3] = np.nan
+    scaler = TargetScaler().fit(y)
+    np.testing.assert_allclose(scaler.mean_, np.nanmean(y, axis=0))
+    np.testing.assert_allclose(scaler.scale_, np.nanstd(y, axis=0))
+    scaled = scaler.transform(y)
+    np.testing.assert_allclose(np.nanmean(scaled, axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(np.nanstd(scaled, axis=0), 1)
+    np.testing.assert_array_equal(np.isnan(scaled), np.isnan(y))
+    np.testing.assert_allclose(scaler.inverse_transform(scaled), y)
+
+
+def test_scaler_with_weights():
+    rng = np.random.default_rng(0)
+    y = rng.normal(3, 2, (20, 2))
+    y[rng.random(y.shape) < 0.3] = np.nan
+    counts = rng.integers(0, 4, 20)
+    a = TargetScaler().fit(y, counts.astype(float))
+    b = TargetScaler().fit(np.repeat(y, counts, axis=0))
+    np.testing.assert_allclose(a.mean_, b.mean_)
+    np.testing.assert_allclose(a.scale_, b.scale_)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.7e8, 1e-20])
+def test_constant_target(value):
+    y = np.full((7, 1), value)
+    scaler = TargetScaler().fit(y)
+    assert scaler.scale_ == [1.0]
+    np.testing.assert_allclose(scaler.transform(y), 0, atol=1e-6 * max(1, abs(value)) * 1e-6)
+    np.testing.assert_allclose(scaler.inverse_transform(np.zeros((2, 1))), value)
+
+
+def test_one_known_value_or_none():
+    y = np.array([[1.0, np.nan], [np.nan, np.nan], [np.nan, np.nan]])
+    scaler = TargetScaler().fit(y)
+    assert scaler.mean_.tolist() == [1.0, 0.0]
+    assert scaler.scale_.tolist() == [1.0, 1.0]
