@@ -1,6 +1,7 @@
 """Element tables to and from the formats of ElementEmbeddings and of matminer."""
 
 import numpy as np
+import pandas as pd
 
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS
 
@@ -86,3 +87,13 @@ def read_matminer(data_source, features=None):
     name = type(source).__name__
     card = {"name": name, "columns": features, "metadata": {"source": f"matminer {name}"}}
     return rows[known], np.flatnonzero(known) + 1, card
+
+
+def read_csv(path):
+    """Read a CSV whose first column names the elements, as a data frame indexed by them."""
+    frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    if not frame.shape[1]:
+        raise ValueError(
+            f"{path} has one column only; expected elements in the first and their values after it"
+        )
+    return frame

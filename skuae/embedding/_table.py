@@ -229,6 +229,20 @@ class ElementTable:
         rows = (rows - rows.mean(axis=0)) / np.where(spread == 0, 1.0, spread)
         return self._with(rows, self.name, standardized=True)
 
+    def fill_missing(self):
+        """Return the table with the mean of the covered elements for all others.
+
+        Returns
+        -------
+        ElementTable
+            Covering all 118 elements.
+        """
+        rows = self.lookup(np.arange(1, N_ELEMENTS + 1), "mean")
+        card = {**self.metadata, "filled_with_mean": name_elements(np.flatnonzero(~self.seen) + 1)}
+        return ElementTable(
+            rows, symbols=SYMBOLS, name=self.name, metadata=card, columns=self.columns
+        )
+
     def permute(self, random_state=None):
         """Return the table with its rows dealt out anew among the covered elements.
 
@@ -310,7 +324,7 @@ class ElementTable:
         """
         path = Path(path)
         if path.suffix == ".csv":
-            frame = _read_csv(path)
+            frame = _interchange.read_csv(path)
             return cls(frame, name=path.stem, metadata={"source": path.name})
         tensors, card = read_safetensors(path, format=_FORMAT)
         return cls(tensors["values"], tensors["numbers"], **card)
@@ -382,12 +396,3 @@ class ElementTable:
         rows, symbols, card = _interchange.read_matminer(data_source, features)
         card["name"] = name or card["name"]
         return cls(rows, symbols, **card)
-
-
-def _read_csv(path):
-    frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
-    if not frame.shape[1]:
-        raise ValueError(
-            f"{path} has one column only; expected elements in the first and their values after it"
-        )
-    return frame

@@ -167,10 +167,11 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         return as_crystals(_read_files(X, self.n_jobs, self.verbose))
 
     def _features(self, crystals):
+        features = self._pool(self.element_table_, crystals)
         table = self.element_table_
-        return StructureFeatures(
-            self._pool(table, crystals), crystals, table, self.feature_labels()
-        )
+        if self.on_missing_element == "mean":  # a crystal estimator follows the same policy
+            table = table.fill_missing()
+        return StructureFeatures(features, crystals, table, self.feature_labels())
 
     # -- what FeaturizerMixin builds on -----------------------------------------------------------
 

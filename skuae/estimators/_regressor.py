@@ -163,8 +163,9 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
             row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
             raise ValueError(
                 f"{crystals.where(row)}: element table {self._table.name!r} has no vector for "
-                f"{symbol} ({len(np.unique(rows[unknown]))} such rows); choose a table that covers "
-                'it (e.g. embedding="onehot" or "cgcnn" up to Z=100), or drop the row'
+                f"{symbol} ({len(np.unique(rows[unknown]))} such rows); use a table that covers it, "
+                "the mean of the others for it (ElementTable.fill_missing, or "
+                'UAETransformer(on_missing_element="mean") before this step), or drop the row'
             )
 
     def _make_table(self):

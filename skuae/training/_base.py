@@ -236,8 +236,11 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             self.net_.check_outputs(train_loader)
         self._finish(module)
         self.n_iter_ = len(self.net_.history)
-        keys = ("epoch", "train_loss", "valid_loss", "dur")
-        self.history_ = [{k: e[k] for k in keys if k in e} for e in self.net_.history]
+        keys = ("train_loss", "valid_loss", "dur")
+        self.history_ = [
+            {"epoch": e["epoch"], **{k: float(e[k]) for k in keys if k in e}}
+            for e in self.net_.history
+        ]
 
     def _make_net(self, module, seed):
         callbacks = []

@@ -197,3 +197,13 @@ def test_bad_files(table, tmp_path):
     csv.write_text("element,a\nFe,1\nH,\n")
     with pytest.raises(ValueError, match="column 'a' of H is nan"):
         ElementTable.load(csv)
+
+
+def test_fill_missing_gives_the_mean_to_all_others(table):
+    filled = table.fill_missing()
+    assert filled.seen.all() and filled.columns == table.columns
+    np.testing.assert_array_equal(filled.values[table.seen], table.values[table.seen])
+    mean = table.values[table.seen].mean(axis=0)
+    for row in filled.values[~table.seen]:
+        np.testing.assert_allclose(row, mean, rtol=1e-5)
+    assert table["Fe"].tolist() == filled["Fe"].tolist()

@@ -297,3 +297,9 @@ def test_files_are_read_in_processes(structures, tmp_path, container, capfd):
     paths[4].write_text("no structure")
     with pytest.raises(ValueError, match=r"row 4.*4\.cif.* as a structure file"):
         UAETransformer("magpie", n_jobs=2).fit(container(paths))
+
+
+def test_a_crystal_estimator_gets_the_table_that_the_policy_completes(structures):
+    partial = UAETransformer("magpie").fit(structures).element_table_.to_frame().drop("O")
+    features = UAETransformer(partial, on_missing_element="mean").fit_transform(structures)
+    np.testing.assert_allclose(features.table["O"], partial.mean(axis=0), rtol=1e-5)
