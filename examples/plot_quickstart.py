@@ -54,7 +54,7 @@ for name, y_pred in predictions.items():
 # %%
 # Parity plot
 # -----------
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.5), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
 for ax, name in zip(axes, list(models)[1:], strict=True):
     PredictionErrorDisplay.from_predictions(
         y_test,

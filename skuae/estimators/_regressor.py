@@ -163,8 +163,8 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
             row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
             raise ValueError(
                 f"{crystals.where(row)}: element table {self._table.name!r} has no vector for "
-                f"{symbol} ({len(np.unique(rows[unknown]))} such rows); use a table that covers it, "
-                "the mean of the others for it (ElementTable.fill_missing, or "
+                f"{symbol} ({len(np.unique(rows[unknown]))} such rows); use a table that covers "
+                "it, the mean of the others for it (ElementTable.fill_missing, or "
                 'UAETransformer(on_missing_element="mean") before this step), or drop the row'
             )
 
