@@ -1,0 +1,293 @@
+"""The training loop: who is trained at which rate, what repeats, when it stops."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+from skorch.history import History
+
+from skuae.training._data import augment
+from skuae.training._net import OPTIMIZERS, Progress, StopEarly
+from skuae.training._schedule import SCHEDULES, learning_rate
+
+KINDS = ["cgcnn", "transformer"]
+
+
+def weights_of(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+# -- groups of parameters --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_groups(make_module, make_net, kind, optimizer):
+    module = make_module(kind)
+    net = make_net(module, lr=0.01, weight_decay=0.3, embedding_lr_ratio=0.1, optimizer=optimizer)
+    rates, decays = {}, {}
+    for group in net.optimizer_.param_groups:
+        for parameter in group["params"]:
+            assert id(parameter) not in rates  # in one group only
+            rates[id(parameter)], decays[id(parameter)] = group["lr"], group["weight_decay"]
+    named = dict(module.named_parameters())
+    assert {id(p) for p in named.values()} == rates.keys()
+    table = {name for name in named if name.startswith("elements.")}
+    assert table
+    for name, parameter in named.items():
+        assert rates[id(parameter)] == pytest.approx(0.001 if name in table else 0.01), name
+        plain = name in table or parameter.ndim < 2
+        assert decays[id(parameter)] == (0 if plain else 0.3), name
+
+
+def test_frozen_table_is_no_parameter(make_module, make_net):
+    module = make_module("cgcnn", frozen=True)
+    net = make_net(module)
+    assert not [name for name, _ in module.named_parameters() if name.startswith("elements")]
+    assert sum(len(g["params"]) for g in net.optimizer_.param_groups) == len(
+        list(module.parameters())
+    )
+
+
+def test_module_is_trained_in_place(make_module, make_net, make_loader, train, toy):
+    module = make_module("cgcnn")
+    before = weights_of(module)
+    net = train(make_net(module, max_epochs=1), make_loader("cgcnn", *toy))
+    assert net.module_ is module
+    assert any(not torch.equal(before[k], v) for k, v in module.state_dict().items())
+
+
+# -- the element table -----------------------------------------------------------------------------
+
+
+def rows_of_table(kind, module):
+    weight = module.elements.weight if kind == "cgcnn" else module.elements.linear.weight.t()
+    return weight.detach().clone()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_rows_of_elements_not_seen_stay(
+    make_module, make_net, make_loader, train, toy, kind, optimizer
+):
+    crystals, targets = toy
+    module = make_module(kind)
+    before = rows_of_table(kind, module)
+    net = make_net(module, optimizer=optimizer, weight_decay=0.5, lr=0.01)
+    train(net, make_loader(kind, crystals, targets))
+    after = rows_of_table(kind, module)
+    seen = np.zeros(len(before), dtype=bool)
+    seen[np.unique(crystals.numbers) - 1] = True
+    assert 10 < seen.sum() < 60
+    assert torch.equal(after[~seen], before[~seen])
+    assert (after[seen] != before[seen]).any(dim=1).all()
+
+
+def test_frozen_table_stays(make_module, make_net, make_loader, train, toy):
+    module = make_module("cgcnn", frozen=True)
+    before = module.elements.weight.clone()
+    train(make_net(module, weight_decay=0.5), make_loader("cgcnn", *toy))
+    assert torch.equal(module.elements.weight, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ratio_of_learning_rates(make_module, make_net, make_loader, train, toy, kind):
+    """After one step of Adam every number has moved by its learning rate, or not at all."""
+    module = make_module(kind)
+    before, table = weights_of(module), rows_of_table(kind, module)
+    net = make_net(
+        module, optimizer="adam", lr=1e-3, lr_schedule="constant", embedding_lr_ratio=0.1,
+        max_epochs=1,
+    )  # fmt: skip
+    train(net, make_loader(kind, *toy, batch_size=1000))
+    moved = (module.head if kind == "cgcnn" else module.heads[0][0]).weight
+    name = "head.weight" if kind == "cgcnn" else "heads.0.0.weight"
+    assert (moved - before[name]).abs().max().item() == pytest.approx(1e-3, rel=1e-2)
+    change = (rows_of_table(kind, module) - table).abs().max().item()
+    assert change == pytest.approx(1e-4, rel=1e-2)
+
+
+# -- epochs and steps ------------------------------------------------------------------------------
+
+
+class Recorder(Callback):
+    """Learning rates after every step."""
+
+    def initialize(self):
+        self.rates, self.modes = [], []
+        return self
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.modes.append((training, net.module_.training))
+        if training:
+            self.rates.append([group["lr"] for group in net.optimizer_.param_groups])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_learning_rate_of_every_step(make_module, make_net, make_loader, train, toy, schedule):
+    recorder = Recorder()
+    net = make_net(
+        make_module("cgcnn"), callbacks=[("recorder", recorder)], lr_schedule=schedule, lr=0.02,
+        max_epochs=4, embedding_lr_ratio=0.5,
+    )  # fmt: skip
+    peaks = [group["lr"] for group in net.optimizer_.param_groups]
+    assert set(peaks) == {0.01, 0.02}
+    train(net, make_loader("cgcnn", *toy))
+    assert len(recorder.rates) == 12
+    for step, rates in enumerate(recorder.rates):
+        relative = learning_rate(schedule, step / 12)
+        assert rates == pytest.approx([peak * relative for peak in peaks])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_mode_in_training_only(make_module, make_net, make_loader, train, toy, kind):
+    recorder = Recorder()
+    net = make_net(make_module(kind), callbacks=[("recorder", recorder)], max_epochs=3)
+    valid = make_loader(kind, *toy, rows=np.arange(6), shuffle=False)
+    train(net, make_loader(kind, *toy, rows=np.arange(6, 24)), valid)
+    assert len(recorder.modes) == 3 * (3 + 1)
+    assert all(training == mode for training, mode in recorder.modes)
+    net.outputs(valid)
+    assert not net.module_.training
+
+
+def test_dropout_in_training_and_none_in_outputs(make_module, make_net, make_loader, toy):
+    net = make_net(make_module("transformer"))
+    loader = make_loader("transformer", *toy, shuffle=False)
+    np.testing.assert_array_equal(net.outputs(loader), net.outputs(loader))
+    batch, targets = next(iter(loader))
+    losses = set()
+    for _ in range(3):
+        net.module_.train()
+        losses.add(net.criterion_(net.infer(batch), targets).item())
+    assert len(losses) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_weights(make_module, make_net, make_loader, train, toy, kind):
+    results = []
+    for seed, noise in ((3, 1), (3, 2), (4, 1)):
+        loader = make_loader(kind, *toy, seed=seed, transform=augment if kind != "cgcnn" else None)
+        net = make_net(make_module(kind), seed=seed)
+        torch.manual_seed(noise)  # what the global generator did before must not matter
+        results.append(weights_of(train(net, loader).module_))
+    assert all(torch.equal(results[0][k], results[1][k]) for k in results[0])
+    assert any(not torch.equal(results[0][k], results[2][k]) for k in results[0])
+
+
+def test_learns(make_module, make_net, make_loader, train, toy):
+    for kind in KINDS:
+        loader = make_loader(kind, *toy)
+        net = train(make_net(make_module(kind), max_epochs=60, lr=0.02), loader)
+        assert net.history[-1, "train_loss"] < 0.3 * net.history[0, "train_loss"], kind
+
+
+def test_loss_of_history_is_that_of_the_rows(make_module, make_net, make_loader, train, toy):
+    crystals, targets = toy
+    net = make_net(make_module("cgcnn", frozen=True), lr=0.0, max_epochs=1)
+    loader = make_loader("cgcnn", crystals, targets, batch_size=24)
+    valid = make_loader("cgcnn", crystals, targets, shuffle=False, batch_size=7)
+    train(net, loader, valid)
+    expected = np.mean((net.outputs(valid) - targets.numpy()) ** 2, axis=0).sum()
+    assert net.history[-1, "valid_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_outputs_are_in_the_order_of_rows(make_module, make_net, make_loader, crystals):
+    net = make_net(make_module("transformer"))
+    together = net.outputs(make_loader("transformer", crystals, shuffle=False))
+    assert together.shape == (60, 2)
+    for i in (0, 13, 59):
+        single = net.outputs(make_loader("transformer", crystals[[i]], shuffle=False))
+        np.testing.assert_allclose(single, together[[i]], rtol=1e-4, atol=1e-5)
+
+
+def test_augmentation_does_not_change_the_data_set(make_module, make_net, make_loader, train, toy):
+    crystals, targets = toy
+    loader = make_loader("transformer", crystals, targets, transform=augment)
+    valid = make_loader("transformer", crystals, targets, shuffle=False)
+    packed = loader.dataset.packed
+    before = packed.frac_coords.clone(), packed.lattices.clone(), targets.clone()
+    batches = [b.lattices for b, _ in valid]
+    train(make_net(make_module("transformer"), max_epochs=2), loader, valid)
+    after = packed.frac_coords, packed.lattices, targets
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(torch.equal(a, b.lattices) for a, (b, _) in zip(batches, valid, strict=True))
+
+
+@pytest.mark.parametrize("where", ["train", "valid"])
+def test_training_that_diverges_is_an_error(make_module, make_net, make_loader, train, toy, where):
+    crystals, targets = toy
+    broken = targets.clone()
+    broken[:] = float("inf")
+    good, bad = (make_loader("cgcnn", crystals, y) for y in (targets, broken))
+    with pytest.raises(ValueError, match=r"training diverged: the \w+ of epoch 1 .*lower lr"):
+        train(make_net(make_module("cgcnn")), *((bad, None) if where == "train" else (good, bad)))
+
+
+# -- early stopping --------------------------------------------------------------------------------
+
+
+def run_stop_early(losses, patience):
+    """Feed validation losses of epochs; return the epochs run and the net."""
+    module = torch.nn.Linear(1, 1)
+    net = SimpleNamespace(history=History(), module_=module, stop_=False)
+    stop = StopEarly(patience)
+    for epoch, loss in enumerate(losses, start=1):
+        net.history.new_epoch()
+        net.history.record("valid_loss", loss)
+        with torch.no_grad():
+            module.weight.fill_(epoch)
+        stop.on_epoch_end(net)
+        if net.stop_:
+            break
+    stop.on_train_end(net)
+    return epoch, stop, module.weight.item()
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "stopped", "best"),
+    [
+        ([5, 4, 3, 2, 1], 1, 5, 5),
+        ([5, 4, 6, 7, 3], 2, 4, 2),
+        ([5, 4, 6, 3, 7, 8, 9], 3, 7, 4),
+        ([5, 5, 5, 5], 2, 3, 1),
+        ([1, 2, 3], 20, 3, 1),
+        ([1, 0.999999, 2], 2, 3, 2),
+    ],
+)
+def test_stop_early_goes_back_to_the_best_epoch(losses, patience, stopped, best):
+    epoch, stop, weight = run_stop_early(losses, patience)
+    assert epoch == stopped
+    assert stop.best_epoch == best
+    assert stop.best_loss == losses[best - 1]
+    assert weight == best
+    assert stop.best_weights is None  # restored; kept twice in a pickle otherwise
+
+
+def test_stop_early_in_training(make_module, make_net, make_loader, train, toy):
+    """The weights at the end are those of the epoch with the lowest validation loss."""
+    crystals, targets = toy
+    valid = make_loader("cgcnn", crystals, torch.randn(24, 2), rows=np.arange(8), shuffle=False)
+    loader = make_loader("cgcnn", crystals, targets, rows=np.arange(8, 24))
+    net = make_net(
+        make_module("cgcnn"), callbacks=[("stop_early", StopEarly(3))], max_epochs=200, lr=0.05,
+        lr_schedule="constant",
+    )  # fmt: skip
+    train(net, loader, valid)
+    losses = net.history[:, "valid_loss"]
+    assert len(losses) < 200
+    assert len(losses) == 1 + int(np.argmin(losses)) + 3
+    expected = ((net.outputs(valid) - valid.dataset.targets[:8].numpy()) ** 2).mean(0).sum()
+    assert min(losses) == pytest.approx(expected, rel=1e-5)
+
+
+def test_progress_counts_steps(make_module, make_net, make_loader, train, toy, capsys):
+    net = make_net(make_module("cgcnn"), callbacks=[("progress", Progress())], max_epochs=2)
+    train(net, make_loader("cgcnn", *toy), make_loader("cgcnn", *toy, shuffle=False))
+    shown = capsys.readouterr().err
+    assert "6/6" in shown
+    assert "train_loss=" in shown
+    assert "valid_loss=" in shown
+    assert dict(net.callbacks_)["progress"].bar_ is None
