@@ -1,0 +1,218 @@
+"""Folders that save_pretrained writes: complete, free of pickle, and checked when read."""
+
+import json
+import pickletools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, ElementTable, models
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    return ElementTable(
+        rng.normal(size=(90, 6)), range(1, 91), name="mine", metadata={"source": "here"}
+    )
+
+
+CASES = {
+    "native": (CrystalGNNRegressor, {}),
+    "tuned": (CrystalGNNRegressor, {"embedding": "table"}),
+    "frozen": (CrystalGNNRegressor, {"embedding": "table", "freeze_embedding": True}),
+    "by_name": (CrystalGNNRegressor, {"embedding": "magpie"}),
+    "learned": (CrystalGNNRegressor, {"embedding": "front_end"}),
+    "backbone": (
+        CrystalGNNRegressor,
+        {"backbone": models.CGCNN(6, 2, 10, 2, cutoff=4.5, max_neighbors=5, whole_shell=True)},
+    ),
+    "front_end": (CrystalTransformerRegressor, {}),
+    "front_end_published": (
+        CrystalTransformerRegressor,
+        {"readout": "first", "input_norm": False, "task_weights": (1.0, np.float64(2.0))},
+    ),
+    "early_stopping": (CrystalTransformerRegressor, {"early_stopping": True, "readout": "cls"}),
+}
+
+
+@pytest.fixture(params=CASES)
+def fitted(request, small, X, toy, table, front_end):
+    kind, params = CASES[request.param]
+    named = {"table": table, "front_end": front_end()}
+    embedding = params.get("embedding")
+    if embedding in named:
+        params = {**params, "embedding": named[embedding]}
+    two = toy.labels[["electronegativity", "volume_per_atom"]]
+    return small(kind, **params).fit(X, two)
+
+
+@pytest.fixture
+def saved(gnn, X, y, tmp_path):
+    gnn().fit(X, y).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_round_trip(fitted, X, toy, tmp_path, assert_same_weights):
+    folder = tmp_path / "new" / "folder"
+    fitted.save_pretrained(folder)
+    again = type(fitted).from_pretrained(folder, device="cpu")
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    assert_same_weights(again, fitted)
+    assert again.target_names_ == ["electronegativity", "volume_per_atom"]
+    assert again.n_iter_ == fitted.n_iter_
+    assert again.history_ == fitted.history_
+    assert again.element_table_ == fitted.element_table_
+    assert again.element_table_.metadata == fitted.element_table_.metadata
+    shown = {"device", "random_state", "embedding", "task_weights", "backbone"}
+    for name, value in fitted.get_params(deep=False).items():
+        if name not in shown:
+            assert getattr(again, name) == value, name
+
+
+def test_saved_again(fitted, X, tmp_path):
+    fitted.save_pretrained(tmp_path / "one")
+    again = type(fitted).from_pretrained(tmp_path / "one", device="cpu")
+    again.save_pretrained(tmp_path / "two")
+    third = type(fitted).from_pretrained(tmp_path / "two", device="cpu")
+    np.testing.assert_array_equal(third.predict(X), fitted.predict(X))
+
+
+def test_a_loaded_estimator_can_be_fitted_anew(fitted, X, toy, tmp_path, assert_same_weights):
+    fitted.save_pretrained(tmp_path)
+    again = type(fitted).from_pretrained(tmp_path, device="cpu")
+    two = toy.labels[["electronegativity", "volume_per_atom"]]
+    refitted = clone(again).set_params(random_state=0).fit(X, two)
+    learned = isinstance(fitted, CrystalGNNRegressor) and hasattr(fitted.embedding, "fit")
+    if not learned:  # then the table is given, not learned along
+        assert_same_weights(refitted, fitted)
+    assert refitted.element_table_.columns == fitted.element_table_.columns
+
+
+def test_a_loaded_estimator_can_go_on(fitted, X, toy, tmp_path):
+    fitted.save_pretrained(tmp_path)
+    again = type(fitted).from_pretrained(tmp_path, device="cpu")
+    two = toy.labels[["electronegativity", "volume_per_atom"]]
+    again.set_params(warm_start=True, lr=0.0, random_state=0).fit(X, two)
+    names = dict(fitted.net_.module_.named_parameters())
+    for name, value in again.net_.module_.named_parameters():
+        if name != "elements.linear.weight":  # rows of unseen elements follow the mean
+            assert torch.equal(value, names[name]), name
+
+
+def test_what_is_in_the_folder(saved):
+    assert {p.name for p in saved.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    for path in saved.iterdir():
+        with pytest.raises(ValueError):
+            list(pickletools.genops(path.read_bytes()))
+    config = json.loads((saved / "config.json").read_text())
+    assert config["class"] == "CrystalGNNRegressor"
+    assert config["params"]["backbone"]["specification"] == "CGCNN"
+    card = (saved / "README.md").read_text()
+    assert card.startswith("# CrystalGNNRegressor")
+    assert "from_pretrained" in card
+
+
+def test_an_unfitted_estimator_is_not_saved(make, tmp_path):
+    with pytest.raises(ValueError, match="not fitted"):
+        make().save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_newer_model_replaces_the_one_in_the_folder(make, X, y, tmp_path):
+    make().fit(X, y).save_pretrained(tmp_path)
+    newer = make(random_state=5, max_epochs=1).fit(X, y)
+    newer.save_pretrained(tmp_path)
+    again = type(newer).from_pretrained(tmp_path, device="cpu")
+    np.testing.assert_array_equal(again.predict(X), newer.predict(X))
+
+
+# -- damage ---------------------------------------------------------------------------------------
+
+
+def flip(content, position):
+    changed = bytearray(content)
+    changed[position] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: flip(content, -5),  # a number
+        lambda content: flip(content, 40),  # the header
+        lambda content: content + b"\0",
+    ],
+)
+def test_damaged_weights_are_refused(saved, damage):
+    path = saved / "model.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.safetensors was changed or cut short"):
+        CrystalGNNRegressor.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("length", [0, 1, 200, -1])
+def test_truncated_config_is_refused(saved, length):
+    path = saved / "config.json"
+    path.write_text(path.read_text()[:length])
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        CrystalGNNRegressor.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["params"]["backbone"]["params"].update(cutoff=4.0),
+        lambda config: config.update(native=False),
+        lambda config: config.update(target_names=["other"]),
+        lambda config: config["table"].update(name="other"),
+        lambda config: config["history"].pop(),
+    ],
+)
+def test_changed_config_is_refused(saved, change):
+    config = json.loads((saved / "config.json").read_text())
+    change(config)
+    (saved / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json was changed"):
+        CrystalGNNRegressor.from_pretrained(saved)
+
+
+def test_weights_of_another_model_are_refused(gnn, saved, X, y, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    gnn(random_state=3).fit(X, y).save_pretrained(other)
+    (other / "model.safetensors").replace(saved / "model.safetensors")
+    with pytest.raises(ValueError, match="checksum"):
+        CrystalGNNRegressor.from_pretrained(saved)
+
+
+def test_models_of_other_kinds_are_named(saved, tmp_path):
+    with pytest.raises(ValueError, match="holds a CrystalGNNRegressor: use its from_pretrained"):
+        CrystalTransformerRegressor.from_pretrained(saved)
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, "format": "skuae-model-9"}))
+    with pytest.raises(ValueError, match="skuae-model-9"):
+        CrystalGNNRegressor.from_pretrained(saved)
+
+
+def test_missing_files_are_named(saved, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent.*config\.json"):
+        CrystalGNNRegressor.from_pretrained(tmp_path / "absent")
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+        CrystalGNNRegressor.from_pretrained(saved)
+
+
+def test_a_pickled_model_predicts_where_its_device_is_not(make, X, y):
+    import pickle
+
+    fitted = make().fit(X, y)
+    expected = fitted.predict(X)
+    fitted.device_ = torch.device("cuda", 99)  # as if it came from a larger machine
+    moved = pickle.loads(pickle.dumps(fitted))
+    assert moved.device_ == torch.device("cpu")
+    np.testing.assert_array_equal(moved.predict(X), expected)
