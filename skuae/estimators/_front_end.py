@@ -201,10 +201,9 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, "
                 f"the structure has {symbol}; drop the row"
             )
-        self._seen = np.zeros(N_ROWS, dtype=bool)
-        self._seen[np.unique(numbers) - 1] = True
-        if source is not None:
-            self._seen |= source._seen
+        seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
+        seen[np.unique(numbers) - 1] = True
+        self._seen = seen
 
     def _pack(self, crystals, device):
         return PackedTensors(crystals, device=device, dtype=self._dtype)

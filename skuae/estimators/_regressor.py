@@ -133,16 +133,22 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self.verbose = verbose
 
     def _prepare(self, crystals, table, y, sample_weight, source):
-        self._backbone = resolve_backbone(self.backbone)
+        backbone = resolve_backbone(self.backbone)
         native = False
         if source is not None:
+            if backbone.get_params() != source._backbone.get_params():
+                raise ValueError(
+                    f"the model to start from has backbone {source._backbone}, this one {backbone}; "
+                    "use the same, or start anew"
+                )
             self._table, native = source.element_table_, source._native
         elif self.embedding is not None:
             self._table, _ = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
         elif table is not None:  # came with X
             self._table = table
         else:
-            self._table, native = get_table(self._backbone.native_table), True
+            self._table, native = get_table(backbone.native_table), True
+        self._backbone = backbone
         self._native = native
         self._frozen = bool(self.freeze_embedding or native)
 
@@ -169,11 +175,12 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
             )
 
     def _make_table(self):
+        name = self._table.name.removesuffix("-tuned")
         vectors = self.net_.module_.elements.weight.detach().cpu().numpy()
         return ElementTable(
             vectors[self._table.seen],
             symbols=self._table.symbols,
-            name=self._table.name if self._frozen else f"{self._table.name}-tuned",
+            name=name if self._frozen else f"{name}-tuned",
             metadata=self._table.metadata,
             columns=self._table.columns,
         )

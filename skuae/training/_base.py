@@ -62,13 +62,15 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         y, self.target_names_, self._one_target = check_targets(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
         self.device_ = resolve_device(self.device)
-        continued = self.warm_start and hasattr(self, "net_")
         seed = check_random_state(self.random_state).randint(2**31 - 1)
+        source = self._source()
+        continued = source is self
+        if not continued:
+            self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
 
         train, valid = self._split(len(crystals), seed)
+        self._prepare(crystals, table, y, sample_weight, source)
         if not continued:
-            source = self._source()
-            self._prepare(crystals, table, y, sample_weight, source)
             weight = None if sample_weight is None else sample_weight[train]
             self.scaler_ = TargetScaler().fit(y[train], weight)
         elif y.shape[1] != len(self.scaler_.mean_):
@@ -77,8 +79,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 "set warm_start=False to start anew"
             )
         self._check_elements(crystals)
-        source = None if continued else source
-        self._train(crystals, y, sample_weight, train, valid, seed, continued, source)
+        self._train(crystals, y, sample_weight, train, valid, seed, source)
         return self
 
     def predict(self, X):
@@ -172,7 +173,9 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
     def _source(self):
-        """Return the fitted estimator that training starts from, or None."""
+        """Return the fitted estimator that training starts from (with warm_start, self) or None."""
+        if self.warm_start and hasattr(self, "net_"):
+            return self
         if self.init_from is None:
             return None
         if isinstance(self.init_from, (str, PathLike)):
@@ -188,16 +191,13 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(source)
         return source
 
-    def _train(self, crystals, y, sample_weight, train, valid, seed, continued, source):
+    def _train(self, crystals, y, sample_weight, train, valid, seed, source):
         devices = [self.device_] if self.device_.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            if continued:
-                module = self.net_.module_
-            else:
-                module = self._build(y.shape[1]).to(self._dtype)
-                if source is not None:
-                    _copy_all_but_head(source.net_.module_, module)
+            module = self._build(y.shape[1]).to(self._dtype)
+            if source is not None:
+                _copy_weights(source.net_.module_, module, with_head=source is self)
             packed = self._pack(crystals, self.device_)
             targets = self.scaler_.transform(y)
             targets = torch.tensor(targets, dtype=self._dtype, device=self.device_)
@@ -219,27 +219,27 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                     shuffle=False,
                     by_size=self._by_size,
                 )
-            self.net_ = self._make_net(module, seed)
+            net = self._make_net(module, seed)
             checkpoint = Checkpoint.of(self, crystals, y, sample_weight, module)
             if checkpoint is not None:
-                checkpoint.resume(self.net_)
-                self.net_.callbacks_.append(("checkpoint", checkpoint))
-            self.net_.notify("on_train_begin", dataset_train=train_loader.dataset)
+                checkpoint.resume(net)
+                net.callbacks_.append(("checkpoint", checkpoint))
+            net.notify("on_train_begin", dataset_train=train_loader.dataset)
             try:
-                self.net_.fit_loop((train_loader, valid_loader))
+                net.fit_loop((train_loader, valid_loader))
             except KeyboardInterrupt:
                 warnings.warn(
                     "training interrupted by the user; the model is as it was at that moment",
                     stacklevel=3,
                 )
-            self.net_.notify("on_train_end", dataset_train=train_loader.dataset)
-            self.net_.check_outputs(train_loader)
+            net.notify("on_train_end", dataset_train=train_loader.dataset)
+            net.check_outputs(train_loader)
         self._finish(module)
-        self.n_iter_ = len(self.net_.history)
+        self.net_ = net
+        self.n_iter_ = len(net.history)
         keys = ("train_loss", "valid_loss", "dur")
         self.history_ = [
-            {"epoch": e["epoch"], **{k: float(e[k]) for k in keys if k in e}}
-            for e in self.net_.history
+            {"epoch": e["epoch"], **{k: float(e[k]) for k in keys if k in e}} for e in net.history
         ]
 
     def _make_net(self, module, seed):
@@ -271,15 +271,15 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         self._check_known(crystals, rows, numbers)
 
 
-def _copy_all_but_head(source, module):
+def _copy_weights(source, module, with_head):
     weights = module.state_dict()
     for name, value in source.state_dict().items():
-        if name.startswith("head"):
+        if name.startswith("head") and not with_head:
             continue
         if name not in weights or weights[name].shape != value.shape:
             raise ValueError(
-                f"init_from has another architecture: {name} {tuple(value.shape)} does not fit; "
-                "use the same backbone, table and widths"
+                f"the model to start from has another architecture: {name} {tuple(value.shape)} "
+                "does not fit; use the same backbone, table and widths, or start anew"
             )
         weights[name] = value
     module.load_state_dict(weights)

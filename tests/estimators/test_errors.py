@@ -193,7 +193,7 @@ def test_bad_init_from(gnn, front_end, X, y, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no model"):
         gnn(init_from=tmp_path).fit(X, y)
     wide = models.CGCNN(atom_dim=12, n_conv=1, hidden_dim=8, cutoff=5.0, max_neighbors=6)
-    with pytest.raises(ValueError, match=r"another architecture: project\.weight.*same backbone"):
+    with pytest.raises(ValueError, match=r"atom_dim=12.*use the same, or start anew"):
         gnn(init_from=gnn(backbone=wide).fit(X, y)).fit(X, y)
     deep = front_end(n_layers=2).fit(X, y)
     with pytest.raises(ValueError, match="another architecture"):
