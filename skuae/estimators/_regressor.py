@@ -138,8 +138,8 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         if source is not None:
             if backbone.get_params() != source._backbone.get_params():
                 raise ValueError(
-                    f"the model to start from has backbone {source._backbone}, this one {backbone}; "
-                    "use the same, or start anew"
+                    f"the model to start from has backbone {source._backbone}, "
+                    f"this one {backbone}; use the same, or start anew"
                 )
             self._table, native = source.element_table_, source._native
         elif self.embedding is not None:

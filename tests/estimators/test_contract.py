@@ -74,6 +74,29 @@ def test_fit_leaves_parameters_and_data_alone(exported, small, X, target_of):
     assert y.tolist() == copies[1].tolist()
 
 
+def test_a_refit_that_fails_leaves_no_half_of_a_model(make, X, y):
+    estimator = make().fit(X, y)
+    expected = estimator.predict(X)
+    for params, target in (
+        ({}, np.full(len(X), np.inf)),
+        ({"lr": -1.0}, y),
+        ({"early_stopping": True, "validation_fraction": 0.99}, y),
+        ({"lr": 1e30, "optimizer": "sgd"}, y),
+    ):
+        estimator.fit(X, y)
+        with pytest.raises(ValueError):
+            copy.copy(estimator).set_params(**params).fit(X, target)
+        np.testing.assert_array_equal(estimator.predict(X), expected)
+        failed = copy.deepcopy(estimator)
+        with pytest.raises(ValueError):
+            failed.set_params(**params).fit(X, target)
+        try:
+            predicted = failed.predict(X)
+        except NotFittedError:
+            continue
+        np.testing.assert_array_equal(predicted, expected)
+
+
 def test_a_fit_that_fails_leaves_an_unfitted_estimator(make, X, y):
     estimator = make()
     with pytest.raises(ValueError):
