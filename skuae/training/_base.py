@@ -142,7 +142,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         return super().__sklearn_clone__().set_params(init_from=self.init_from)
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "history_")  # the last that fit sets: a failed fit leaves none
+        return hasattr(self, "net_")  # a failed fit leaves none
 
     def __setstate__(self, state):
         super().__setstate__(state)
