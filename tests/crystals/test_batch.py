@@ -12,7 +12,8 @@ ROWS = [[0], [4, 0, 2], [1, 1, 3], [5, 4, 3, 2, 1, 0]]
 
 @pytest.fixture
 def crystals(structures, disordered):
-    """Neighbours of all sites known, two crystals disordered."""
+    """Two crystals are disordered, one is written outside its cell."""
+    structures[1].translate_sites([0, 2], [1.25, -3, 0.5], to_unit_cell=False)
     return as_crystals([structures[0], disordered, structures[1], disordered, *structures[2:]])
 
 

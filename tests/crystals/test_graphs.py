@@ -189,6 +189,15 @@ def test_a_shell_is_a_thousandth_of_an_angstrom_thick():
         assert np.diff(graphs.edge_offsets).tolist() == [degree]
 
 
+def test_a_shell_that_the_small_sphere_cuts_is_kept_whole():
+    """The sphere that is searched first ends between the two halves of the third shell."""
+    a, b, k = 4.0, 4.0008, 3
+    c = 4.0004**3 * 4 * np.pi / (3 * 2 * k * a * b)
+    cell = Structure(Lattice.orthorhombic(a, b, c), ["Po"], [[0, 0, 0]])
+    graphs = as_crystals([cell]).graph(8.0, k, whole_shell=True)
+    np.testing.assert_allclose(graphs.distances, [c, c, a, a, b, b], rtol=1e-6)
+
+
 def test_whole_shell_of_all_neighbors_changes_nothing(menagerie):
     crystals = as_crystals(menagerie[:10])
     a, b = crystals.graph(5.0), crystals.graph(5.0, None, whole_shell=True)
