@@ -50,7 +50,16 @@ class CrystalBatch:
         return len(self.sizes)
 
     def to(self, device):
-        """Return the batch on another device."""
+        """Return the batch on another device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+
+        Returns
+        -------
+        CrystalBatch
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **{k: v.to(device, non_blocking=True) for k, v in tensors.items()})
@@ -104,6 +113,10 @@ class PackedTensors:
         Parameters
         ----------
         rows : array-like of int of shape (B,)
+
+        Returns
+        -------
+        CrystalBatch
         """
         rows = torch.as_tensor(rows, device=self.offsets.device)
         sites, offsets = _take_rows(self.offsets, rows)

@@ -180,7 +180,17 @@ class Crystals:
                 value.flags.writeable = False  # numpy does not keep that in pickles and copies
 
     def where(self, row):
-        """Return how messages call a crystal: ``"row 5 (mp-149)"``."""
+        """Return how messages call a crystal.
+
+        Parameters
+        ----------
+        row : int
+
+        Returns
+        -------
+        str
+            ``"row 5 (mp-149)"``, or ``"row 5"`` without ids.
+        """
         return f"row {row}" if self.ids is None else f"row {row} ({self.ids[row]})"
 
     # -- what is in them --------------------------------------------------------------------------

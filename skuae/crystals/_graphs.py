@@ -56,7 +56,17 @@ class CrystalGraphs:
         return sum(array.nbytes for array in arrays)
 
     def take(self, rows):
-        """Return the graphs of some crystals, in the order of `rows`."""
+        """Return the graphs of some crystals.
+
+        Parameters
+        ----------
+        rows : array-like of int
+
+        Returns
+        -------
+        CrystalGraphs
+            In the order of `rows`.
+        """
         sites, offsets = take_rows(self.offsets, np.asarray(rows))
         edges, edge_offsets = take_rows(self.edge_offsets, sites)
         return CrystalGraphs(

@@ -91,7 +91,7 @@ def read_matminer(data_source, features=None):
 
 def read_csv(path):
     """Read a CSV whose first column names the elements, as a data frame indexed by them."""
-    frame = pd.read_csv(path, index_col=0, float_precision="round_trip")
+    frame = pd.read_csv(path, index_col=0)
     if not frame.shape[1]:
         raise ValueError(
             f"{path} has one column only; expected elements in the first and their values after it"

@@ -61,7 +61,16 @@ class CGCNN(BaseEstimator):
         self.whole_shell = whole_shell
 
     def graph_of(self, crystals):
-        """Return the graphs of `crystals` that this model reads."""
+        """Return the graphs that this model reads.
+
+        Parameters
+        ----------
+        crystals : Crystals
+
+        Returns
+        -------
+        CrystalGraphs
+        """
         return crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell)
 
     def build(self, table, frozen, n_outputs):
@@ -74,6 +83,11 @@ class CGCNN(BaseEstimator):
         frozen : bool
             Whether they stay as they are.
         n_outputs : int
+
+        Returns
+        -------
+        torch.nn.Module
+            From a `CrystalBatch` to (B, n_outputs).
         """
         return CGCNNModule(self, table, frozen, n_outputs)
 

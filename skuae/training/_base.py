@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skuae.embedding import crystals_and_table
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
-from skuae.training._net import CrystalNet, MaskedLoss, Progress, StopEarly
+from skuae.training._net import CrystalNet, MaskedLoss, Progress, StopEarly, seed_generators
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._persistence import PretrainedMixin
 from skuae.training._targets import TargetScaler, check_sample_weight, check_targets
@@ -194,7 +194,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
     def _train(self, crystals, y, sample_weight, train, valid, seed, source):
         devices = [self.device_] if self.device_.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            seed_generators(seed, self.device_)
             module = self._build(y.shape[1]).to(self._dtype)
             if source is not None:
                 _copy_weights(source.net_.module_, module, with_head=source is self)

@@ -16,6 +16,19 @@ OPTIMIZERS = {
 }
 
 
+def seed_generators(seed, device):
+    """Seed the generators of the CPU and of one device.
+
+    `torch.manual_seed` seeds all devices: a fit on the CPU would disturb what runs on a GPU.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 class MaskedLoss(torch.nn.Module):
     """Weighted mean loss over the targets that are known.
 
@@ -108,7 +121,8 @@ class CrystalNet(NeuralNet):
         self.stop_ = getattr(self, "stopped_", False)  # a resumed run may have ended early
         for epoch in range(len(self.history), 0 if self.stop_ else self.max_epochs):
             train.epoch = epoch
-            torch.manual_seed(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+            draw = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
+            seed_generators(int(draw), torch.device(self.device))
             self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
             self.notify("on_epoch_begin", dataset_train=train.dataset)
             self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
