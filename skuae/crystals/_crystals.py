@@ -21,8 +21,8 @@ class Crystals:
     """Packed crystals: all sites of all crystals, end to end.
 
     Made from structures by :func:`skuae.crystals.as_crystals`; the constructor takes arrays that
-    are packed already. Indexing with an int gives a pymatgen Structure, with a slice, an int array
-    or a mask another `Crystals`.
+    are packed already, and takes them over: do not write to them later. Indexing with an int gives
+    a pymatgen Structure, with a slice, an int array or a mask another `Crystals`.
 
     Parameters
     ----------
@@ -71,6 +71,8 @@ class Crystals:
         occ_numbers=None,
         occ_values=None,
     ):
+        numbers = np.asarray(numbers)
+        in_table = numbers.size == 0 or 1 <= numbers.min() <= numbers.max() <= 118
         self.numbers = frozen(numbers, np.uint8)
         self.frac_coords = frozen(frac_coords, np.float64)
         self.lattices = frozen(lattices, np.float64)
@@ -88,11 +90,13 @@ class Crystals:
             or self.offsets[0] != 0
             or self.offsets[-1] != n_sites
             or np.any(np.diff(self.offsets) < 0)
+            or not in_table
             or (self.ids is not None and self.ids.shape != (n,))
         ):
             raise ValueError(
-                "arrays do not describe packed crystals: expected numbers (n_sites,), frac_coords "
-                "(n_sites, 3), lattices (n, 3, 3), offsets (n + 1,) from 0 to n_sites; got "
+                "arrays do not describe packed crystals: expected numbers (n_sites,), each 1 to "
+                "118, frac_coords (n_sites, 3), lattices (n, 3, 3), offsets (n + 1,) from 0 to "
+                "n_sites; got "
                 f"{self.numbers.shape}, {self.frac_coords.shape}, {self.lattices.shape}, "
                 f"{self.offsets.shape}. Build Crystals from structures with as_crystals(X)."
             )

@@ -58,6 +58,8 @@ def as_crystals(X, *, ids=None):
     """
     carried = getattr(X, "crystals", None)
     crystals = X if isinstance(X, Crystals) else carried
+    if isinstance(crystals, Crystals) and ids is not None:
+        raise TypeError("these crystals are packed already: give ids when they are first read")
     if not isinstance(crystals, Crystals):
         rows, index = _rows(X)
         return _pack(rows, index if ids is None else ids)

@@ -40,15 +40,22 @@ def check_geometry(crystals):
     )
     first, second, distance = close_pairs(crystals)
     if len(first):
-        row = int(_row_of_site(crystals)[first].min())
-        pair = np.flatnonzero(_row_of_site(crystals)[first] == row)[0]
-        start = crystals.offsets[row]
-        message = (
-            f"sites {first[pair] - start} and {second[pair] - start} are {distance[pair]:.3f} Å "
-            f"apart, closer than {MIN_DISTANCE} Å; merge duplicate sites "
-            '(structure.merge_sites(mode="delete")) or drop the structure'
+        rows = _row_of_site(crystals)[first]
+        pair = rows.argmin()
+        a, b = (
+            first[pair] - crystals.offsets[rows[pair]],
+            second[pair] - crystals.offsets[rows[pair]],
         )
-        _refuse(crystals, np.arange(len(crystals)) == row, message)
+        if a == b:
+            what, way_out = f"site {a} and its own periodic image are", "repair the lattice"
+        else:
+            what = f"sites {a} and {b} are"
+            way_out = 'merge duplicate sites (structure.merge_sites(mode="delete"))'
+        message = (
+            f"{what} {distance[pair]:.3f} Å apart, closer than {MIN_DISTANCE} Å; {way_out} or drop "
+            "the structure"
+        )
+        _refuse(crystals, np.isin(np.arange(len(crystals)), rows), message)
 
 
 def close_pairs(crystals):

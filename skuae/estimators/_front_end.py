@@ -180,7 +180,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _transform(self):
         return partial(augment, coord_noise=self.coord_noise) if self.augment else None
 
-    def _prepare(self, crystals, table, y, sample_weight, source):
+    def _prepare(self, crystals, table, y, sample_weight, source, train):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
         if self.on_missing_element not in ("raise", "mean"):
@@ -202,7 +202,12 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 f"the structure has {symbol}; drop the row"
             )
         seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
-        seen[np.unique(numbers) - 1] = True
+        learning = np.zeros(len(crystals), dtype=bool)  # rows that teach something
+        learning[train] = True
+        learning &= ~np.isnan(y).all(axis=1)
+        if sample_weight is not None:
+            learning &= sample_weight > 0
+        seen[numbers[learning[rows]] - 1] = True
         self._seen = seen
 
     def _pack(self, crystals, device):

@@ -132,7 +132,7 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _prepare(self, crystals, table, y, sample_weight, source):
+    def _prepare(self, crystals, table, y, sample_weight, source, train):
         backbone = resolve_backbone(self.backbone)
         native = False
         if source is not None:
@@ -151,6 +151,7 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self._backbone = backbone
         self._native = native
         self._frozen = bool(self.freeze_embedding or native)
+        self._check_elements(crystals)
 
     def _pack(self, crystals, device):
         graphs = self._backbone.graph_of(crystals)

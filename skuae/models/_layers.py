@@ -49,7 +49,7 @@ class GaussianBasis(nn.Module):
     stop : float
         Last center in Å; the first is 0.
     step : float
-        Distance between centers, and their width.
+        Distance between centers (nearly, if it does not divide `stop`), and their width.
     """
 
     def __init__(self, stop, step):

@@ -69,7 +69,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
 
         train, valid = self._split(len(crystals), seed)
-        self._prepare(crystals, table, y, sample_weight, source)
+        self._prepare(crystals, table, y, sample_weight, source, train)
         if not continued:
             weight = None if sample_weight is None else sample_weight[train]
             self.scaler_ = TargetScaler().fit(y[train], weight)
@@ -78,7 +78,6 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 f"y has {y.shape[1]} targets, the fit before had {len(self.scaler_.mean_)}; "
                 "set warm_start=False to start anew"
             )
-        self._check_elements(crystals)
         self._train(crystals, y, sample_weight, train, valid, seed, source)
         return self
 
@@ -233,6 +232,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                     stacklevel=3,
                 )
             net.notify("on_train_end", dataset_train=train_loader.dataset)
+            net.settle(train_loader)
             net.check_outputs(train_loader)
         self._finish(module)
         self.net_ = net

@@ -141,6 +141,26 @@ class CrystalNet(NeuralNet):
         if not np.isfinite(self.history[-1, "batches", -1, name]):
             self._raise_diverged(f"the {name} of epoch {len(self.history)} is not finite")
 
+    @torch.no_grad()
+    def settle(self, loader):
+        """Give batch norms the mean statistics of all training batches under the final weights.
+
+        Their running averages lag behind the weights by some ten steps, which is most of a short
+        training.
+        """
+        norms = [m for m in self.module_.modules() if isinstance(m, torch.nn.BatchNorm1d)]
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        loader.epoch = len(self.history)
+        self.module_.train()
+        for i, (batch, _) in enumerate(loader):
+            for norm in norms:
+                norm.momentum = 1 / (i + 1)  # a plain average over the batches so far
+            self.module_(batch)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
     def check_outputs(self, loader):
         """Raise if the module in its final state gives numbers that are not finite.
 

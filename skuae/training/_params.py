@@ -29,7 +29,8 @@ def check_training_params(estimator):
         if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
             what = "an integer" if kind is Integral else "a number"
             raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
-    if not 0 < estimator.validation_fraction < 1:
+    fraction = estimator.validation_fraction
+    if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ValueError(
             "validation_fraction must lie between 0 and 1, exclusive; "
             f"got {estimator.validation_fraction!r}"

@@ -336,3 +336,14 @@ def test_arrays_that_do_not_fit_together(change):
 def test_offsets_must_rise():
     with pytest.raises(ValueError, match="do not describe packed crystals"):
         Crystals([1, 1], np.zeros((2, 3)), np.zeros((3, 3, 3)), [0, 2, 1, 2])
+
+
+@pytest.mark.parametrize("number", [0, 119, 300])
+def test_atomic_numbers_are_those_of_elements(number):
+    with pytest.raises(ValueError, match="each 1 to 118"):
+        Crystals([number], [[0, 0, 0]], [np.eye(3) * 4], [0, 1])
+
+
+def test_ids_are_given_once(mp_mini):
+    with pytest.raises(TypeError, match="packed already"):
+        as_crystals(mp_mini.structures[:2], ids=["a", "b"])
