@@ -108,7 +108,8 @@ class CGCNNModule(nn.Module):
 
     def forward(self, batch):
         v = self.project(self.elements(batch))  # (N, d)
-        u = self.basis(batch.distances)  # (E, 41)
+        # Twelve neighbours are rarely as far as the cutoff: centers beyond them would only add 0.
+        u = self.basis(batch.distances, self.basis.n_reached(batch.distances))  # (E, m), m <= 41
         for conv in self.convs:
             v = conv(v, u, batch)
         h = F.softplus(mean_over_sites(v, batch))  # (B, d)
@@ -132,10 +133,10 @@ class CGConv(nn.Module):
 
     def forward(self, v, u, batch):
         d = v.shape[1]
-        w_center, w_neighbor, w_edge = self.linear.weight.split([d, d, u.shape[1]], dim=1)
+        w_center, w_neighbor, w_edge = self.linear.weight.tensor_split([d, 2 * d], dim=1)
         ends = F.linear(v, torch.cat([w_center, w_neighbor]))  # (N, 4d)
         center, neighbor = ends.split(2 * d, dim=1)
         center = center + self.linear.bias
-        s = linear_at_edges(center, neighbor, u, w_edge, batch)  # (E, 2d)
+        s = linear_at_edges(center, neighbor, u, w_edge[:, : u.shape[1]], batch)  # (E, 2d)
         message = gated_sum(s, self.edge_norm, batch)  # (N, d)
         return F.softplus(v + self.site_norm(message))

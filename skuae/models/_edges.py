@@ -72,7 +72,8 @@ class _LinearAtEdges(torch.autograd.Function):
         to_neighbor = grad.new_zeros(len(ctx.batch.numbers), grad.shape[1])
         to_neighbor.index_add_(0, ctx.batch.neighbors, grad)
         to_edge = grad @ weight if ctx.needs_input_grad[2] else None
-        return sum_over_edges(grad, ctx.batch), to_neighbor, to_edge, grad.t() @ edge, None
+        to_weight = (edge.t() @ grad).t()  # faster than grad.t() @ edge
+        return sum_over_edges(grad, ctx.batch), to_neighbor, to_edge, to_weight, None
 
 
 class _GatedSum(torch.autograd.Function):
@@ -89,34 +90,38 @@ class _GatedSum(torch.autograd.Function):
         )  # fmt: skip
         if not norm.training:
             mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
-        sigmoids = torch.sigmoid(y)
+        minus_core = y.chunk(2, dim=1)[1].contiguous()
+        sigmoids = y.sigmoid_()
         gate, complement = sigmoids.chunk(2, dim=1)
         # -softplus(c); where sigmoid(-c) underflows, c itself takes over.
-        minus_core = complement.clamp(min=1e-37).log_()
-        torch.minimum(minus_core, y.chunk(2, dim=1)[1], out=minus_core)
+        scratch = complement.clamp(min=1e-37).log_()
+        torch.minimum(scratch, minus_core, out=minus_core)
         ctx.batch, ctx.training = batch, norm.training
         ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core)
-        return sum_over_edges(gate * minus_core, batch).neg_()
+        return sum_over_edges(torch.mul(gate, minus_core, out=scratch), batch).neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         s, weight, sign, mean, inv_std, sigmoids, minus_core = ctx.saved_tensors
-        gate, complement = sigmoids.chunk(2, dim=1)
+        gate, _ = sigmoids.chunk(2, dim=1)
         n_edges, d = gate.shape
-        out = grad.new_empty(n_edges, 2 * d)  # first the gradient of y, then that of s
-        to_gate, to_core = out.chunk(2, dim=1)
-        torch.addcmul(gate, gate, gate, value=-1, out=to_gate)
-        to_gate *= minus_core
-        torch.addcmul(gate, gate, complement, value=-1, out=to_core)
-        grad = grad.neg()
+        # First the gradient of y, [gate (1 - gate) minus_core, gate (1 - complement)] times that of
+        # the sum, then the gradient of s.
         if ctx.batch.degree is not None:
-            out.view(len(grad), ctx.batch.degree, 2, d).mul_(grad[:, None, None])
+            grad = gate.view(len(grad), ctx.batch.degree, d) * grad.neg()[:, None]
         else:
-            out.view(n_edges, 2, d).mul_(grad.index_select(0, ctx.batch.centers)[:, None])
+            grad = gate * grad.neg().index_select(0, ctx.batch.centers)
+        grad = grad.view(n_edges, 1, d)
+        out = torch.addcmul(grad, grad, sigmoids.view(n_edges, 2, d), value=-1)
+        out[:, 0] *= minus_core
+        out = out.view(n_edges, 2 * d)
 
         to_bias = out.sum(0)
-        to_weight = ((out * s).sum(0) - mean * to_bias) * inv_std
+        scratch = grad.view(n_edges, d)
+        halves = zip(out.chunk(2, dim=1), s.chunk(2, dim=1), strict=True)
+        to_weight = torch.cat([torch.mul(a, b, out=scratch).sum(0) for a, b in halves])
+        to_weight = (to_weight - mean * to_bias) * inv_std
         scale = weight * inv_std
         out *= scale
         if ctx.training:  # the statistics depend on s too

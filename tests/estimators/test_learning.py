@@ -8,6 +8,7 @@ from sklearn.metrics import r2_score
 from skorch.callbacks import Callback
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, models
+from skuae.crystals import as_crystals
 from skuae.datasets import make_toy_crystals
 
 # As users would, only smaller: seconds on one core.
@@ -224,9 +225,10 @@ def test_early_stopping_goes_back_to_the_best_epoch(make, X, y):
     best = int(np.argmin(losses))
     assert fitted.n_iter_ == len(losses) == best + 1 + 5 < 200
     weights = fitted.net_.module_.state_dict()
-    touched_after_training = {"elements.linear.weight"}  # rows of elements that were not there
+    # Rows of elements that were not there, and statistics of batches, are settled after training.
+    touched_after_training = ("elements.linear.weight", "running_mean", "running_var", "tracked")
     for name, value in spy.weights[best].items():
-        if name not in touched_after_training:
+        if not name.endswith(touched_after_training):
             assert torch.equal(weights[name], value), name
     assert any(not torch.equal(weights[k], v) for k, v in spy.weights[-1].items())
 
@@ -309,3 +311,26 @@ def test_init_from_a_folder_and_from_the_estimator_are_the_same(
     fitted = [make(init_from=start).fit(X, y) for start in (source, tmp_path, str(tmp_path))]
     assert_same_weights(fitted[0], fitted[1])
     assert_same_weights(fitted[0], fitted[2])
+
+
+def test_batch_norms_settle_on_the_final_weights(gnn, X, y):
+    """Their statistics are those of one pass over the training rows, not a running average."""
+    fitted = gnn(max_epochs=2, batch_size=len(y)).fit(X, y)
+    module, crystals = fitted.net_.module_, as_crystals(X)
+    batch = fitted._pack(crystals, "cpu").batch(range(len(y)))
+    settled = module(batch)
+    before = {k: v.clone() for k, v in module.state_dict().items() if "running" in k}
+    module.train()
+    torch.testing.assert_close(module(batch), settled, rtol=1e-2, atol=1e-2)
+    for name, value in module.state_dict().items():  # one more batch: momentum 0.1, same statistics
+        if name in before:
+            torch.testing.assert_close(value, before[name], rtol=1e-3, atol=1e-4)
+
+
+def test_table_of_the_front_end_lists_what_it_has_learned(front_end, X, y):
+    weight = np.r_[np.ones(len(y) // 2), np.zeros(len(y) - len(y) // 2)]
+    weighted = front_end(on_missing_element="mean").fit(X, y, sample_weight=weight)
+    gaps = front_end(on_missing_element="mean").fit(X, np.where(weight > 0, y, np.nan))
+    part = front_end().fit(X[: len(y) // 2], y[: len(y) // 2])
+    assert weighted.element_table_.symbols == gaps.element_table_.symbols
+    assert weighted.element_table_.symbols == part.element_table_.symbols

@@ -139,6 +139,7 @@ def test_parity_of_a_training_run(pack, crystals):
     batch = pack(structures, spec)
     ours = spec.build(torch.randn(118, 7), False, 2).double()
     theirs = plain(ours, spec)
+    theirs.basis.n_reached = lambda distances: len(theirs.basis)  # it takes all or nothing
     target = torch.randn(len(structures), 2, dtype=torch.float64)
     losses = []
     for module in (ours, theirs):

@@ -69,3 +69,15 @@ def test_mean_over_sites(pack, sample):
     x = torch.randn(len(batch.numbers), 3, dtype=torch.float64)
     parts = x.split(batch.sizes.tolist())
     torch.testing.assert_close(mean_over_sites(x, batch), torch.stack([p.mean(0) for p in parts]))
+
+
+def test_centers_out_of_reach_are_those_that_add_nothing():
+    basis = GaussianBasis(stop=8.0, step=0.2)
+    distances = torch.tensor([1.1, 2.9, 4.05])
+    n = basis.n_reached(distances)
+    assert 25 < n < len(basis)
+    full = basis(distances)
+    torch.testing.assert_close(basis(distances, n), full[:, :n], rtol=0, atol=0)
+    assert full[:, n:].max() < 1e-17
+    assert basis.n_reached(torch.tensor([7.9])) == len(basis)
+    assert basis.n_reached(torch.tensor([])) == len(basis)
