@@ -65,6 +65,8 @@ for ax, name in zip(axes, list(models)[1:], strict=True):
     )
     ax.set_title(f"{name}\nMAE {mean_absolute_error(y_test, predictions[name]):.3f} eV/atom")
     ax.set_xlabel("predicted formation energy (eV/atom)")
+    ax.set_aspect("equal", adjustable="box")
+    ax.set(xticks=range(-4, 1), yticks=range(-4, 1), xlim=(-4.6, 0.5), ylim=(-4.6, 0.5))
 axes[0].set_ylabel("formation energy by DFT (eV/atom)")
 axes[1].set_ylabel("")
 figure.savefig("parity.png", dpi=150)

@@ -1,6 +1,6 @@
 """Write skuae/datasets/data/mp_mini_*: the Materials Project sample inside the package.
 
-    python tools/make_mp_mini.py ../shared/data/mp20_mini.jsonl.gz
+    python tools/make_mp_mini.py mp20_mini.jsonl.gz
 
 The input holds one JSON object a line: id, lattice, atomic_numbers, frac_coords and the labels.
 """

@@ -238,7 +238,9 @@ class Progress(Callback):
         if not training:
             return
         if self.bar_ is None:
-            self.bar_ = tqdm(total=net.n_steps_, initial=net.step_ - 1, unit="batch")
+            self.bar_ = tqdm(
+                total=net.n_steps_, initial=net.step_ - 1, unit="batch", mininterval=0.5
+            )
         self.bar_.update(net.step_ - self.bar_.n)
 
     def on_epoch_end(self, net, **kwargs):
