@@ -89,7 +89,8 @@ class CrystalLoader:
         return batches
 
     def __iter__(self):
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        draw = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
+        generator = torch.Generator().manual_seed(int(draw))
         for index in self.order():
             batch, targets = self.dataset.batch(index)
             if self.transform is not None:
