@@ -53,15 +53,18 @@ CARDS = {
 
 def make(name):
     """Return the table that is shipped under `name`."""
-    table = ElementTable.from_element_embeddings(Embedding.load_data(name), metadata=CARDS[name])
+    table = ElementTable.from_element_embeddings(Embedding.load_data(name), metadata=_card(name))
     if name == "megnet16":
         frame = table.to_frame().drop(index=MEGNET_UNTRAINED)
         table = ElementTable(frame, name=name, metadata=table.metadata)
     if name == "magpie":
         table = table.standardize()
-    table.metadata["source"] = f"ElementEmbeddings {version('ElementEmbeddings')}"
-    table.metadata["made_by"] = "tools/make_handmade_tables.py"
     return table
+
+
+def _card(name):
+    source = f"ElementEmbeddings {version('ElementEmbeddings')}"
+    return {**CARDS[name], "source": source, "made_by": "tools/make_handmade_tables.py"}
 
 
 def main(folder="skuae/embedding/tables"):

@@ -127,8 +127,8 @@ def main():
             "description": "Universal atomic embeddings: the element vectors of a "
             "CrystalTransformer trained on formation energy and band gap at once. Layer-normalised "
             "rows, as the network sees them.",
-            "source": "Materials Project, the labels of the MEGNet data set (MP-2018.6.1) and, where "
-            "that has none, of the CGCNN data set",
+            "source": "Materials Project, the labels of the MEGNet data set (MP-2018.6.1) and, "
+            "where that has none, of the CGCNN data set",
             "licence": "CC-BY 4.0 (Materials Project data)",
             "targets": TARGETS,
             "n_train": len(train),

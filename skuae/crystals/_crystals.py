@@ -14,7 +14,7 @@ _FORMAT = "skuae-crystals-1"
 
 # A slice this large a part of its parent has its graphs built for the whole parent: the other
 # slices of a cross-validation then find theirs ready.
-_SHARE_FROM = 0.3
+_SHARE_FROM = 0.1
 
 
 class Crystals:
@@ -162,7 +162,8 @@ class Crystals:
             ids=None if self.ids is None else self.ids[rows],
             **occupancies,
         )
-        part._parent = (self, rows)
+        if len(rows) >= _SHARE_FROM * len(self):  # a small slice does not keep the whole alive
+            part._parent = (self, rows)
         return part
 
     def __iter__(self):
@@ -245,7 +246,9 @@ class Crystals:
     def graph(self, cutoff, max_neighbors=None, whole_shell=False) -> CrystalGraphs:
         """Find the neighbours of every site, periodic images included.
 
-        Built once per setting and kept; slices share what their parent has.
+        Built once per setting and kept as long as the crystals are. A slice of a tenth or more of
+        other crystals has them built for all of these, so that the folds of a cross-validation
+        share them.
 
         Parameters
         ----------
@@ -269,8 +272,6 @@ class Crystals:
         if self._parent is None:
             return None
         parent, rows = self._parent
-        if setting not in parent._graphs and len(rows) < _SHARE_FROM * len(parent):
-            return None
         return parent.graph(*setting).take(rows)
 
     # -- files ------------------------------------------------------------------------------------

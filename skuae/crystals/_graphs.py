@@ -173,4 +173,15 @@ def _search(crystals, rows, cutoff, max_neighbors, whole_shell):
             keep |= distance[order] < last[center[order]] + SHELL_TOLERANCE
         order = order[keep]
         degrees = np.bincount(center[order], minlength=len(degrees))
-    return degrees, neighbor[order], distance[order], image[order]
+    image = image[order]
+    if np.abs(image).max(initial=0) > np.iinfo(np.int16).max:
+        raise ValueError(
+            "fractional coordinates lie thousands of cells away; wrap them into the cell "
+            "(frac_coords % 1)"
+        )
+    return (
+        degrees,
+        neighbor[order].astype(np.int32),
+        distance[order].astype(np.float32),
+        image.astype(np.int16),
+    )

@@ -70,6 +70,8 @@ def as_crystals(X, *, ids=None):
 
 def _rows(X):
     """Return the rows of X as a list, and their names or None."""
+    if isinstance(X, dict) and "structures" in X:
+        raise TypeError("X is a whole data set; pass its crystals: data.structures")
     if isinstance(X, (IStructure, Molecule, str, PathLike, dict)) or _is_ase(X):
         raise TypeError(
             f"X is one {type(X).__name__}, not a collection of structures; pass a list: [structure]"
@@ -95,8 +97,8 @@ def _rows(X):
         if X.ndim != 1:
             raise TypeError(
                 f"X is an object array of shape {X.shape}: numpy takes a list of equally sized "
-                "structures for a table of sites. Pass the list itself, a Series, or "
-                "a = np.empty(len(structures), dtype=object); a[:] = structures"
+                "structures for a table of sites. Pass the list itself or a Series, or, where "
+                'scikit-learn makes the array (bagging, permutation importance), df[["structure"]]'
             )
         return list(X), None
     if not isinstance(X, Iterable):
@@ -107,6 +109,7 @@ def _rows(X):
 def _pack(rows, ids):
     if not rows:
         raise ValueError(_NO_ROWS)
+    ids = None if ids is None else np.array(list(ids), dtype=np.str_)
     if ids is not None and len(ids) != len(rows):
         raise ValueError(f"{len(ids)} ids for {len(rows)} structures; give one id a row")
 
@@ -224,6 +227,11 @@ def _is_ase(item):
 def _read_ase(atoms, numbers, coords, lattices, sizes):
     if not atoms.pbc.all():
         raise ValueError(f"{_NOT_PERIODIC} (atoms.pbc = True)")
+    if any(v < 1 for site in atoms.info.get("occupancy", {}).values() for v in site.values()):
+        raise ValueError(
+            "the Atoms hold sites that are not fully occupied, which ASE keeps beside the atoms; "
+            "pass the file or a pymatgen Structure instead"
+        )
     cell = np.asarray(atoms.cell)
     atomic_numbers = atoms.get_atomic_numbers().tolist()
     unknown = [z for z in atomic_numbers if not 1 <= z <= 118]

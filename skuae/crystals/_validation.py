@@ -105,7 +105,8 @@ def _close_on_grid(crystals, sites, heights):
         key = key[order]
         step = 1
         same = key[1:] == key[:-1]
-        while same.any():
+        # Not even 256 sites fit into a bin (2 Å at most) without a close pair among them.
+        while same.any() and step <= 256:
             at = np.flatnonzero(same)
             pairs.append(np.stack([order[at], order[at + step]]))
             step += 1

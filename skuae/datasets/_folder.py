@@ -1,5 +1,6 @@
 """Folders of structure files with an ``id_prop.csv``, as CGCNN and ALIGNN use them."""
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -113,7 +114,7 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
         list(labels.columns),
         return_X_y=False,
         as_frame=False,
-        files=[files[row].relative_to(folder).as_posix() for row in kept],
+        files=[Path(os.path.relpath(files[row], folder)).as_posix() for row in kept],
         errors=errors,
         DESCR=f"{len(kept)} crystals read from {folder}",
     )

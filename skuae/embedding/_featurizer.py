@@ -8,6 +8,7 @@ from sklearn.utils import _safe_indexing
 from tqdm.auto import tqdm
 
 from skuae.crystals import as_crystals
+from skuae.embedding._pooling import check_options
 
 _BLOCK = 2000  # rows between two steps of the progress bar
 
@@ -69,6 +70,7 @@ class FeaturizerMixin:
         """Return features (n, d), and n tracebacks or NaN."""
         if return_errors and not ignore_errors:
             raise ValueError("set ignore_errors=True to use return_errors")
+        check_options(self.statistics, self.on_missing_element)  # no error of the rows'
         table, n = self._table(), len(entries)
         width = len(self.feature_labels())
         features = np.full((n, width), np.nan, dtype=np.float32)
@@ -132,7 +134,9 @@ class FeaturizerMixin:
         """
         if isinstance(df.columns, pd.MultiIndex) and not multiindex:
             raise ValueError("the data frame has columns of several levels; set multiindex=True")
-        column = col_id if isinstance(col_id, (str, tuple)) else col_id[0]
+        if isinstance(col_id, list) and len(col_id) != 1:
+            raise ValueError(f"col_id names {len(col_id)} columns; structures are in one")
+        column = col_id[0] if isinstance(col_id, list) else col_id
         labels = self.feature_labels()
         if return_errors:
             labels.append(f"{type(self).__name__} Exceptions")

@@ -79,7 +79,7 @@ class ElementTable:
         if columns is None:
             columns = range(rows.shape[1])
         self.name = str(name)
-        self.metadata = dict(metadata or {})
+        self._metadata = copy.deepcopy(dict(metadata or {}))
         self.columns = [str(column) for column in columns]
         numbers = np.array([atomic_number(symbol) for symbol in symbols], dtype=np.int64)
         self._check(rows, numbers)
@@ -100,6 +100,8 @@ class ElementTable:
                 f"table {self.name!r} has {len(self.columns)} column names for {rows.shape[1]} "
                 "columns; give one name a column, and at least one column"
             )
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"table {self.name!r} has two columns of one name; rename one")
         found, counts = np.unique(numbers, return_counts=True)
         if (counts > 1).any():
             raise ValueError(
@@ -127,11 +129,14 @@ class ElementTable:
         self._freeze()
 
     def __deepcopy__(self, memo):
-        new = copy.copy(self)  # shares the arrays, which are read-only
-        new.metadata = copy.deepcopy(self.metadata, memo)
-        return new
+        return copy.copy(self)  # shares what nobody can change
 
     # -- what is in it ----------------------------------------------------------------------------
+
+    @property
+    def metadata(self):
+        """Provenance card; a copy, since tables are shared."""
+        return copy.deepcopy(self._metadata)
 
     @property
     def n_dims(self):
@@ -157,7 +162,7 @@ class ElementTable:
         )
 
     def __hash__(self):
-        return hash((self.name, self.values.tobytes()))
+        return hash((self.name, *self.columns))
 
     def __repr__(self):
         return f"ElementTable({self.name!r}, {self.seen.sum()} elements x {self.n_dims} columns)"
@@ -261,7 +266,7 @@ class ElementTable:
         return self._with(self.values[self.seen][order], f"{self.name}-permuted", permuted=True)
 
     def _with(self, rows, name, **card):
-        metadata = {**copy.deepcopy(self.metadata), **card}
+        metadata = {**self.metadata, **card}
         return ElementTable(rows, self.symbols, name=name, metadata=metadata, columns=self.columns)
 
     # -- files ------------------------------------------------------------------------------------

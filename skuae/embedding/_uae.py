@@ -137,10 +137,10 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         """
         check_options(self.statistics, self.on_missing_element)
         crystals = self._read(X)
-        self.element_table_, self.embedding_ = resolve_table(
-            self.embedding, crystals, y, sample_weight=sample_weight
-        )
-        return self._features(crystals)
+        table, estimator = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
+        features = self._pool(table, crystals)  # may refuse; only then is this fitted
+        self.element_table_, self.embedding_ = table, estimator
+        return self._carry(features, crystals)
 
     def transform(self, X):
         """Return the features of crystals.
@@ -161,13 +161,13 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
             If a crystal is no good, or has an element that the table does not cover.
         """
         check_is_fitted(self)
-        return self._features(self._read(X))
+        crystals = self._read(X)
+        return self._carry(self._pool(self.element_table_, crystals), crystals)
 
     def _read(self, X):
         return as_crystals(_read_files(X, self.n_jobs, self.verbose))
 
-    def _features(self, crystals):
-        features = self._pool(self.element_table_, crystals)
+    def _carry(self, features, crystals):
         table = self.element_table_
         if self.on_missing_element == "mean":  # a crystal estimator follows the same policy
             table = table.fill_missing()
@@ -246,7 +246,12 @@ def _read_files(X, n_jobs, verbose):
     """Read the files that X names in parallel; leave all else, and unreadable ones, as they are."""
     if isinstance(X, pd.DataFrame) and X.shape[1] == 1:
         X = X.iloc[:, 0]
-    if (n_jobs in (None, 1) and not verbose) or not isinstance(X, (list, tuple, pd.Series)):
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2 and X.shape[1] == 1:
+        X = X[:, 0]
+    one_dimensional = isinstance(X, (list, tuple, pd.Series)) or (
+        isinstance(X, np.ndarray) and X.ndim == 1
+    )
+    if (n_jobs in (None, 1) and not verbose) or not one_dimensional:
         return X
     if not any(isinstance(item, (str, PathLike)) for item in X):
         return X

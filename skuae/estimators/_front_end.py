@@ -1,6 +1,7 @@
 """The front-end that learns element vectors from crystals and their properties."""
 
 from functools import partial
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
 from skuae.training import BaseCrystalRegressor
 from skuae.training._data import augment
 
+_ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm")
 N_ROWS = 100  # elements that the one-hot input has room for
 
 
@@ -27,8 +29,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     d_model : int, default=256
         Width of the tokens; the element table has half as many columns.
     n_layers : int, default=3
-        Encoder layers. The paper has 8; tables from 3 serve back-ends as well, in a third of the
-        time.
+        Encoder layers. The paper has 8.
     n_heads : int, default=8
     dim_feedforward : int, default=512
     dropout : float, default=0.1
@@ -187,12 +188,21 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             raise ValueError(
                 f'on_missing_element must be "raise" or "mean"; got {self.on_missing_element!r}'
             )
+        for name in ("d_model", "n_layers", "n_heads", "dim_feedforward"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer, at least 1; got {value!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1; got {self.dropout!r}")
         if self.d_model % 2 or self.d_model % self.n_heads:
             raise ValueError(
                 f"d_model must be even and a multiple of n_heads={self.n_heads}; got {self.d_model}"
             )
-        if self.task_weights is not None and len(self.task_weights) != y.shape[1]:
-            raise ValueError(f"{len(self.task_weights)} task_weights for {y.shape[1]} targets")
+        if self.task_weights is not None:
+            if len(self.task_weights) != y.shape[1]:
+                raise ValueError(f"{len(self.task_weights)} task_weights for {y.shape[1]} targets")
+            if not all(w >= 0 for w in self.task_weights) or not any(self.task_weights):
+                raise ValueError(f"task_weights must not be negative; got {self.task_weights!r}")
         rows, numbers, _ = crystals.composition()
         beyond = np.flatnonzero(numbers > N_ROWS)
         if len(beyond):
@@ -201,13 +211,17 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, "
                 f"the structure has {symbol}; drop the row"
             )
+        if source is not None:
+            built = source._fit_params
+            changed = [k for k in _ARCHITECTURE if getattr(self, k) != built[k]]
+            if changed:
+                raise ValueError(
+                    f"the model to start from has another architecture: {changed[0]} is "
+                    f"{built[changed[0]]!r}, here {getattr(self, changed[0])!r}; use the same, or "
+                    "start anew"
+                )
         seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
-        learning = np.zeros(len(crystals), dtype=bool)  # rows that teach something
-        learning[train] = True
-        learning &= ~np.isnan(y).all(axis=1)
-        if sample_weight is not None:
-            learning &= sample_weight > 0
-        seen[numbers[learning[rows]] - 1] = True
+        seen[numbers[np.isin(rows, train)] - 1] = True
         self._seen = seen
 
     def _pack(self, crystals, device):
@@ -239,6 +253,11 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             return
         row, number = int(rows[unseen[0]]), int(numbers[unseen[0]])
         if self.on_missing_element == "raise" or number > N_ROWS:
+            if number > N_ROWS:
+                raise ValueError(
+                    f"{crystals.where(row)}: CrystalTransformer knows the elements up to "
+                    f"Z={N_ROWS}, the structure has {SYMBOLS[number - 1]}; drop the row"
+                )
             raise ValueError(
                 f"{crystals.where(row)}: {SYMBOLS[number - 1]} was in none of the crystals that "
                 f"the model was fitted on ({len(np.unique(rows[unseen]))} such rows); fit on "

@@ -1,10 +1,13 @@
 """Graph networks on crystals behind fit and predict."""
 
+import warnings
+
 import numpy as np
 import torch
 
+from skuae import models
 from skuae.crystals import PackedTensors
-from skuae.embedding import ElementTable, get_table, resolve_table
+from skuae.embedding import ElementTable, get_table, resolve_table, table_names
 from skuae.embedding._elements import SYMBOLS
 from skuae.models import resolve_backbone
 from skuae.training import BaseCrystalRegressor
@@ -61,7 +64,8 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
     Attributes
     ----------
     element_table_ : ElementTable
-        The element vectors after training (Method II of the paper).
+        The element vectors after training (Method II of the paper): the table, tuned or as it was;
+        with the atom features of the backbone's paper, what its first layer makes of them.
     net_ : skorch.NeuralNet
     history_ : list of dict
         Epoch, losses (on standardised targets) and seconds.
@@ -141,9 +145,18 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
                     f"the model to start from has backbone {source._backbone}, "
                     f"this one {backbone}; use the same, or start anew"
                 )
-            self._table, native = source.element_table_, source._native
+            self._check_table_of(source, table)
+            self._table, native = source._trained_table(), source._native
         elif self.embedding is not None:
-            self._table, _ = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
+            if table is not None and table.name != _name_of(self.embedding):
+                warnings.warn(
+                    f"embedding=... is used, and not the table {table.name!r} that came with X",
+                    stacklevel=3,
+                )
+            weight = None if sample_weight is None else sample_weight[train]
+            self._table, _ = resolve_table(
+                self.embedding, crystals[train], y[train], sample_weight=weight
+            )
         elif table is not None:  # came with X
             self._table = table
         else:
@@ -152,6 +165,16 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self._native = native
         self._frozen = bool(self.freeze_embedding or native)
         self._check_elements(crystals)
+
+    def _check_table_of(self, source, table):
+        """Raise if another table is asked for than that of the model to start from."""
+        own = source._table.name.removesuffix("-tuned")
+        asked = _name_of(self.embedding if self.embedding is not None else table)
+        if asked not in (None, own):
+            raise ValueError(
+                f"the model to start from has its own element table, {own!r}: leave embedding=None "
+                "(and no UAETransformer with another table before this step), or init_from=None"
+            )
 
     def _pack(self, crystals, device):
         graphs = self._backbone.graph_of(crystals)
@@ -176,6 +199,22 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
             )
 
     def _make_table(self):
+        if not self._native:
+            return self._trained_table()
+        # What the network has learned about an element lies behind its first layer.
+        module = self.net_.module_
+        with torch.no_grad():
+            vectors = module.project(module.elements.weight).cpu().numpy()
+        name = type(self._backbone).__name__.lower()
+        return ElementTable(
+            vectors[self._table.seen],
+            symbols=self._table.symbols,
+            name=f"{name}-learned",
+            metadata={"description": f"first layer of a trained {name}", "input": self._table.name},
+        )
+
+    def _trained_table(self):
+        """Return the vectors that the network looks up, as they are now."""
         name = self._table.name.removesuffix("-tuned")
         vectors = self.net_.module_.elements.weight.detach().cpu().numpy()
         return ElementTable(
@@ -187,6 +226,11 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         )
 
     def _get_fitted(self):
+        if getattr(models, type(self._backbone).__name__, None) is not type(self._backbone):
+            raise TypeError(
+                f"backbone {type(self._backbone).__name__} is not one of skuae.models: a saved "
+                "model could not be read again; pickle the estimator instead"
+            )
         table = self._table
         card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
         arrays = {"table.values": table.values[table.seen], "table.seen": table.seen}
@@ -199,3 +243,10 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         self._backbone = resolve_backbone(self.backbone)
         if self.embedding is None and not self._native:
             self.embedding = self._table  # what it was could not be saved; a fit would need it
+
+
+def _name_of(embedding):
+    """Return the name of a table, or None: of a path, frame or estimator there is no telling."""
+    if isinstance(embedding, ElementTable):
+        return embedding.name.removesuffix("-tuned")
+    return embedding if isinstance(embedding, str) and embedding in table_names() else None

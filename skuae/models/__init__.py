@@ -19,6 +19,13 @@ def resolve_backbone(backbone):
     Returns
     -------
     specification
+
+    Raises
+    ------
+    TypeError
+        If it is neither a name nor a specification.
+    ValueError
+        If the name is unknown, or a parameter makes no sense.
     """
     if isinstance(backbone, str):
         if backbone not in _BACKBONES:
@@ -31,4 +38,6 @@ def resolve_backbone(backbone):
             f"backbone must be a name ({', '.join(_BACKBONES)}) or an object such as "
             f"skuae.models.CGCNN(); got {type(backbone).__name__}"
         )
-    return clone(backbone)
+    backbone = clone(backbone)
+    backbone.check()
+    return backbone

@@ -1,6 +1,8 @@
 """Crystal graph convolutional neural network, Xie and Grossman, PRL 120, 145301 (2018)."""
 
 import itertools
+import math
+from numbers import Integral, Real
 
 import torch
 from sklearn.base import BaseEstimator
@@ -59,6 +61,15 @@ class CGCNN(BaseEstimator):
         self.cutoff = cutoff
         self.max_neighbors = max_neighbors
         self.whole_shell = whole_shell
+
+    def check(self):
+        """Raise ValueError at the first parameter that makes no sense."""
+        for name in ("atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer, at least 1; got {value!r}")
+        if not isinstance(self.cutoff, Real) or not 0.5 <= self.cutoff < math.inf:
+            raise ValueError(f"cutoff must be a number of Å, at least 0.5; got {self.cutoff!r}")
 
     def graph_of(self, crystals):
         """Return the graphs that this model reads.

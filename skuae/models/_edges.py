@@ -90,7 +90,7 @@ class _GatedSum(torch.autograd.Function):
         )  # fmt: skip
         if not norm.training:
             mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
-        minus_core = y.chunk(2, dim=1)[1].contiguous()
+        minus_core = y.chunk(2, dim=1)[1].clone(memory_format=torch.contiguous_format)
         sigmoids = y.sigmoid_()
         gate, complement = sigmoids.chunk(2, dim=1)
         # -softplus(c); where sigmoid(-c) underflows, c itself takes over.

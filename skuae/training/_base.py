@@ -16,8 +16,8 @@ from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._net import CrystalNet, MaskedLoss, Progress, StopEarly, seed_generators
 from skuae.training._params import check_training_params, resolve_device
-from skuae.training._persistence import PretrainedMixin
-from skuae.training._targets import TargetScaler, check_sample_weight, check_targets
+from skuae.training._persistence import PretrainedMixin, encode_params
+from skuae.training._targets import TargetScaler, check_sample_weight, check_targets, loss_weights
 
 
 class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
@@ -57,28 +57,30 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a structure, a target or a parameter makes no sense; the message names it.
         """
-        check_training_params(self)
-        crystals, table = crystals_and_table(X)
-        y, self.target_names_, self._one_target = check_targets(y, crystals)
-        sample_weight = check_sample_weight(sample_weight, crystals)
-        self.device_ = resolve_device(self.device)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
         source = self._source()
         continued = source is self
         if not continued:
             self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
-
-        train, valid = self._split(len(crystals), seed)
-        self._prepare(crystals, table, y, sample_weight, source, train)
-        if not continued:
-            weight = None if sample_weight is None else sample_weight[train]
-            self.scaler_ = TargetScaler().fit(y[train], weight)
-        elif y.shape[1] != len(self.scaler_.mean_):
+        check_training_params(self)
+        device = resolve_device(self.device)
+        crystals, table = crystals_and_table(X)
+        y, target_names, one_target = check_targets(y, crystals)
+        sample_weight = check_sample_weight(sample_weight, crystals)
+        if continued and y.shape[1] != len(self.scaler_.mean_):
             raise ValueError(
                 f"y has {y.shape[1]} targets, the fit before had {len(self.scaler_.mean_)}; "
                 "set warm_start=False to start anew"
             )
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        train, valid = self._split(y, target_names, sample_weight, seed)
+        self._prepare(crystals, table, y, sample_weight, source, train)
+        if not continued:
+            weight = None if sample_weight is None else sample_weight[train]
+            self.scaler_ = TargetScaler().fit(y[train], weight)
+        self.device_ = device
         self._train(crystals, y, sample_weight, train, valid, seed, source)
+        self.target_names_, self._one_target = target_names, one_target
+        self._fit_params = encode_params(self)
         return self
 
     def predict(self, X):
@@ -118,14 +120,17 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         score : float
         """
         crystals, _ = crystals_and_table(X)
-        y, *_ = check_targets(y, crystals)
-        predicted = np.reshape(self.predict(crystals), y.shape)
+        y, *_ = check_targets(y, crystals, need_all=False)
+        predicted = self.predict(crystals).reshape(len(y), -1)
+        if predicted.shape != y.shape:
+            raise ValueError(f"y has {y.shape[1]} targets, the model {predicted.shape[1]}")
         weight = check_sample_weight(sample_weight, crystals)
         weight = np.ones(len(y)) if weight is None else weight
         scores = [
             r2_score(column[k], predicted[k, j], sample_weight=weight[k])
             for j, column in enumerate(y.T)
             for k in [~np.isnan(column)]
+            if k.any()
         ]
         return float(np.mean(scores))
 
@@ -156,20 +161,38 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
 
     # -- the steps of fit -------------------------------------------------------------------------
 
-    def _split(self, n, seed):
-        """Return the rows to train on and the rows to stop by (none without early stopping)."""
+    def _split(self, y, target_names, sample_weight, seed):
+        """Return the rows to train on and the rows to stop by (none without early stopping).
+
+        Rows that teach nothing, without a known target or with weight zero, are in neither.
+        """
+        known = ~np.isnan(y)
+        if sample_weight is not None:
+            known &= sample_weight[:, None] > 0
+        rows = np.flatnonzero(known.any(axis=1))
+        n = len(rows)
         if n < 2:
-            raise ValueError(f"{n} sample: at least 2 are needed to fit a model")
+            what = "sample" if len(y) < 2 else "rows with a known target and a weight"
+            raise ValueError(f"{n} {what}: at least 2 are needed to fit a model")
         if not self.early_stopping:
-            return np.arange(n), np.arange(0)
+            return rows, np.arange(0)
         n_valid = max(1, round(self.validation_fraction * n))
         if n - n_valid < 2:
             raise ValueError(
                 f"{n} samples leave fewer than 2 to train on with early_stopping=True and "
                 f"validation_fraction={self.validation_fraction}; set early_stopping=False"
             )
-        order = np.random.default_rng(seed).permutation(n)
-        return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+        order = rows[np.random.default_rng(seed).permutation(n)]
+        train, valid = np.sort(order[n_valid:]), np.sort(order[:n_valid])
+        missing = ~known[train].any(axis=0) | ~known[valid].any(axis=0)
+        if missing.any():
+            column = int(np.flatnonzero(missing)[0])
+            raise ValueError(
+                f"target {target_names[column] if target_names else column} is known in "
+                f"{int(known[:, column].sum())} rows, too few to be both learned and validated: "
+                "set early_stopping=False or a larger validation_fraction"
+            )
+        return train, valid
 
     def _source(self):
         """Return the fitted estimator that training starts from (with warm_start, self) or None."""
@@ -200,10 +223,11 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             packed = self._pack(crystals, self.device_)
             targets = self.scaler_.transform(y)
             targets = torch.tensor(targets, dtype=self._dtype, device=self.device_)
-            if sample_weight is not None:
-                sample_weight = torch.tensor(sample_weight, dtype=self._dtype, device=self.device_)
+            weights = loss_weights(y, sample_weight, train)
+            if weights is not None:
+                weights = torch.tensor(weights, dtype=self._dtype, device=self.device_)
             train_loader = CrystalLoader(
-                CrystalDataset(packed, train, targets, sample_weight),
+                CrystalDataset(packed, train, targets, weights),
                 self.batch_size,
                 shuffle=True,
                 by_size=self._by_size,
@@ -213,7 +237,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             valid_loader = None
             if len(valid):
                 valid_loader = CrystalLoader(
-                    CrystalDataset(packed, valid, targets, sample_weight),
+                    CrystalDataset(packed, valid, targets, weights),
                     self.batch_size,
                     shuffle=False,
                     by_size=self._by_size,
@@ -228,7 +252,8 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 net.fit_loop((train_loader, valid_loader))
             except KeyboardInterrupt:
                 warnings.warn(
-                    "training interrupted by the user; the model is as it was at that moment",
+                    "training interrupted, by the user or by a callback; the model is as it was at "
+                    "that moment (to stop early, set early_stopping=True)",
                     stacklevel=3,
                 )
             net.notify("on_train_end", dataset_train=train_loader.dataset)

@@ -58,7 +58,7 @@ class Checkpoint(Callback):
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets, y]
         for entry in ("occ_sites", "occ_numbers", "occ_values"):
             arrays.append(getattr(crystals, entry))
-        arrays.append(None if sample_weight is None else sample_weight.cpu().numpy())
+        arrays.append(sample_weight)
         arrays += [v.cpu().numpy() for v in module.state_dict().values()]
         for array in arrays:
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())

@@ -21,8 +21,8 @@ class CrystalDataset(torch.utils.data.Dataset):
         The rows of `packed` that belong to this data set.
     targets : Tensor of shape (n_crystals, n_outputs) or None
         Standardised targets of all rows of `packed`; NaN where unknown.
-    weights : Tensor of shape (n_crystals,) or None
-        Sample weights; None for ones.
+    weights : Tensor of shape (n_crystals, n_outputs) or None
+        Weights of the targets' losses; None for ones.
     """
 
     def __init__(self, packed, rows, targets=None, weights=None):

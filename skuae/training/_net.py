@@ -30,7 +30,9 @@ def seed_generators(seed, device):
 
 
 class MaskedLoss(torch.nn.Module):
-    """Weighted mean loss over the targets that are known.
+    """Sum over targets of the mean of the losses, each times its weight.
+
+    Weights are (B, n_outputs); see `loss_weights`. Unknown targets, NaN, have loss 0.
 
     Parameters
     ----------
@@ -41,13 +43,12 @@ class MaskedLoss(torch.nn.Module):
     def __init__(self, loss, task_weights=None):
         super().__init__()
         self.loss = loss
-        weights = None if task_weights is None else torch.tensor(task_weights)
+        weights = None if task_weights is None else torch.tensor(task_weights, dtype=torch.float32)
         self.register_buffer("task_weights", weights)
 
     def forward(self, predicted, targets):
-        true, sample_weights = targets
-        known = ~torch.isnan(true)  # (B, n_outputs)
-        error = torch.where(known, predicted - true, 0)
+        true, weights = targets
+        error = torch.where(torch.isnan(true), 0, predicted - true)  # (B, n_outputs)
         if self.loss == "squared_error":
             losses = error.square()
         elif self.loss == "absolute_error":
@@ -56,12 +57,7 @@ class MaskedLoss(torch.nn.Module):
             losses = torch.nn.functional.huber_loss(
                 error, torch.zeros_like(error), reduction="none"
             )
-        weights = known.to(losses.dtype)
-        if sample_weights is not None:
-            weights = weights * sample_weights[:, None]
-        # A task's loss is the mean over its known targets; tasks are then added up by weight.
-        total = weights.sum(0)
-        per_task = (losses * weights).sum(0) / torch.where(total > 0, total, 1)
+        per_task = (losses if weights is None else losses * weights).mean(0)
         return (per_task if self.task_weights is None else per_task * self.task_weights).sum()
 
 
@@ -133,6 +129,7 @@ class CrystalNet(NeuralNet):
                 )
                 self._check_last_loss("valid_loss")
             self.notify("on_epoch_end", dataset_train=train.dataset)
+            self.history[-1]["batches"] = []  # of use within the epoch only, and many
             if self.stop_:
                 break
         return self

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skuae
 from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae.embedding import table_names
 from skuae.training._params import resolve_device
 from skuae.training._targets import TargetScaler
 
@@ -43,20 +44,16 @@ class PretrainedMixin:
             "format": FORMAT,
             "skuae": skuae.__version__,
             "class": type(self).__name__,
-            "params": {
-                k: _encode(v) for k, v in self.get_params(deep=False).items() if k not in _NOT_SAVED
-            },
+            "params": self._fit_params,
             "target_names": self.target_names_,
             "one_target": self._one_target,
             "history": self.history_,
             **fitted,
         }
-        write_safetensors(
-            folder / "model.safetensors", tensors, {"config": _digest(config)}, format=FORMAT
-        )
-        weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        text = json.dumps({**config, "weights_sha256": weights}, indent=2)
-        write_bytes(folder / "config.json", text.encode())
+        # The file of weights has a checksum of its own, and that of the config it belongs to.
+        card = {"config": _digest(config)}
+        write_safetensors(folder / "model.safetensors", tensors, card, format=FORMAT)
+        write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
         write_bytes(folder / "README.md", self._model_card(config).encode())
 
     @classmethod
@@ -85,23 +82,19 @@ class PretrainedMixin:
             raise FileNotFoundError(f"{folder} holds no model: there is no config.json in it")
         try:
             config = json.loads((folder / "config.json").read_text())
-            weights = config.pop("weights_sha256")
-        except (ValueError, KeyError) as error:
+            found = config["format"]
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{folder / 'config.json'} is damaged ({error})") from error
-        if config.get("format") != FORMAT:
-            raise ValueError(
-                f"{folder} has format {config.get('format')!r}, this skuae reads {FORMAT!r}"
-            )
-        path = folder / "model.safetensors"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != weights:
-            raise ValueError(f"{path} was changed or cut short: its checksum does not match")
-        tensors, card = read_safetensors(path, format=FORMAT)
+        if found != FORMAT:
+            raise ValueError(f"{folder} has format {found!r}, this skuae reads {FORMAT!r}")
+        tensors, card = read_safetensors(folder / "model.safetensors", format=FORMAT)
         if card["config"] != _digest(config):
             raise ValueError(f"{folder / 'config.json'} was changed since it was written")
         if config["class"] != cls.__name__:
             raise ValueError(f"{folder} holds a {config['class']}: use its from_pretrained")
 
         estimator = cls(**{k: _decode(v) for k, v in config["params"].items()}, device=device)
+        estimator._fit_params = config["params"]
         estimator.device_ = resolve_device(device)
         estimator.target_names_ = config["target_names"]
         estimator._one_target = config["one_target"]
@@ -111,7 +104,8 @@ class PretrainedMixin:
         estimator.scaler_.mean_ = tensors["scaler.mean"]
         estimator.scaler_.scale_ = tensors["scaler.scale"]
         estimator._set_fitted(config, tensors)
-        module = estimator._build(len(estimator.scaler_.mean_)).to(estimator._dtype)
+        with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
+            module = estimator._build(len(estimator.scaler_.mean_)).to(estimator._dtype)
         module.load_state_dict(
             {
                 k.removeprefix("module."): torch.tensor(v)
@@ -148,10 +142,20 @@ model.predict(structures)
 """
 
 
+def encode_params(estimator):
+    """Return the parameters that a fitted estimator is saved with, as they are now."""
+    params = estimator.get_params(deep=False)
+    params = {k: _encode(v) for k, v in params.items() if k not in _NOT_SAVED}
+    if params.get("embedding") not in (None, *table_names()):
+        params["embedding"] = None  # a path means nothing elsewhere; the table is in the file
+    return params
+
+
 def _encode(value):
     """Return a parameter as something JSON can hold; None for what it cannot."""
     if isinstance(value, BaseEstimator) and type(value).__module__.startswith("skuae.models"):
-        return {"specification": type(value).__name__, "params": value.get_params(deep=False)}
+        params = {k: _encode(v) for k, v in value.get_params(deep=False).items()}
+        return {"specification": type(value).__name__, "params": params}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple, np.ndarray)):

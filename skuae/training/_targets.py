@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 
-def check_targets(y, crystals):
+def check_targets(y, crystals, *, need_all=True):
     """Return y as a float64 matrix.
 
     Parameters
@@ -13,6 +13,8 @@ def check_targets(y, crystals):
         NaN where unknown.
     crystals : Crystals
         The rows it belongs to.
+    need_all : bool, default=True
+        Refuse targets that are unknown in all rows; if False, only if all of them are.
 
     Returns
     -------
@@ -45,6 +47,8 @@ def check_targets(y, crystals):
         )
     one_target = values.ndim == 1
     values = values.reshape(len(values), -1)
+    if not values.shape[1]:
+        raise ValueError("y has no columns; give at least one target")
     infinite = np.flatnonzero(np.isinf(values).any(axis=1))
     if len(infinite):
         raise ValueError(
@@ -52,7 +56,7 @@ def check_targets(y, crystals):
             "repair it, or set it to NaN to leave it out"
         )
     unknown = np.isnan(values).all(axis=0)
-    if unknown.any():
+    if unknown.any() if need_all else unknown.all():
         column = int(np.flatnonzero(unknown)[0])
         which = "y" if one_target else f"target {names[column] if names else column}"
         raise ValueError(f"{which} is NaN in all rows: there is nothing to learn; drop it")
@@ -83,6 +87,33 @@ def check_sample_weight(sample_weight, crystals):
     return weight
 
 
+def loss_weights(y, sample_weight, train):
+    """Weigh the losses of single targets, so that their plain mean is what is to be minimised.
+
+    Over the training rows, the weights of each target are 0 where it is unknown, proportional to
+    the sample weights elsewhere, and 1 on average: a target is not louder for being known
+    everywhere, and a weight counts the same in whatever batch its row comes.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_targets)
+        NaN where unknown.
+    sample_weight : ndarray of shape (n_samples,) or None
+    train : ndarray of int
+        The training rows.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_targets), or None if all are 1
+    """
+    known = ~np.isnan(y)
+    if sample_weight is None and known.all():
+        return None
+    weights = known * (1.0 if sample_weight is None else sample_weight[:, None])
+    mean = weights[train].mean(axis=0)
+    return weights / np.where(mean > 0, mean, 1.0)
+
+
 class TargetScaler:
     """Scale every target to mean 0 and standard deviation 1, over its known values."""
 
@@ -96,7 +127,9 @@ class TargetScaler:
         self.mean_ = np.where(counts, y * weight, 0).sum(axis=0) / total
         deviation = np.where(counts, y - self.mean_, 0)
         scale = np.sqrt((deviation**2 * weight).sum(axis=0) / total)
-        constant = scale <= 1e-12 * np.maximum(1, np.abs(self.mean_))
+        if not np.isfinite(scale).all():
+            raise ValueError("y is too large to take its standard deviation; use other units")
+        constant = scale <= 1e-12 * np.abs(self.mean_)
         self.scale_ = np.where(constant, 1.0, scale)
         return self
 

@@ -311,14 +311,19 @@ def test_folds_share_the_graphs_of_the_whole(crystals, built):
 
 
 def test_a_small_part_builds_its_own(crystals, built):
-    part = crystals[:3]
+    part = crystals[:1]
     part.graph(5.0, 12)
-    assert built == [3]
+    assert built == [1]
     crystals.graph(5.0, 12)
-    assert built == [3, 20]
+    assert built == [1, 20]
     other = crystals[3:6]
     assert_same_graphs(other.graph(5.0, 12), build_graphs(other, 5.0, 12))
-    assert built == [3, 20]
+    assert built == [1, 20]
+
+
+def test_a_small_part_does_not_keep_the_whole_alive(crystals):
+    assert crystals[:1]._parent is None
+    assert crystals[:5]._parent[0] is crystals
 
 
 def test_graphs_of_no_crystals(crystals):

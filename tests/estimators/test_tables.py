@@ -50,7 +50,14 @@ def test_the_parameter_goes_before_the_table_that_X_carries(gnn, X, y, table):
 
 def test_without_a_table_the_network_takes_that_of_its_paper(gnn, X, y):
     model = gnn().fit(X, y)
-    assert model.element_table_ == get_table("cgcnn")  # and leaves it as it is
+    elements = model.net_.module_.elements.weight.numpy()
+    bits = get_table("cgcnn")
+    np.testing.assert_array_equal(elements[bits.seen], bits.values[bits.seen])  # as they are
+    # what it has learned of them is what its first layer makes of them: Method II
+    project = model.net_.module_.project
+    learned = bits["Na"] @ project.weight.detach().numpy().T + project.bias.detach().numpy()
+    np.testing.assert_allclose(model.element_table_["Na"], learned, rtol=1e-4, atol=1e-5)
+    assert gnn(random_state=1).fit(X, y).element_table_ != model.element_table_
 
 
 def test_frozen_table_stays_as_it_is(gnn, X, y, table):
@@ -117,4 +124,4 @@ def test_weights_reach_an_estimator_that_learns_the_table(gnn, front_end, X, y):
 def test_a_table_of_one_structure_column(gnn, X, y, table):
     frame = pd.DataFrame({"table": list(X)})  # the name of the column says nothing
     model = gnn(freeze_embedding=True).fit(frame, y)
-    assert model.element_table_ == get_table("cgcnn")
+    assert model.element_table_.metadata["input"] == "cgcnn"
