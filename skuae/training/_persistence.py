@@ -89,7 +89,10 @@ class PretrainedMixin:
             raise ValueError(f"{folder} has format {found!r}, this skuae reads {FORMAT!r}")
         tensors, card = read_safetensors(folder / "model.safetensors", format=FORMAT)
         if card["config"] != _digest(config):
-            raise ValueError(f"{folder / 'config.json'} was changed since it was written")
+            raise ValueError(
+                f"{folder / 'config.json'} was changed since it was written, or belongs to another "
+                "model.safetensors: its checksum does not match"
+            )
         if config["class"] != cls.__name__:
             raise ValueError(f"{folder} holds a {config['class']}: use its from_pretrained")
 

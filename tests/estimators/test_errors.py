@@ -102,7 +102,7 @@ def test_elements_beyond_the_rows_of_the_front_end(front_end, named, y):
     spoilt.iloc[2] = heavy
     with pytest.raises(ValueError, match=r"row 2 \(mp-2\).*up to Z=100.*Lr; drop the row"):
         front_end().fit(spoilt, y)
-    with pytest.raises(ValueError, match=r"row 2 \(mp-2\): Lr was in none"):
+    with pytest.raises(ValueError, match=r"row 2 \(mp-2\).*up to Z=100.*Lr; drop"):
         front_end(on_missing_element="mean").fit(named, y).predict(spoilt)
 
 

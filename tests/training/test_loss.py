@@ -6,6 +6,7 @@ import torch
 
 from skuae.training._net import LOSSES, MaskedLoss
 from skuae.training._schedule import SCHEDULES, learning_rate
+from skuae.training._targets import loss_weights
 
 NAN = float("nan")
 
@@ -27,6 +28,12 @@ def plain_loss(loss, predicted, true, weights=None, task_weights=None):
     return total
 
 
+def full_batch(true, weights=None):
+    """Targets as a batch of all training rows brings them."""
+    true = np.asarray(true)
+    return torch.tensor(true), torch.tensor(loss_weights(true, weights, np.arange(len(true))))
+
+
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)
@@ -41,10 +48,7 @@ def data():
 def test_loss_against_numpy(data, loss, weighted, task_weights):
     predicted, true = data
     weights = np.random.default_rng(1).uniform(0, 3, 10) if weighted else None
-    got = MaskedLoss(loss, task_weights)(
-        torch.tensor(predicted),
-        (torch.tensor(true), None if weights is None else torch.tensor(weights)),
-    )
+    got = MaskedLoss(loss, task_weights)(torch.tensor(predicted), full_batch(true, weights))
     assert got.ndim == 0
     expected = plain_loss(loss, predicted, true, weights, task_weights)
     assert got.item() == pytest.approx(expected, rel=1e-6)
@@ -75,26 +79,46 @@ def test_weights_of_tasks_that_leave_one(data, loss):
 
 
 def test_weight_of_two_is_two_rows(data):
-    predicted, true = (torch.tensor(x) for x in data)
-    counts = torch.tensor([2, 1, 0, 3, 1, 1, 2, 0, 1, 1])
-    weighted = MaskedLoss("squared_error")(predicted, (true, counts.double()))
-    repeated = MaskedLoss("squared_error")(
-        predicted.repeat_interleave(counts, 0), (true.repeat_interleave(counts, 0), None)
+    predicted, true = data
+    counts = np.array([2, 1, 0, 3, 1, 1, 2, 0, 1, 1])
+    loss = MaskedLoss("squared_error")
+    weighted = loss(torch.tensor(predicted), full_batch(true, counts.astype(float)))
+    repeated = loss(
+        torch.tensor(np.repeat(predicted, counts, 0)), full_batch(np.repeat(true, counts, 0))
     )
     torch.testing.assert_close(weighted, repeated)
 
 
-def test_batch_in_which_a_target_or_everything_is_unknown():
+def test_weights_count_the_same_in_whatever_batch_a_row_comes(data):
+    """Losses of batches of one size average to that of all rows."""
+    predicted, true = data
+    weights = np.array([1e6, 1, 1, 1, 1, 2, 3, 1, 1, 1.0])
     loss = MaskedLoss("squared_error")
+    targets, per_target = full_batch(true, weights)
+    whole = loss(torch.tensor(predicted), (targets, per_target))
+    halves = [
+        loss(torch.tensor(predicted[rows]), (targets[rows], per_target[rows]))
+        for rows in (slice(0, 5), slice(5, 10))
+    ]
+    torch.testing.assert_close(sum(halves) / 2, whole)
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e60])
+def test_only_ratios_of_weights_count(data, scale):
+    _, true = data
+    weights = np.arange(1.0, 11)
+    once, scaled = (loss_weights(true, w, np.arange(10)) for w in (weights, scale * weights))
+    np.testing.assert_allclose(scaled, once, rtol=1e-12)
+    np.testing.assert_allclose(once.mean(axis=0), 1)
+    assert loss_weights(np.ones((3, 2)), None, np.arange(3)) is None
+
+
+def test_batch_in_which_everything_is_unknown():
     predicted = torch.ones(3, 2, requires_grad=True)
-    one = loss(predicted, (torch.tensor([[0.0, NAN]] * 3), None))
-    assert one.item() == 1.0
-    nothing = loss(predicted, (torch.full((3, 2), NAN), None))
+    nothing = MaskedLoss("squared_error")(predicted, (torch.full((3, 2), NAN), None))
     nothing.backward()
     assert nothing.item() == 0.0
     assert (predicted.grad == 0).all()
-    unweighted = loss(predicted, (torch.zeros(3, 2), torch.zeros(3)))
-    assert unweighted.item() == 0.0
 
 
 @pytest.mark.parametrize("weights", [(1, 2), [1.0, 2.0], np.array([1.0, 2.0])], ids=type)
