@@ -82,6 +82,14 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
     ids = list(labels.index)
     files = [find_file(folder, name) for name in ids]
     found = [row for row, file in enumerate(files) if file is not None]
+    first: dict = {}
+    for row in found:
+        other = first.setdefault(files[row], row)
+        if other != row:
+            raise ValueError(
+                f"{ids[other]!r} and {ids[row]!r} are the same file, {files[row]}; keep one line, "
+                "or a crystal may end up in the training and in the test set"
+            )
     tasks = [found[i : i + _FILES_PER_TASK] for i in range(0, len(found), _FILES_PER_TASK)]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_read_files)([files[row] for row in task], [ids[row] for row in task])

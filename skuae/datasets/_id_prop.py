@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 
 import pandas as pd
 
@@ -45,6 +46,14 @@ def read_table(folder, target_names):
                 "separate columns by commas and quote names that contain one"
             )
     header = lines.pop(0)[1] if _is_header(folder, [line for _, line in lines]) else None
+    if header is not None and header[0].lower() not in _ID_NAMES:
+        warnings.warn(
+            f"{table}: the first line, {','.join(header)!r}, is taken for a header, since it names "
+            "no file",
+            stacklevel=3,
+        )
+    if header is not None and len(set(header)) < len(header):
+        raise ValueError(f"{table}: the header names a column twice: {','.join(header)!r}")
     ids = [line[0] for _, line in lines]
     names = _label_names(table, header, width - 1, target_names)
     columns = {

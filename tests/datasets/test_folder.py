@@ -234,3 +234,19 @@ def test_progress_is_shown_on_request_only(folder, capsys):
     assert capsys.readouterr().err == ""
     read_folder(folder, verbose=1)
     assert "5/5" in capsys.readouterr().err
+
+
+def test_one_file_under_two_names_is_refused(tmp_path):
+    structure = make_toy_crystals(n_samples=1).structures[0]
+    structure.to(filename=str(tmp_path / "m0.cif"))
+    (tmp_path / "id_prop.csv").write_text("m0,1\nm0.cif,2\n")
+    with pytest.raises(ValueError, match=r"'m0' and 'm0.cif' are the same file"):
+        read_folder(tmp_path)
+
+
+def test_a_guessed_header_is_told(tmp_path):
+    for i, structure in enumerate(make_toy_crystals(n_samples=2).structures):
+        structure.to(filename=str(tmp_path / f"m{i}.cif"))
+    (tmp_path / "id_prop.csv").write_text("m99,O.5\nm0,1\nm1,2\n")
+    with pytest.warns(UserWarning, match="taken for a header"):
+        assert len(read_folder(tmp_path).target) == 2

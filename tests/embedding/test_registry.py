@@ -187,3 +187,7 @@ def test_every_file_in_tables_is_found():
             table = get_table(file.name.removesuffix(".safetensors"))
             assert isinstance(table, ElementTable)
             assert table.name == file.name.removesuffix(".safetensors")
+
+
+def test_the_default_table_covers_the_bundled_crystals(mp_mini):
+    assert not len(get_table("ct-uae-mt").missing(mp_mini.structures.numbers))

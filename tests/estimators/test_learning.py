@@ -334,3 +334,20 @@ def test_table_of_the_front_end_lists_what_it_has_learned(front_end, X, y):
     part = front_end().fit(X[: len(y) // 2], y[: len(y) // 2])
     assert weighted.element_table_.symbols == gaps.element_table_.symbols
     assert weighted.element_table_.symbols == part.element_table_.symbols
+
+
+@pytest.mark.parametrize("unit", [1.6e-19, 1e-13, 1e20])
+def test_units_do_not_matter(make, X, y, unit):
+    """A target in joules is learned as well as in electronvolts."""
+    plain = make().fit(X, y).predict(X)
+    scaled = make().fit(X, y * unit).predict(X) / unit
+    np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_early_stopping_needs_labels_on_both_sides(make, X, y):
+    gaps = np.full(len(y), np.nan)
+    gaps[:3] = y[:3]
+    both = np.c_[y, gaps]
+    with pytest.raises(ValueError, match="target 1 is known in 3 rows, too few"):
+        make(early_stopping=True, validation_fraction=0.1, random_state=1).fit(X, both)
+    make(early_stopping=True, random_state=1).fit(X, np.where(np.arange(len(y)) < 12, y, np.nan))

@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, ElementTable, models
+from skuae.embedding import get_table
 
 
 @pytest.fixture
@@ -216,3 +217,30 @@ def test_a_pickled_model_predicts_where_its_device_is_not(make, X, y):
     moved = pickle.loads(pickle.dumps(fitted))
     assert moved.device_ == torch.device("cpu")
     np.testing.assert_array_equal(moved.predict(X), expected)
+
+
+def test_what_is_saved_is_what_was_fitted(gnn, X, y, tmp_path):
+    """Parameters set after fit do not change the saved model."""
+    fitted = gnn(backbone=models.CGCNN(atom_dim=8, n_conv=np.int64(1), hidden_dim=8)).fit(X, y)
+    expected = fitted.predict(X)
+    fitted.set_params(backbone__max_neighbors=4)
+    fitted.save_pretrained(tmp_path)
+    again = CrystalGNNRegressor.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(again.predict(X), expected)
+
+
+def test_paths_are_not_saved(gnn, X, y, tmp_path):
+    get_table("magpie").save(tmp_path / "mine.safetensors")
+    fitted = gnn(embedding=str(tmp_path / "mine.safetensors")).fit(X, y)
+    fitted.save_pretrained(tmp_path / "m")
+    assert str(tmp_path) not in (tmp_path / "m" / "README.md").read_text()
+    CrystalGNNRegressor.from_pretrained(tmp_path / "m").fit(X, y)
+
+
+class MyCGCNN(models.CGCNN):
+    pass
+
+
+def test_a_backbone_that_could_not_be_read_again_is_not_saved(gnn, X, y, tmp_path):
+    with pytest.raises(TypeError, match="not one of"):
+        gnn(backbone=MyCGCNN(atom_dim=8, n_conv=1)).fit(X, y).save_pretrained(tmp_path)

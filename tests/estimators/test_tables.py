@@ -125,3 +125,25 @@ def test_a_table_of_one_structure_column(gnn, X, y, table):
     frame = pd.DataFrame({"table": list(X)})  # the name of the column says nothing
     model = gnn(freeze_embedding=True).fit(frame, y)
     assert model.element_table_.metadata["input"] == "cgcnn"
+
+
+def test_another_table_than_that_to_start_from_is_refused(gnn, X, y):
+    start = gnn(embedding="magpie").fit(X, y)
+    for other in ("onehot", get_table("megnet16")):
+        with pytest.raises(ValueError, match="own element table, 'magpie'"):
+            gnn(embedding=other, init_from=start).fit(X, y)
+    with pytest.raises(ValueError, match="own element table"):
+        gnn(init_from=start).fit(UAETransformer("onehot").fit_transform(X), y)
+    gnn(embedding=get_table("magpie").to_frame(), init_from=start).fit(X, y)
+
+
+def test_two_tables_are_told(gnn, X, y):
+    features = UAETransformer("onehot").fit_transform(X)
+    with pytest.warns(UserWarning, match="not the table 'onehot'"):
+        gnn(embedding="magpie").fit(features, y)
+
+
+def test_columns_beside_the_structures_are_told(gnn, X, y):
+    features = UAETransformer("magpie").fit_transform(X)
+    with pytest.warns(UserWarning, match="ignores them"):
+        gnn().fit(np.hstack([features, np.ones((len(features), 1))]), y)
