@@ -239,10 +239,11 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             input_norm=self.input_norm,
         )
 
-    def _finish(self, module):
+    def _train(self, *args):
+        super()._train(*args)
         # Rows of elements that no training row has are as they were drawn; the mean of the others
         # is the best guess there is, and what on_missing_element="mean" stands for.
-        weight = module.elements.linear.weight
+        weight = self.net_.module_.elements.linear.weight
         seen = torch.as_tensor(self._seen, device=weight.device)
         with torch.no_grad():
             weight[:, ~seen] = weight[:, seen].mean(dim=1, keepdim=True)

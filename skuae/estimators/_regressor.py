@@ -184,9 +184,6 @@ class CrystalGNNRegressor(BaseCrystalRegressor):
         values = torch.tensor(np.nan_to_num(self._table.values))  # rows not covered are never read
         return self._backbone.build(values, self._frozen, n_outputs)
 
-    def _finish(self, module):
-        pass
-
     def _check_known(self, crystals, rows, numbers):
         unknown = np.flatnonzero(~self._table.seen[numbers - 1])
         if len(unknown):

@@ -24,9 +24,9 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
     """Fit and predict for regressors of crystals; subclasses bring table and module.
 
     A subclass stores its parameters in ``__init__`` and implements ``_prepare`` (parameters that
-    decide about the data), ``_pack`` (crystals to tensors), ``_build`` (the module), ``_finish``
-    (what is left to do when it is trained), ``_check_known`` (elements), ``_make_table`` (the
-    element table of the trained module), and ``_get_fitted`` and ``_set_fitted`` for saving.
+    decide about the data), ``_pack`` (crystals to tensors), ``_build`` (the module),
+    ``_check_known`` (elements), ``_make_table`` (the element table of the trained module), and
+    ``_get_fitted`` and ``_set_fitted`` for saving.
     """
 
     _dtype = torch.float32
@@ -259,7 +259,6 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             net.notify("on_train_end", dataset_train=train_loader.dataset)
             net.settle(train_loader)
             net.check_outputs(train_loader)
-        self._finish(module)
         self.net_ = net
         self.n_iter_ = len(net.history)
         keys = ("train_loss", "valid_loss", "dur")
