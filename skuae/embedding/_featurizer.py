@@ -70,7 +70,7 @@ class FeaturizerMixin:
         """Return features (n, d), and n tracebacks or NaN."""
         if return_errors and not ignore_errors:
             raise ValueError("set ignore_errors=True to use return_errors")
-        check_options(self.statistics, self.on_missing_element)  # not to be ignored as if rows were wrong
+        check_options(self.statistics, self.on_missing_element)  # whatever ignore_errors says
         table, n = self._table(), len(entries)
         width = len(self.feature_labels())
         features = np.full((n, width), np.nan, dtype=np.float32)
