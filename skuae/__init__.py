@@ -3,11 +3,16 @@
 from skuae import datasets, models
 from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, UAETransformer
-from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
+from skuae.estimators import (
+    CrystalGNNClassifier,
+    CrystalGNNRegressor,
+    CrystalTransformerRegressor,
+)
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "CrystalGNNClassifier",
     "CrystalGNNRegressor",
     "CrystalTransformerRegressor",
     "Crystals",

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import skuae
 from skuae import (
+    CrystalGNNClassifier,
     CrystalGNNRegressor,
     Crystals,
     CrystalTransformerRegressor,
@@ -52,7 +53,12 @@ def test_checks_that_need_no_data(estimator, check):
 
 def test_what_is_exported_is_found():
     names = {estimator.__name__ for estimator in exported(skuae)}
-    assert {"CrystalGNNRegressor", "CrystalTransformerRegressor", "UAETransformer"} <= names
+    assert names == {
+        "CrystalGNNClassifier",
+        "CrystalGNNRegressor",
+        "CrystalTransformerRegressor",
+        "UAETransformer",
+    }
     assert models.CGCNN in exported(models)
 
 
@@ -121,6 +127,11 @@ class GNNOnNumbers(RegressorOnNumbers, CrystalGNNRegressor):
     pass
 
 
+class ClassifierOnNumbers(OnNumbers, CrystalGNNClassifier):
+    def _outputs(self, X):
+        return super()._outputs(X if isinstance(X, Crystals) else self._read_numbers(X))
+
+
 class FrontEndOnNumbers(RegressorOnNumbers, CrystalTransformerRegressor):
     pass
 
@@ -138,10 +149,10 @@ class UAEOnNumbers(OnNumbers, UAETransformer):
         return super().transform(self._read_numbers(X))
 
 
-def small_gnn(**params):
+def small_gnn(kind=GNNOnNumbers, **params):
     backbone = models.CGCNN(atom_dim=8, n_conv=1, hidden_dim=8, cutoff=4.0, max_neighbors=4)
     small = {"embedding": "onehot", "embedding_lr_ratio": 1.0, "batch_size": 8, "lr": 0.02}
-    return GNNOnNumbers(backbone, max_epochs=8, **{**small, **params})
+    return kind(backbone, **{"max_epochs": 8, **small, **params})
 
 
 def small_front_end(kind=FrontEndOnNumbers, **params):
@@ -161,13 +172,20 @@ def learned_features():
 
 def expected_failures(estimator):
     batches = "weights and repetitions are not the same: rows are dealt out in random batches"
-    if isinstance(estimator, GNNOnNumbers):
+    if hasattr(estimator, "backbone"):
         batches += ", and batch normalisation takes its statistics from all rows of a batch"
     return {"check_sample_weight_equivalence_on_dense_data": batches}
 
 
 @parametrize_with_checks(
-    [small_gnn(), small_front_end(), learned_features()], expected_failed_checks=expected_failures
+    [
+        small_gnn(),
+        small_gnn(loss="gaussian_nll"),
+        small_gnn(ClassifierOnNumbers),
+        small_front_end(),
+        learned_features(),
+    ],
+    expected_failed_checks=expected_failures,
 )
 def test_checks_that_send_numbers(estimator, check):
     check(estimator)

@@ -17,6 +17,7 @@ import skuae
 # Names that users, examples and papers rely on.
 FIXED = {
     "skuae": [
+        "CrystalGNNClassifier",
         "CrystalGNNRegressor",
         "CrystalTransformerRegressor",
         "Crystals",

@@ -62,8 +62,9 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         Learning rate of the element table relative to the rest.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
     lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
-    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
-        On standardised targets.
+    loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}, default="squared_error"
+        On standardised targets. "gaussian_nll" learns a mean and a variance for every crystal, for
+        ``predict(X, return_std=True)``.
     early_stopping : bool, default=False
         Keep a random part of the rows for validation, stop when its loss stops falling, and go back
         to the best epoch.
@@ -113,6 +114,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     """
 
     _by_size = True
+    _relatives = ("CrystalTransformerRegressor",)
 
     def __init__(
         self,

@@ -117,6 +117,10 @@ class CGCNNModule(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.head = nn.Linear(widths[-1], n_outputs)
 
+    def element_vectors(self):
+        """Return what the first layer makes of each element, (118, d)."""
+        return self.project(self.elements.weight)
+
     def forward(self, batch):
         v = self.project(self.elements(batch))  # (N, d)
         # Twelve neighbours are rarely as far as the cutoff: centers beyond them would only add 0.

@@ -1,5 +1,7 @@
 """Training: batches, the net, and what all crystal estimators share."""
 
-from skuae.training._base import BaseCrystalRegressor
+from skuae.training._base import BaseCrystalEstimator
+from skuae.training._classification import BaseCrystalClassifier
+from skuae.training._regression import BaseCrystalRegressor
 
-__all__ = ["BaseCrystalRegressor"]
+__all__ = ["BaseCrystalClassifier", "BaseCrystalEstimator", "BaseCrystalRegressor"]

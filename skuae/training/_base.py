@@ -2,28 +2,43 @@
 
 import warnings
 from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+import skuae
 from skuae.embedding import crystals_and_table
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
-from skuae.training._net import CrystalNet, MaskedLoss, Progress, StopEarly, seed_generators
+from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators
 from skuae.training._params import check_training_params, resolve_device
-from skuae.training._persistence import PretrainedMixin, encode_params
-from skuae.training._targets import TargetScaler, check_sample_weight, check_targets, loss_weights
+from skuae.training._persistence import PretrainedMixin, encode_params, read_folder
+from skuae.training._targets import check_sample_weight, loss_weights
 
 
-class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
-    """Fit and predict for regressors of crystals; subclasses bring table and module.
+class Targets(NamedTuple):
+    """What `fit` was told to learn, checked."""
 
-    A subclass stores its parameters in ``__init__`` and implements ``_prepare`` (parameters that
+    values: np.ndarray  # (n_samples, n_targets) float64, NaN where unknown; or (n_samples, 1) codes
+    given: np.ndarray  # of the same length, for an estimator that learns a table from it
+    names: list | None
+    facts: dict  # attributes of the fitted estimator
+
+
+class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
+    """Fit crystal estimators; subclasses bring the task on one side, the network on the other.
+
+    `BaseCrystalRegressor` and `BaseCrystalClassifier` bring the task: ``_read_targets``,
+    ``_check_continued``, ``_hold_back``, ``_fit_task``, ``_scaled``, ``_weigh``, ``_n_outputs``,
+    ``_criterion``, and ``_get_task`` and ``_set_task`` for saving.
+
+    A public class stores its parameters in ``__init__`` and brings the network: ``_relatives``
+    (names of the public classes whose weights `init_from` can take), ``_prepare`` (parameters that
     decide about the data), ``_pack`` (crystals to tensors), ``_build`` (the module),
     ``_check_known`` (elements), ``_make_table`` (the element table of the trained module), and
     ``_get_fitted`` and ``_set_fitted`` for saving.
@@ -32,31 +47,9 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
     _dtype = torch.float32
     _by_size = False  # put crystals of equal size together in a batch
     _transform = None  # augmentation of training batches
-    task_weights = None
+    _relatives: tuple[str, ...] = ()
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets; NaN where unknown.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows in the loss.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        TypeError
-            If a row is not a structure.
-        ValueError
-            If a structure, a target or a parameter makes no sense; the message names it.
-        """
+    def _fit(self, X, y, sample_weight):
         source = self._source()
         continued = source is self
         if not continued:
@@ -64,81 +57,37 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         check_training_params(self)
         device = resolve_device(self.device)
         crystals, table = crystals_and_table(X)
-        y, target_names, one_target = check_targets(y, crystals)
+        targets = self._read_targets(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
-        if continued and y.shape[1] != len(self.scaler_.mean_):
-            raise ValueError(
-                f"y has {y.shape[1]} targets, the fit before had {len(self.scaler_.mean_)}; "
-                "set warm_start=False to start anew"
-            )
+        if continued:
+            self._check_continued(targets)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        train, valid = self._split(y, target_names, sample_weight, seed)
-        self._prepare(crystals, table, y, sample_weight, source, train)
+        train, valid = self._split(targets, sample_weight, seed)
         if not continued:
             weight = None if sample_weight is None else sample_weight[train]
-            self.scaler_ = TargetScaler().fit(y[train], weight)
+            self._fit_task(targets, train, weight)
+        self._prepare(crystals, table, targets.given, sample_weight, source, train)
         self.device_ = device
-        self._train(crystals, y, sample_weight, train, valid, seed, source)
-        self.target_names_, self._one_target = target_names, one_target
+        self._train(crystals, targets, sample_weight, train, valid, seed, source)
+        vars(self).update(targets.facts)
+        self.target_names_ = targets.names
         self._fit_params = encode_params(self)
         return self
 
-    def predict(self, X):
-        """Predict the targets of crystals.
-
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            In the units of the y of ``fit``.
-        """
+    def _outputs(self, X):
+        """Return the network's outputs for the rows of X, (n_samples, n_outputs)."""
         check_is_fitted(self)
         crystals, _ = crystals_and_table(X)
         self._check_elements(crystals)
         packed = self._pack(crystals, self.device_)
         dataset = CrystalDataset(packed, np.arange(len(crystals)))
         loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=self._by_size)
-        y = self.scaler_.inverse_transform(self.net_.outputs(loader))
-        return y[:, 0] if self._one_target else y
-
-    def score(self, X, y, sample_weight=None):
-        """Return R², over the known targets only and averaged over columns.
-
-        Parameters
-        ----------
-        X : array-like of structures of shape (n_samples,)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            NaN where unknown.
-        sample_weight : array-like of shape (n_samples,), optional
-
-        Returns
-        -------
-        score : float
-        """
-        crystals, _ = crystals_and_table(X)
-        y, *_ = check_targets(y, crystals, need_all=False)
-        predicted = self.predict(crystals).reshape(len(y), -1)
-        if predicted.shape != y.shape:
-            raise ValueError(f"y has {y.shape[1]} targets, the model {predicted.shape[1]}")
-        weight = check_sample_weight(sample_weight, crystals)
-        weight = np.ones(len(y)) if weight is None else weight
-        scores = [
-            r2_score(column[k], predicted[k, j], sample_weight=weight[k])
-            for j, column in enumerate(y.T)
-            for k in [~np.isnan(column)]
-            if k.any()
-        ]
-        return float(np.mean(scores))
+        return self.net_.outputs(loader)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
-        tags.target_tags.multi_output = True
         return tags
 
     def __sklearn_clone__(self):
@@ -161,18 +110,18 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
 
     # -- the steps of fit -------------------------------------------------------------------------
 
-    def _split(self, y, target_names, sample_weight, seed):
+    def _split(self, targets, sample_weight, seed):
         """Return the rows to train on and the rows to stop by (none without early stopping).
 
         Rows that teach nothing, without a known target or with weight zero, are in neither.
         """
-        known = ~np.isnan(y)
+        known = ~np.isnan(targets.values)
         if sample_weight is not None:
             known &= sample_weight[:, None] > 0
         rows = np.flatnonzero(known.any(axis=1))
         n = len(rows)
         if n < 2:
-            what = "sample" if len(y) < 2 else "rows with a known target and a weight"
+            what = "sample" if len(known) < 2 else "rows with a known target and a weight"
             raise ValueError(f"{n} {what}: at least 2 are needed to fit a model")
         if not self.early_stopping:
             return rows, np.arange(0)
@@ -183,12 +132,13 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 f"validation_fraction={self.validation_fraction}; set early_stopping=False"
             )
         order = rows[np.random.default_rng(seed).permutation(n)]
-        train, valid = np.sort(order[n_valid:]), np.sort(order[:n_valid])
+        train, valid = self._hold_back(targets, order, n_valid)
+        train, valid = np.sort(train), np.sort(valid)
         missing = ~known[train].any(axis=0) | ~known[valid].any(axis=0)
         if missing.any():
             column = int(np.flatnonzero(missing)[0])
             raise ValueError(
-                f"target {target_names[column] if target_names else column} is known in "
+                f"target {targets.names[column] if targets.names else column} is known in "
                 f"{int(known[:, column].sum())} rows, too few to be both learned and validated: "
                 "set early_stopping=False or a larger validation_fraction"
             )
@@ -198,52 +148,55 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         """Return the fitted estimator that training starts from (with warm_start, self) or None."""
         if self.warm_start and hasattr(self, "net_"):
             return self
-        if self.init_from is None:
-            return None
-        if isinstance(self.init_from, (str, PathLike)):
-            return type(self).from_pretrained(self.init_from, device="cpu")
         source = self.init_from
+        if source is None:
+            return None
+        if isinstance(source, (str, PathLike)):
+            config, tensors = read_folder(source)
+            kinds = {name: getattr(skuae, name) for name in self._relatives}
+            kind = {**kinds, type(self).__name__: type(self)}.get(config["class"])
+            if kind is None:
+                raise TypeError(f"init_from holds a {self._not_of_kin(config['class'])}")
+            return kind._restore(config, tensors, "cpu")
         if isinstance(source, FrozenEstimator):  # as needed in the grid of a search
             source = source.estimator
-        if not (isinstance(source, type(self)) or isinstance(self, type(source))):
-            raise TypeError(
-                f"init_from must be a fitted {type(self).__name__} or the folder of a saved one; "
-                f"got {type(source).__name__}"
-            )
+        if not any(kind.__name__ in self._relatives for kind in type(source).__mro__):
+            raise TypeError(f"init_from is a {self._not_of_kin(type(source).__name__)}")
         check_is_fitted(source)
         return source
 
-    def _train(self, crystals, y, sample_weight, train, valid, seed, source):
+    def _train(self, crystals, targets, sample_weight, train, valid, seed, source):
         devices = [self.device_] if self.device_.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             seed_generators(seed, self.device_)
-            module = self._build(y.shape[1]).to(self._dtype)
+            module = self._build(self._n_outputs()).to(self._dtype)
             if source is not None:
                 _copy_weights(source.net_.module_, module, with_head=source is self)
             packed = self._pack(crystals, self.device_)
-            targets = self.scaler_.transform(y)
-            targets = torch.tensor(targets, dtype=self._dtype, device=self.device_)
-            weights = loss_weights(y, sample_weight, train)
-            if weights is not None:
-                weights = torch.tensor(weights, dtype=self._dtype, device=self.device_)
+            loader_options = {"batch_size": self.batch_size, "by_size": self._by_size}
+
+            def put(array):
+                if array is None:
+                    return None
+                return torch.tensor(array, dtype=self._dtype, device=self.device_)
+
+            y = put(self._scaled(targets.values))
+            counted = self._weigh(targets, sample_weight)
+            weights = put(loss_weights(targets.values, counted, train))
             train_loader = CrystalLoader(
-                CrystalDataset(packed, train, targets, weights),
-                self.batch_size,
+                CrystalDataset(packed, train, y, weights),
                 shuffle=True,
-                by_size=self._by_size,
                 transform=self._transform,
                 seed=seed,
+                **loader_options,
             )
             valid_loader = None
             if len(valid):
                 valid_loader = CrystalLoader(
-                    CrystalDataset(packed, valid, targets, weights),
-                    self.batch_size,
-                    shuffle=False,
-                    by_size=self._by_size,
+                    CrystalDataset(packed, valid, y, weights), shuffle=False, **loader_options
                 )
             net = self._make_net(module, seed)
-            checkpoint = Checkpoint.of(self, crystals, y, sample_weight, module)
+            checkpoint = Checkpoint.of(self, crystals, targets.values, sample_weight, module)
             if checkpoint is not None:
                 checkpoint.resume(net)
                 net.callbacks_.append(("checkpoint", checkpoint))
@@ -254,7 +207,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
                 warnings.warn(
                     "training interrupted, by the user or by a callback; the model is as it was at "
                     "that moment (to stop early, set early_stopping=True)",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
             net.notify("on_train_end", dataset_train=train_loader.dataset)
             net.settle(train_loader)
@@ -274,7 +227,7 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
             callbacks.append(("progress", Progress()))
         net = CrystalNet(
             module,
-            MaskedLoss(self.loss, self.task_weights),
+            self._criterion(),
             seed=seed,
             lr=self.lr,
             lr_schedule=self.lr_schedule,
@@ -293,6 +246,12 @@ class BaseCrystalRegressor(PretrainedMixin, RegressorMixin, BaseEstimator):
         """Raise if the model knows nothing of an element; name the first row with one."""
         rows, numbers, _ = crystals.composition()
         self._check_known(crystals, rows, numbers)
+
+    def _not_of_kin(self, name):
+        return (
+            f"{name}; {type(self).__name__} can start from a fitted "
+            f"{' or '.join(self._relatives)}, or the folder of a saved one"
+        )
 
 
 def _copy_weights(source, module, with_head):

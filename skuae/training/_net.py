@@ -8,7 +8,6 @@ from tqdm.auto import tqdm
 
 from skuae.training._schedule import learning_rate
 
-LOSSES = ("squared_error", "absolute_error", "huber")
 OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
@@ -29,38 +28,6 @@ def seed_generators(seed, device):
         torch.mps.manual_seed(seed)
 
 
-class MaskedLoss(torch.nn.Module):
-    """Sum over targets of the mean of the losses, each times its weight.
-
-    Weights are (B, n_outputs); see `loss_weights`. Unknown targets, NaN, have loss 0.
-
-    Parameters
-    ----------
-    loss : {"squared_error", "absolute_error", "huber"}
-    task_weights : sequence of float of length n_outputs, or None
-    """
-
-    def __init__(self, loss, task_weights=None):
-        super().__init__()
-        self.loss = loss
-        weights = None if task_weights is None else torch.tensor(task_weights, dtype=torch.float32)
-        self.register_buffer("task_weights", weights)
-
-    def forward(self, predicted, targets):
-        true, weights = targets
-        error = torch.where(torch.isnan(true), 0, predicted - true)  # (B, n_outputs)
-        if self.loss == "squared_error":
-            losses = error.square()
-        elif self.loss == "absolute_error":
-            losses = error.abs()
-        else:
-            losses = torch.nn.functional.huber_loss(
-                error, torch.zeros_like(error), reduction="none"
-            )
-        per_task = (losses if weights is None else losses * weights).mean(0)
-        return (per_task if self.task_weights is None else per_task * self.task_weights).sum()
-
-
 class CrystalNet(NeuralNet):
     """A skorch net whose batches are `CrystalBatch`, trained epoch by reproducible epoch.
 
@@ -68,7 +35,8 @@ class CrystalNet(NeuralNet):
     ----------
     module : torch.nn.Module
         Built already; trained in place.
-    criterion : MaskedLoss
+    criterion : torch.nn.Module
+        From outputs and ``(targets, weights)`` of a batch to the loss.
     seed : int
         Randomness within an epoch follows from it and the epoch's number, so a run that is resumed
         continues exactly as if it had never stopped.

@@ -4,7 +4,8 @@ from numbers import Integral, Real
 
 import torch
 
-from skuae.training._net import LOSSES, OPTIMIZERS
+from skuae.training._loss import LOSSES
+from skuae.training._net import OPTIMIZERS
 from skuae.training._schedule import SCHEDULES
 
 _CHOICES = {"loss": LOSSES, "optimizer": tuple(OPTIMIZERS), "lr_schedule": SCHEDULES}
@@ -21,7 +22,7 @@ _AT_LEAST = {
 def check_training_params(estimator):
     """Raise ValueError at the first training parameter that makes no sense."""
     for name, choices in _CHOICES.items():
-        value = getattr(estimator, name)
+        value = getattr(estimator, name, choices[0])  # a classifier has one loss only
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     for name, (kind, least) in _AT_LEAST.items():

@@ -13,7 +13,6 @@ import skuae
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae.embedding import table_names
 from skuae.training._params import resolve_device
-from skuae.training._targets import TargetScaler
 
 FORMAT = "skuae-model-1"
 _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
@@ -37,17 +36,17 @@ class PretrainedMixin:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         fitted, tensors = self._get_fitted()
+        task, arrays = self._get_task()
         module = self.net_.module_.state_dict()
-        tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()}
-        tensors |= {"scaler.mean": self.scaler_.mean_, "scaler.scale": self.scaler_.scale_}
+        tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()} | arrays
         config = {
             "format": FORMAT,
             "skuae": skuae.__version__,
             "class": type(self).__name__,
             "params": self._fit_params,
             "target_names": self.target_names_,
-            "one_target": self._one_target,
             "history": self.history_,
+            **task,
             **fitted,
         }
         # The file of weights has a checksum of its own, and that of the config it belongs to.
@@ -77,38 +76,23 @@ class PretrainedMixin:
         ValueError
             If a file was changed or cut short, or holds a model of another class.
         """
-        folder = Path(folder)
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(f"{folder} holds no model: there is no config.json in it")
-        try:
-            config = json.loads((folder / "config.json").read_text())
-            found = config["format"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder / 'config.json'} is damaged ({error})") from error
-        if found != FORMAT:
-            raise ValueError(f"{folder} has format {found!r}, this skuae reads {FORMAT!r}")
-        tensors, card = read_safetensors(folder / "model.safetensors", format=FORMAT)
-        if card["config"] != _digest(config):
-            raise ValueError(
-                f"{folder / 'config.json'} was changed since it was written, or belongs to another "
-                "model.safetensors: its checksum does not match"
-            )
+        config, tensors = read_folder(folder)
         if config["class"] != cls.__name__:
             raise ValueError(f"{folder} holds a {config['class']}: use its from_pretrained")
+        return cls._restore(config, tensors, device)
 
+    @classmethod
+    def _restore(cls, config, tensors, device):
         estimator = cls(**{k: _decode(v) for k, v in config["params"].items()}, device=device)
         estimator._fit_params = config["params"]
         estimator.device_ = resolve_device(device)
         estimator.target_names_ = config["target_names"]
-        estimator._one_target = config["one_target"]
         estimator.history_ = config["history"]
         estimator.n_iter_ = len(estimator.history_)
-        estimator.scaler_ = TargetScaler()
-        estimator.scaler_.mean_ = tensors["scaler.mean"]
-        estimator.scaler_.scale_ = tensors["scaler.scale"]
+        estimator._set_task(config, tensors)
         estimator._set_fitted(config, tensors)
         with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
-            module = estimator._build(len(estimator.scaler_.mean_)).to(estimator._dtype)
+            module = estimator._build(estimator._n_outputs()).to(estimator._dtype)
         module.load_state_dict(
             {
                 k.removeprefix("module."): torch.tensor(v)
@@ -123,6 +107,9 @@ class PretrainedMixin:
         table = self.element_table_
         n_parameters = sum(p.numel() for p in self.net_.module_.parameters())
         targets = ", ".join(self.target_names_ or ["(not named)"])
+        classes = ""
+        if "classes" in config:
+            classes = f"\n- Classes: {', '.join(map(str, config['classes']['labels']))}"
         params = "\n".join(f"| {k} | {json.dumps(v)} |" for k, v in config["params"].items())
         name = type(self).__name__
         return f"""# {name}
@@ -135,7 +122,7 @@ model = {name}.from_pretrained("path/of/this/folder")
 model.predict(structures)
 ```
 
-- Targets: {targets}
+- Targets: {targets}{classes}
 - Trained parameters: {n_parameters:,} in {self.n_iter_} epochs
 - Element table: {table.name}, {len(table.symbols)} elements x {table.n_dims} columns
 
@@ -143,6 +130,27 @@ model.predict(structures)
 |---|---|
 {params}
 """
+
+
+def read_folder(folder):
+    """Return config and tensors that `save_pretrained` wrote, checked."""
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no model: there is no config.json in it")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        found = config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged ({error})") from error
+    if found != FORMAT:
+        raise ValueError(f"{folder} has format {found!r}, this skuae reads {FORMAT!r}")
+    tensors, card = read_safetensors(folder / "model.safetensors", format=FORMAT)
+    if card["config"] != _digest(config):
+        raise ValueError(
+            f"{folder / 'config.json'} was changed since it was written, or belongs to another "
+            "model.safetensors: its checksum does not match"
+        )
+    return config, tensors
 
 
 def encode_params(estimator):
@@ -163,11 +171,15 @@ def _encode(value):
         return value.item()
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_encode(v) for v in value]
+    if isinstance(value, dict):  # of class weights; JSON would make strings of the labels
+        return {"pairs": [[_encode(k), _encode(v)] for k, v in value.items()]}
     return value if value is None or isinstance(value, (bool, int, float, str)) else None
 
 
 def _decode(value):
     if isinstance(value, dict):
+        if "pairs" in value:
+            return dict(value["pairs"])
         return getattr(skuae.models, value["specification"])(**value["params"])
     return value
 

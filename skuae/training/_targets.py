@@ -29,14 +29,15 @@ def check_targets(y, crystals, *, need_all=True):
     ValueError
         If y has another length, is not numeric, is infinite, or a target or everything is unknown.
     """
-    names = None
-    if isinstance(y, pd.DataFrame):
-        names = [str(c) for c in y.columns]
-    elif isinstance(y, pd.Series) and y.name is not None:
-        names = [str(y.name)]
     if y is None:
         raise ValueError("the regressor requires y to be passed, but the target y is None")
+    names = names_of(y)
     try:
+        kind = np.asarray(y).dtype
+        if kind.kind in "mM":  # numpy would count nanoseconds
+            raise TypeError(
+                f"got {kind}: make numbers of dates and times, in a unit of your choice"
+            )
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers, NaN where unknown ({error})") from error
@@ -61,6 +62,15 @@ def check_targets(y, crystals, *, need_all=True):
         which = "y" if one_target else f"target {names[column] if names else column}"
         raise ValueError(f"{which} is NaN in all rows: there is nothing to learn; drop it")
     return values, names, one_target
+
+
+def names_of(y):
+    """Return the column names of a DataFrame, the name of a Series in a list, or None."""
+    if isinstance(y, pd.DataFrame):
+        return [str(c) for c in y.columns]
+    if isinstance(y, pd.Series) and y.name is not None:
+        return [str(y.name)]
+    return None
 
 
 def check_sample_weight(sample_weight, crystals):

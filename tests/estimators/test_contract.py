@@ -17,7 +17,10 @@ from skuae.embedding import get_table
 
 
 def output(estimator, X):
-    return np.asarray((getattr(estimator, "predict", None) or estimator.transform)(X))
+    """Return the numbers that an estimator makes of X."""
+    for method in ("predict_proba", "predict", "transform"):
+        if hasattr(estimator, method):
+            return np.asarray(getattr(estimator, method)(X))
 
 
 def through_joblib(estimator):

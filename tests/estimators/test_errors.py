@@ -186,8 +186,13 @@ def test_bad_parameters_of_the_front_end(front_end, X, y, params, message):
 
 
 def test_bad_init_from(gnn, front_end, X, y, tmp_path):
-    with pytest.raises(TypeError, match=r"fitted CrystalGNNRegressor.*got CrystalTransformerRegr"):
-        gnn(init_from=front_end().fit(X, y)).fit(X, y)
+    other = front_end().fit(X, y)
+    message = r"a CrystalTransformerRegressor; CrystalGNNRegressor can start from a fitted Crys"
+    with pytest.raises(TypeError, match="init_from is " + message):
+        gnn(init_from=other).fit(X, y)
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(TypeError, match="init_from holds " + message):
+        gnn(init_from=tmp_path / "other").fit(X, y)
     with pytest.raises(ValueError, match="not fitted"):
         gnn(init_from=gnn()).fit(X, y)
     with pytest.raises(FileNotFoundError, match="holds no model"):

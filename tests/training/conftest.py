@@ -7,7 +7,8 @@ from skuae.datasets import make_toy_crystals
 from skuae.models import CGCNN
 from skuae.models._crystal_transformer import CrystalTransformerModule
 from skuae.training._data import CrystalDataset, CrystalLoader
-from skuae.training._net import CrystalNet, MaskedLoss
+from skuae.training._loss import MaskedLoss
+from skuae.training._net import CrystalNet
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from skuae.training._net import LOSSES, MaskedLoss
+from skuae.training._loss import LOSSES, LogLoss, MaskedLoss, mean_and_log_variance
 from skuae.training._schedule import SCHEDULES, learning_rate
 from skuae.training._targets import loss_weights
 
 NAN = float("nan")
+POINT_LOSSES = [loss for loss in LOSSES if loss != "gaussian_nll"]
 
 
 def plain_loss(loss, predicted, true, weights=None, task_weights=None):
@@ -42,7 +43,7 @@ def data():
     return predicted, true
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", POINT_LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task_weights", [None, (1.0, 0.5, 2.0), (0, 1, 0)])
 def test_loss_against_numpy(data, loss, weighted, task_weights):
@@ -54,7 +55,7 @@ def test_loss_against_numpy(data, loss, weighted, task_weights):
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", POINT_LOSSES)
 def test_unknown_targets_have_no_gradient(data, loss):
     predicted, true = data
     predicted = torch.tensor(predicted, requires_grad=True)
@@ -65,7 +66,7 @@ def test_unknown_targets_have_no_gradient(data, loss):
     assert (predicted.grad[~unknown] != 0).all()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", POINT_LOSSES)
 def test_weights_of_tasks_that_leave_one(data, loss):
     """Weights (1, 0, 0) give the loss and gradient of the first task alone."""
     a, b = (torch.tensor(data[0], requires_grad=True) for _ in range(2))
@@ -128,6 +129,123 @@ def test_task_weights_of_any_type_train_in_single_precision(weights):
     loss.backward()
     assert loss.item() == pytest.approx(3.0)
     assert predicted.grad.dtype == torch.float32
+
+
+# -- mean and variance -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gaussian(data):
+    """Outputs of a mean-variance head: means, then raw log-variances."""
+    mean, true = data
+    raw = np.random.default_rng(2).normal(size=mean.shape)
+    return np.concatenate([mean, raw], axis=1), true
+
+
+def bounded(raw):
+    return 12 * np.tanh(raw / 12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("task_weights", [None, (1.0, 0.5, 2.0), (0, 1, 0)])
+@pytest.mark.parametrize("training", [False, True])
+def test_gaussian_loss_against_numpy(gaussian, weighted, task_weights, training):
+    outputs, true = gaussian
+    weights = np.random.default_rng(1).uniform(0, 3, 10) if weighted else None
+    loss = MaskedLoss("gaussian_nll", task_weights).train(training)
+    got = loss(torch.tensor(outputs), full_batch(true, weights)).item()
+    expected = 0.0
+    for j in range(3):
+        known = ~np.isnan(true[:, j])
+        variance = np.exp(bounded(outputs[known, 3 + j]))
+        values = (true[known, j] - outputs[known, j]) ** 2 / (2 * variance) + np.log(variance) / 2
+        if training:
+            values *= np.sqrt(variance)
+        mean = np.average(values, weights=None if weights is None else weights[known])
+        expected += mean * (1 if task_weights is None else task_weights[j])
+    assert got == pytest.approx(expected, rel=1e-6)
+
+
+def test_gaussian_loss_is_the_likelihood_of_scipy(gaussian):
+    from scipy.stats import norm
+
+    outputs, true = gaussian
+    known = ~np.isnan(true[:, 1])
+    one = torch.tensor(outputs[:, [1, 4]])[known]
+    got = MaskedLoss("gaussian_nll").eval()(one, (torch.tensor(true[known, 1:2]), None))
+    std = np.exp(bounded(outputs[known, 4]) / 2)
+    expected = -norm.logpdf(true[known, 1], outputs[known, 1], std).mean()
+    assert got.item() + np.log(2 * np.pi) / 2 == pytest.approx(expected, rel=1e-9)
+
+
+def test_gradients_of_the_gaussian_loss():
+    """In closed form, beta = 1/2: the mean is pulled with error / std, not error / variance."""
+    mean, raw, true = 0.3, -1.2, 1.5
+    outputs = torch.tensor([[mean, raw]], dtype=torch.float64, requires_grad=True)
+    targets = (torch.tensor([[true]], dtype=torch.float64), None)
+    MaskedLoss("gaussian_nll")(outputs, targets).backward()
+    log_variance = bounded(raw)
+    std = np.exp(log_variance / 2)
+    slope = 1 - (log_variance / 12) ** 2  # of the bound
+    expected = [
+        (mean - true) / std,
+        std * slope * (1 - (mean - true) ** 2 / std**2) / 2,
+    ]
+    np.testing.assert_allclose(outputs.grad[0].numpy(), expected, rtol=1e-9)
+    # without the weight of beta, finite differences tell
+    loss = MaskedLoss("gaussian_nll").eval()
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets), outputs)
+
+
+def test_variances_that_fit_are_those_of_the_errors():
+    """Where mean and log-variance are free, both gradients vanish at mean and variance of y."""
+    true = torch.tensor([[-1.0], [0.5], [2.0], [4.5]], dtype=torch.float64)
+    log_variance = true.var(correction=0).log()
+    raw = 12 * torch.atanh(log_variance / 12)
+    outputs = torch.stack([true.mean(), raw]).requires_grad_()
+    MaskedLoss("gaussian_nll")(outputs.expand(4, 2), (true, None)).backward()
+    np.testing.assert_allclose(outputs.grad.numpy(), 0, atol=1e-12)
+
+
+def test_unknown_targets_have_no_gradient_in_the_gaussian_loss(gaussian):
+    outputs = torch.tensor(gaussian[0], requires_grad=True)
+    MaskedLoss("gaussian_nll")(outputs, (torch.tensor(gaussian[1]), None)).backward()
+    unknown = torch.tensor(np.tile(np.isnan(gaussian[1]), 2))
+    assert (outputs.grad[unknown] == 0).all()
+    assert (outputs.grad[~unknown] != 0).all()
+
+
+@pytest.mark.parametrize("raw", [-1e6, -50.0, 50.0, 1e6])
+@pytest.mark.parametrize("error", [0.0, 1e3])
+def test_no_output_makes_the_gaussian_loss_explode(raw, error):
+    outputs = torch.tensor([[error, raw]], requires_grad=True)
+    loss = MaskedLoss("gaussian_nll")(outputs, (torch.zeros(1, 1), None))
+    loss.backward()
+    assert loss.isfinite()
+    assert outputs.grad.isfinite().all()
+    assert outputs.grad.abs().max() <= max(1.0, 500 * error)
+    _, log_variance = mean_and_log_variance(outputs)
+    assert abs(log_variance.item()) <= 12
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_log_loss_is_that_of_scikit_learn(weighted):
+    from sklearn.metrics import log_loss
+
+    rng = np.random.default_rng(0)
+    logits, codes = rng.normal(size=(10, 3)), rng.integers(0, 3, 10)
+    weights = rng.uniform(0, 3, 10) if weighted else None
+    y = codes[:, None].astype(float)
+    per_row = loss_weights(y, weights, np.arange(10))
+    per_row = None if per_row is None else torch.tensor(per_row)
+    got = LogLoss()(torch.tensor(logits), (torch.tensor(y), per_row))
+    expected = log_loss(
+        codes, torch.tensor(logits).softmax(1).numpy(), labels=[0, 1, 2], sample_weight=weights
+    )
+    assert got.item() == pytest.approx(expected)
 
 
 # -- learning rates --------------------------------------------------------------------------------

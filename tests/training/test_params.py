@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from skuae import CrystalGNNRegressor, CrystalTransformerRegressor
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.training._net import OPTIMIZERS
 from skuae.training._params import check_training_params, resolve_device
 
-ESTIMATORS = [CrystalGNNRegressor, CrystalTransformerRegressor]
+REGRESSORS = [CrystalGNNRegressor, CrystalTransformerRegressor]
+ESTIMATORS = [*REGRESSORS, CrystalGNNClassifier]
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -27,7 +28,6 @@ def test_defaults_and_edges_pass(estimator):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("loss", "mse", "loss must be one of squared_error, absolute_error, huber; got 'mse'"),
         ("optimizer", "lbfgs", "optimizer must be one of adamw, adam, sgd; got 'lbfgs'"),
         ("lr_schedule", None, "lr_schedule must be one of onecycle, cosine, constant; got None"),
         ("max_epochs", 0, "max_epochs must be an integer, at least 1; got 0"),
@@ -49,6 +49,13 @@ def test_defaults_and_edges_pass(estimator):
 def test_parameters_that_make_no_sense(estimator, name, value, message):
     with pytest.raises(ValueError, match=message):
         check_training_params(estimator(**{name: value}))
+
+
+@pytest.mark.parametrize("estimator", REGRESSORS)
+def test_losses(estimator):
+    message = "loss must be one of squared_error, absolute_error, huber, gaussian_nll; got 'mse'"
+    with pytest.raises(ValueError, match=message):
+        check_training_params(estimator(loss="mse"))
 
 
 def test_optimizers_are_those_of_torch():

@@ -1,0 +1,138 @@
+"""Classification with graph networks on crystals."""
+
+from skuae.estimators._gnn import GraphNetworkMixin
+from skuae.training import BaseCrystalClassifier
+
+
+class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
+    """Graph network classifier with an element table of your choice.
+
+    For two classes or more; labels are strings, numbers or booleans. What is minimised is the
+    log-loss.
+
+    Parameters
+    ----------
+    backbone : {"cgcnn"} or specification, default="cgcnn"
+        The network, by name or as an object of `skuae.models` with its own parameters, e.g.
+        ``models.CGCNN(n_conv=4, cutoff=6.0)``.
+    embedding : str, path, ElementTable, DataFrame, estimator or None, default=None
+        Where the element vectors come from: anything that `UAETransformer` takes. None takes the
+        table that comes with X (behind a `UAETransformer` in a pipeline), else the atom features of
+        the backbone's paper.
+    freeze_embedding : bool, default=False
+        Keep the element vectors as they are. Those of the paper are always kept.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, by label; "balanced" makes them inverse to the numbers
+        of rows.
+    embedding_lr_ratio : float, default=0.1
+        Learning rate of the element vectors relative to all else.
+    max_epochs : int, default=100
+    batch_size : int, default=64
+        Crystals per step.
+    lr : float, default=5e-3
+        Peak learning rate.
+    weight_decay : float, default=1e-4
+        Not applied to biases, norms and element vectors.
+    optimizer : {"adamw", "adam", "sgd"}, default="adamw"
+    lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
+    early_stopping : bool, default=False
+        Keep a random part of the rows of every class for validation, stop when its loss stops
+        falling, and go back to the best epoch.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=20
+        Epochs without improvement before stopping.
+    warm_start : bool, default=False
+        Let `fit` go on from the weights of the last fit.
+    init_from : estimator or path, optional
+        Fitted estimator or saved directory, of a `CrystalGNNRegressor` too, whose weights, all but
+        the head, training starts from.
+    checkpoint_dir : path, optional
+        Write checkpoints there, and resume a `fit` with the same data and parameters that was
+        killed. Needs an int `random_state`.
+    callbacks : list of skorch callbacks, optional
+    device : str or torch.device, default="auto"
+        "auto" takes CUDA, then Apple's MPS, then the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seeds weights, validation split and the order of rows.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    element_table_ : ElementTable
+        The element vectors after training (Method II of the paper): the table, tuned or as it was;
+        with the atom features of the backbone's paper, what its first layer makes of them.
+    net_ : skorch.NeuralNet
+    history_ : list of dict
+        Epoch, losses and seconds.
+    n_iter_ : int
+        Epochs trained.
+    target_names_ : list of str or None
+        The name of y, if it was a Series.
+    device_ : torch.device
+
+    References
+    ----------
+    .. [1] Xie and Grossman, PRL 120, 145301 (2018): CGCNN.
+    .. [2] Jin et al., Nature Communications 16, 1210 (2025): tables for graph networks.
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNClassifier
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, target="prototype", random_state=0)
+    >>> gnn = CrystalGNNClassifier(embedding="magpie", max_epochs=2, random_state=0)
+    >>> gnn.fit(toy.structures, toy.target).predict_proba(toy.structures).shape
+    (16, 3)
+    >>> gnn.classes_
+    array(['cscl', 'rocksalt', 'zincblende'], dtype=object)
+    """
+
+    def __init__(
+        self,
+        backbone="cgcnn",
+        *,
+        embedding=None,
+        freeze_embedding=False,
+        class_weight=None,
+        embedding_lr_ratio=0.1,
+        max_epochs=100,
+        batch_size=64,
+        lr=5e-3,
+        weight_decay=1e-4,
+        optimizer="adamw",
+        lr_schedule="onecycle",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        warm_start=False,
+        init_from=None,
+        checkpoint_dir=None,
+        callbacks=None,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.embedding = embedding
+        self.freeze_embedding = freeze_embedding
+        self.class_weight = class_weight
+        self.embedding_lr_ratio = embedding_lr_ratio
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.init_from = init_from
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose

@@ -1,0 +1,139 @@
+"""What the regressor and the classifier on graph networks share: backbone and element table."""
+
+import warnings
+
+import numpy as np
+import torch
+
+from skuae import models
+from skuae.crystals import PackedTensors
+from skuae.embedding import ElementTable, get_table, resolve_table, table_names
+from skuae.embedding._elements import SYMBOLS
+from skuae.models import resolve_backbone
+
+
+class GraphNetworkMixin:
+    """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
+
+    What it asks of a backbone is said in `skuae.models.CGCNN`: ``native_table``, ``graph_of`` and
+    ``build``, and of the module ``elements``, ``element_vectors()`` and a ``head``.
+    """
+
+    _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
+
+    def _prepare(self, crystals, table, y, sample_weight, source, train):
+        backbone = resolve_backbone(self.backbone)
+        native = False
+        if source is not None:
+            same_kind = type(backbone) is type(source._backbone)
+            if not same_kind or backbone.get_params() != source._backbone.get_params():
+                raise ValueError(
+                    f"the model to start from has backbone {source._backbone}, "
+                    f"this one {backbone}; use the same, or start anew"
+                )
+            self._check_table_of(source, table)
+            self._table, native = source._trained_table(), source._native
+        elif self.embedding is not None:
+            if table is not None and table.name != _name_of(self.embedding):
+                warnings.warn(
+                    f"embedding=... is used, and not the table {table.name!r} that came with X",
+                    stacklevel=4,
+                )
+            weight = None if sample_weight is None else sample_weight[train]
+            self._table, _ = resolve_table(
+                self.embedding, crystals[train], y[train], sample_weight=weight
+            )
+        elif table is not None:  # came with X
+            self._table = table
+        else:
+            self._table, native = get_table(backbone.native_table), True
+        self._backbone = backbone
+        self._native = native
+        self._frozen = bool(self.freeze_embedding or native)
+        self._check_elements(crystals)
+
+    def _check_table_of(self, source, table):
+        """Raise if another table is asked for than that of the model to start from."""
+        own = source._table.name.removesuffix("-tuned")
+        asked = _name_of(self.embedding if self.embedding is not None else table)
+        if asked not in (None, own):
+            raise ValueError(
+                f"the model to start from has its own element table, {own!r}: leave embedding=None "
+                "(and no UAETransformer with another table before this step), or init_from=None"
+            )
+
+    def _pack(self, crystals, device):
+        graphs = self._backbone.graph_of(crystals)
+        return PackedTensors(crystals, graphs, device=device, dtype=self._dtype)
+
+    def _build(self, n_outputs):
+        values = torch.tensor(np.nan_to_num(self._table.values))  # rows not covered are never read
+        return self._backbone.build(values, self._frozen, n_outputs)
+
+    def _check_known(self, crystals, rows, numbers):
+        unknown = np.flatnonzero(~self._table.seen[numbers - 1])
+        if len(unknown):
+            row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
+            way_out = (
+                "use a table that covers it, the mean of the others for it (ElementTable."
+                'fill_missing, or UAETransformer(on_missing_element="mean") before this step)'
+            )
+            if self.init_from is not None:
+                way_out = "start from a model with a table that covers it"
+            raise ValueError(
+                f"{crystals.where(row)}: element table {self._table.name!r} has no vector for "
+                f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
+            )
+
+    def _make_table(self):
+        if not self._native:
+            return self._trained_table()
+        # What the network has learned about an element lies behind its first layer.
+        module = self.net_.module_
+        with torch.no_grad():
+            vectors = module.element_vectors().cpu().numpy()
+        name = type(self._backbone).__name__.lower()
+        return ElementTable(
+            vectors[self._table.seen],
+            symbols=self._table.symbols,
+            name=f"{name}-learned",
+            metadata={"description": f"first layer of a trained {name}", "input": self._table.name},
+        )
+
+    def _trained_table(self):
+        """Return the vectors that the network looks up, as they are now."""
+        name = self._table.name
+        vectors = self.net_.module_.elements.weight.detach().cpu().numpy()
+        return ElementTable(
+            vectors[self._table.seen],
+            symbols=self._table.symbols,
+            name=name if self._frozen else f"{name.removesuffix('-tuned')}-tuned",
+            metadata=self._table.metadata,
+            columns=self._table.columns,
+        )
+
+    def _get_fitted(self):
+        if getattr(models, type(self._backbone).__name__, None) is not type(self._backbone):
+            raise TypeError(
+                f"backbone {type(self._backbone).__name__} is not one of skuae.models: a saved "
+                "model could not be read again; pickle the estimator instead"
+            )
+        table = self._table
+        card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
+        arrays = {"table.values": table.values[table.seen], "table.seen": table.seen}
+        return {"table": card, "native": self._native, "frozen": self._frozen}, arrays
+
+    def _set_fitted(self, config, arrays):
+        seen = np.flatnonzero(arrays["table.seen"]) + 1
+        self._table = ElementTable(arrays["table.values"], symbols=seen, **config["table"])
+        self._native, self._frozen = config["native"], config["frozen"]
+        self._backbone = resolve_backbone(self.backbone)
+        if self.embedding is None and not self._native:
+            self.embedding = self._table  # what it was could not be saved; a fit would need it
+
+
+def _name_of(embedding):
+    """Return the name of a table, or None: of a path, frame or estimator there is no telling."""
+    if isinstance(embedding, ElementTable):
+        return embedding.name.removesuffix("-tuned")
+    return embedding if isinstance(embedding, str) and embedding in table_names() else None

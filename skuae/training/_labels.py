@@ -1,0 +1,111 @@
+"""Class labels: checked against the rows, turned into numbers for training."""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from skuae.training._targets import names_of
+
+
+def check_labels(y, crystals):
+    """Return the classes in y, and which of them each row has.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Labels: strings, numbers or booleans.
+    crystals : Crystals
+        The rows it belongs to.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        Sorted, of the dtype of y.
+    codes : ndarray of int of shape (n_samples,)
+        Positions in `classes`.
+    names : list of str or None
+        The name of a Series or of the column of a DataFrame.
+
+    Raises
+    ------
+    ValueError
+        If y has another length, a label is missing or is no label, or all are the same.
+    """
+    if y is None:
+        raise ValueError("the classifier requires y to be passed, but the target y is None")
+    names = names_of(y)
+    labels = column_or_1d(y, warn=True)
+    if len(labels) != len(crystals):
+        raise ValueError(
+            f"y has shape {labels.shape} but X has {len(crystals)} rows; give one label per "
+            "structure"
+        )
+    missing = np.flatnonzero(pd.isna(labels))
+    if len(missing):
+        raise ValueError(
+            f"{crystals.where(int(missing[0]))}: the label is {labels[missing[0]]} "
+            f"({len(missing)} such rows); a classifier needs them all: drop the rows"
+        )
+    if labels.dtype == object:  # as pandas gives nullable booleans and integers
+        labels = pd.Series(labels).infer_objects().to_numpy()
+    if labels.dtype.kind not in "biufU" and not all(isinstance(label, str) for label in labels):
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise ValueError(
+            "Unknown label type: y must hold strings, or numbers, or booleans; got "
+            f"{', '.join(kinds)}; turn the labels into strings"
+        )
+    check_classification_targets(labels)
+    classes, codes = np.unique(labels, return_inverse=True)
+    return classes, codes, names
+
+
+def check_two_classes(classes):
+    """Raise ValueError if these, of the rows to learn from, are fewer than two."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has only one class, {classes[0]!r}: a classifier needs rows of at least 2 classes"
+        )
+
+
+def class_weights(class_weight, classes, codes):
+    """Return the weight of every row's class.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict from label to weight
+        As everywhere in scikit-learn; balanced weights are inverse to the numbers of rows.
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of int of shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), or None for ones
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or given for a class that is not there.
+    """
+    if class_weight is None:
+        return None
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        raise ValueError(
+            f"class_weight of {classes[bad[0]]!r} is {weights[bad[0]]}; weights must be finite and "
+            "not negative"
+        )
+    return weights[codes]
+
+
+def encode_classes(classes):
+    """Return classes as something JSON can hold."""
+    kind = "object" if classes.dtype == object else classes.dtype.str
+    return {"dtype": kind, "labels": classes.tolist()}
+
+
+def decode_classes(saved):
+    """Return what `encode_classes` was given."""
+    return np.array(saved["labels"], dtype=np.dtype(saved["dtype"]))
