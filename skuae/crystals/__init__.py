@@ -4,5 +4,13 @@ from skuae.crystals._batch import CrystalBatch, PackedTensors
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._reading import as_crystals
+from skuae.crystals._reduced import ReducedGraphs
 
-__all__ = ["CrystalBatch", "CrystalGraphs", "Crystals", "PackedTensors", "as_crystals"]
+__all__ = [
+    "CrystalBatch",
+    "CrystalGraphs",
+    "Crystals",
+    "PackedTensors",
+    "ReducedGraphs",
+    "as_crystals",
+]

@@ -6,29 +6,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skuae.crystals._packing import take_rows
+from skuae.crystals._reduced import ReducedGraphs
+
 
 @dataclass(frozen=True, eq=False)
 class CrystalBatch:
-    """Some crystals as tensors. N sites, B crystals, E edges, M entries.
+    """Some crystals as tensors. N sites, B crystals, E edges, A angles, M entries.
+
+    With `ReducedGraphs`, sites, edges and angles are one of each kind, with counts.
 
     Attributes
     ----------
     numbers : (N,) int64
         Atomic numbers.
     sizes : (B,) int64
-        Sites per crystal.
+        Sites per crystal, all of each kind counted.
     crystal : (N,) int64
         Which crystal a site belongs to.
     frac_coords : (N, 3) float, or None
     lattices : (B, 3, 3) float, or None
         Rows a, b, c in Å.
     centers, neighbors : (E,) int64, or None
-        Sites at the two ends of an edge; edges are sorted by center, nearest neighbour first.
+        Sites at the two ends of an edge; edges are sorted by center.
     distances : (E,) float, or None
         In Å.
     degree : int or None
         Edges per site if all sites have the same number, so that (E, ...) may be seen as
         (N, degree, ...); else None.
+    site_counts : (N,) float, or None
+        Sites of this kind in the crystal.
+    edge_counts : (E,) float, or None
+        Edges of this kind that the center has.
+    edges, others : (A,) int64, or None
+        Two edges that meet in a site: the neighbour of `edges` is the center of `others`. Sorted by
+        `edges`.
+    cosines : (A,) float, or None
+        Cosine of the angle between them.
+    angle_counts : (A,) float, or None
+        Angles of this kind that the edge has.
     occ_sites, occ_numbers, occ_values : (M,) int64, int64, float, or None
         Species of disordered sites, as in `Crystals`.
     """
@@ -42,6 +58,12 @@ class CrystalBatch:
     neighbors: Tensor | None = None
     distances: Tensor | None = None
     degree: int | None = None
+    site_counts: Tensor | None = None
+    edge_counts: Tensor | None = None
+    edges: Tensor | None = None
+    others: Tensor | None = None
+    cosines: Tensor | None = None
+    angle_counts: Tensor | None = None
     occ_sites: Tensor | None = None
     occ_numbers: Tensor | None = None
     occ_values: Tensor | None = None
@@ -71,7 +93,7 @@ class PackedTensors:
     Parameters
     ----------
     crystals : Crystals
-    graphs : CrystalGraphs or None
+    graphs : CrystalGraphs, ReducedGraphs or None
         Without graphs, batches carry coordinates and lattices instead of neighbours.
     device : torch.device or str, default="cpu"
     dtype : torch.dtype, default=torch.float32
@@ -81,28 +103,44 @@ class PackedTensors:
         def put(array, dtype=None):
             return torch.tensor(np.asarray(array), device=device, dtype=dtype)
 
-        self.numbers = put(crystals.numbers, torch.int64)
-        self.offsets = put(crystals.offsets)
+        reduced = isinstance(graphs, ReducedGraphs)
+        self.sizes = put(crystals.sizes)
+        self.offsets = put(graphs.offsets if reduced else crystals.offsets)
+        if reduced:
+            sites = graphs.sites + np.repeat(crystals.offsets[:-1], np.diff(graphs.offsets))
+        else:
+            sites = np.arange(crystals.n_sites)
+        self.numbers = put(crystals.numbers[sites], torch.int64)
         self.occupancies = None
         if crystals.occ_sites is not None:
-            bounds = np.searchsorted(crystals.occ_sites, np.arange(crystals.n_sites + 1))
+            entries, bounds = take_rows(
+                np.searchsorted(crystals.occ_sites, np.arange(crystals.n_sites + 1)), sites
+            )
             self.occupancies = (
                 put(bounds),
-                put(crystals.occ_numbers, torch.int64),
-                put(crystals.occ_values, dtype),
+                put(crystals.occ_numbers[entries], torch.int64),
+                put(crystals.occ_values[entries], dtype),
             )
         self.graphs = graphs
         if graphs is None:
             self.frac_coords = put(crystals.frac_coords % 1.0, dtype)
             self.lattices = put(crystals.lattices, dtype)
-        else:
-            degrees = np.diff(graphs.edge_offsets)
-            self.edge_offsets = put(graphs.edge_offsets)
-            self.neighbors = put(graphs.neighbors)
-            self.distances = put(graphs.distances, dtype)
-            same = len(degrees) > 0 and degrees[0] > 0 and np.ptp(degrees) == 0
-            self.degree = int(degrees[0]) if same else None
-            self._columns = torch.arange(self.degree or 0, device=device)
+            return
+        self.edge_offsets = put(graphs.edge_offsets)
+        self.neighbors = put(graphs.neighbors)
+        self.distances = put(graphs.distances, dtype)
+        degrees = np.diff(graphs.edge_offsets)
+        same = len(degrees) > 0 and degrees[0] > 0 and np.ptp(degrees) == 0
+        self.degree = int(degrees[0]) if same else None
+        self._columns = torch.arange(self.degree or 0, device=device)
+        self.site_counts = put(graphs.site_counts, dtype) if reduced else None
+        self.edge_counts = put(graphs.edge_counts, dtype) if reduced else None
+        self.angle_offsets = None
+        if reduced and graphs.angle_offsets is not None:
+            self.angle_offsets = put(graphs.angle_offsets)
+            self.others = put(graphs.others)
+            self.cosines = put(graphs.cosines, dtype)
+            self.angle_counts = put(graphs.angle_counts, dtype)
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -120,8 +158,7 @@ class PackedTensors:
         """
         rows = torch.as_tensor(rows, device=self.offsets.device)
         sites, offsets = _take_rows(self.offsets, rows)
-        sizes = offsets.diff()
-        crystal = torch.repeat_interleave(sizes, output_size=len(sites))
+        crystal = torch.repeat_interleave(offsets.diff(), output_size=len(sites))
         parts: dict = {}
         if self.occupancies is not None:
             bounds, numbers, values = self.occupancies
@@ -134,11 +171,11 @@ class PackedTensors:
             parts["frac_coords"] = self.frac_coords[sites]
             parts["lattices"] = self.lattices[rows]
         else:
-            parts.update(self._edges_of(sites, offsets[:-1][crystal]))
-        return CrystalBatch(self.numbers[sites], sizes, crystal, **parts)
+            parts.update(self._edges_of(sites, offsets, crystal))
+        return CrystalBatch(self.numbers[sites], self.sizes[rows], crystal, **parts)
 
-    def _edges_of(self, sites, first_site):
-        """Edges of some sites; `first_site` is where the crystal of a site starts in the batch."""
+    def _edges_of(self, sites, offsets, crystal):
+        """Edges of some sites; crystal `b` of the batch owns ``offsets[b]:offsets[b + 1]``."""
         if self.degree is not None:  # rows of a matrix are all that is read
             edges = (sites[:, None] * self.degree + self._columns).flatten()
             degrees = self.degree
@@ -148,12 +185,24 @@ class PackedTensors:
         centers = torch.arange(len(sites), device=sites.device).repeat_interleave(
             degrees, output_size=len(edges)
         )
-        return {
+        parts = {
             "centers": centers,
-            "neighbors": self.neighbors[edges] + first_site[centers],
+            "neighbors": self.neighbors[edges] + offsets[:-1][crystal[centers]],
             "distances": self.distances[edges],
             "degree": self.degree,
         }
+        if self.site_counts is not None:
+            parts["site_counts"] = self.site_counts[sites]
+            parts["edge_counts"] = self.edge_counts[edges]
+        if self.angle_offsets is not None:
+            angles, angle_offsets = _take_rows(self.angle_offsets, edges)
+            first_edges = torch.searchsorted(centers, offsets[:-1])  # of the crystals of the batch
+            own = torch.repeat_interleave(angle_offsets.diff(), output_size=len(angles))
+            parts["edges"] = own
+            parts["others"] = self.others[angles] + first_edges[crystal[centers[own]]]
+            parts["cosines"] = self.cosines[angles]
+            parts["angle_counts"] = self.angle_counts[angles]
+        return parts
 
 
 def _take_rows(offsets, rows):

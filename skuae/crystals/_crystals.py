@@ -9,6 +9,7 @@ from pymatgen.core.periodic_table import Element
 from skuae._files import write_bytes
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
 from skuae.crystals._packing import frozen, take_rows
+from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
 
 _FORMAT = "skuae-crystals-1"
 
@@ -263,16 +264,46 @@ class Crystals:
         -------
         CrystalGraphs
         """
-        setting = (float(cutoff), max_neighbors, bool(whole_shell))
-        if setting not in self._graphs:
-            self._graphs[setting] = self._graph_of_parent(setting) or build_graphs(self, *setting)
-        return self._graphs[setting]
+        return self._cached(build_graphs, (float(cutoff), max_neighbors, bool(whole_shell)))
 
-    def _graph_of_parent(self, setting):
-        if self._parent is None:
-            return None
-        parent, rows = self._parent
-        return parent.graph(*setting).take(rows)
+    def reduced_graph(
+        self, cutoff, max_neighbors=None, whole_shell=True, *, angles=False, merge=True
+    ) -> ReducedGraphs:
+        """Find neighbours, and angles between bonds, and keep one of each kind.
+
+        For networks that do not see where a site is but only what is around it: equal sites and
+        bonds have equal vectors, so one of each kind is enough. Kept and shared as by `graph`.
+
+        Parameters
+        ----------
+        cutoff : float
+            Largest distance in Å.
+        max_neighbors : int or None, default=None
+            Take so many nearest neighbours of a site; None takes all within the cutoff. A site that
+            is taken by another one takes that one in turn.
+        whole_shell : bool, default=True
+            Take all neighbours that are as far as the last one taken. Cut shells are not symmetric.
+        angles : bool, default=False
+            Whether to list the angles between bonds that share a site.
+        merge : bool, default=True
+            False keeps all sites, equal or not.
+
+        Returns
+        -------
+        ReducedGraphs
+        """
+        setting = (float(cutoff), max_neighbors, bool(whole_shell), bool(angles), bool(merge))
+        return self._cached(build_reduced_graphs, setting)
+
+    def _cached(self, build, setting):
+        key = (build.__name__, *setting)
+        if key not in self._graphs:
+            if self._parent is None:
+                self._graphs[key] = build(self, *setting)
+            else:
+                parent, rows = self._parent
+                self._graphs[key] = parent._cached(build, setting).take(rows)
+        return self._graphs[key]
 
     # -- files ------------------------------------------------------------------------------------
 

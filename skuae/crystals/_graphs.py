@@ -97,7 +97,7 @@ def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
     )
     bounds = np.unique(np.append(chunk, len(crystals)))
     parts = [
-        _search(crystals, range(first, last), cutoff, max_neighbors, whole_shell)
+        search(crystals, range(first, last), cutoff, max_neighbors, whole_shell)
         for first, last in itertools.pairwise(bounds)
     ]
     degrees, neighbors, distances, images = (
@@ -117,8 +117,8 @@ def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
     )
 
 
-def _search(crystals, rows, cutoff, max_neighbors, whole_shell):
-    """Return degrees, neighbors, distances, images of the sites of consecutive crystals."""
+def search(crystals, rows, cutoff, max_neighbors, whole_shell):
+    """Return degrees, neighbors, distances and images of the sites of consecutive crystals."""
     first = crystals.offsets[rows.start]
     sites = slice(first, crystals.offsets[rows.stop])
     offsets = crystals.offsets[rows.start : rows.stop + 1] - first
