@@ -11,6 +11,34 @@ from skuae.crystals._reduced import ReducedGraphs
 
 
 @dataclass(frozen=True, eq=False)
+class Links:
+    """Directed links between the nodes of a graph: bonds between sites, or angles between bonds.
+
+    Attributes
+    ----------
+    centers, neighbors : (n_links,) int64
+        Nodes at the two ends; sorted by center.
+    n_nodes : int
+    degree : int or None
+        Links per node if all nodes have the same number.
+    counts : (n_links,) float, or None
+        Links of this kind that the center has; None for one.
+    """
+
+    centers: Tensor
+    neighbors: Tensor
+    n_nodes: int
+    degree: int | None = None
+    counts: Tensor | None = None
+
+    def sum(self, x):
+        """Sum the rows of x (n_links, d) over the links of each center: (n_nodes, d)."""
+        if self.degree is not None:
+            return x.view(self.n_nodes, self.degree, -1).sum(1)
+        return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.centers, x)
+
+
+@dataclass(frozen=True, eq=False)
 class CrystalBatch:
     """Some crystals as tensors. N sites, B crystals, E edges, A angles, M entries.
 
@@ -70,6 +98,18 @@ class CrystalBatch:
 
     def __len__(self):
         return len(self.sizes)
+
+    @property
+    def bonds(self):
+        """The edges as links between sites."""
+        return Links(
+            self.centers, self.neighbors, len(self.numbers), self.degree, self.edge_counts
+        )
+
+    @property
+    def angles(self):
+        """The angles as links between edges."""
+        return Links(self.edges, self.others, len(self.centers), None, self.angle_counts)
 
     def to(self, device):
         """Return the batch on another device.

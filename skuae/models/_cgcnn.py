@@ -1,14 +1,13 @@
 """Crystal graph convolutional neural network, Xie and Grossman, PRL 120, 145301 (2018)."""
 
 import itertools
-import math
-from numbers import Integral, Real
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn import functional as F
 
+from skuae.models._checks import check_at_least, check_cutoff
 from skuae.models._edges import gated_sum, linear_at_edges
 from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
 
@@ -64,12 +63,8 @@ class CGCNN(BaseEstimator):
 
     def check(self):
         """Raise ValueError at the first parameter that makes no sense."""
-        for name in ("atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer, at least 1; got {value!r}")
-        if not isinstance(self.cutoff, Real) or not 0.5 <= self.cutoff < math.inf:
-            raise ValueError(f"cutoff must be a number of Å, at least 0.5; got {self.cutoff!r}")
+        check_at_least(self, 1, "atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors")
+        check_cutoff(self)
 
     def graph_of(self, crystals):
         """Return the graphs that this model reads.
@@ -111,7 +106,7 @@ class CGCNNModule(nn.Module):
         d = spec.atom_dim
         self.elements = ElementEmbedding(table, frozen)
         self.project = nn.Linear(table.shape[1], d)
-        self.basis = GaussianBasis(stop=spec.cutoff, step=0.2)
+        self.basis = GaussianBasis(0.0, spec.cutoff, round(spec.cutoff / 0.2) + 1, width=0.2)
         self.convs = nn.ModuleList(CGConv(d, len(self.basis)) for _ in range(spec.n_conv))
         widths = [d] + [spec.hidden_dim] * spec.n_hidden
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
@@ -126,7 +121,7 @@ class CGCNNModule(nn.Module):
         # Twelve neighbours are rarely as far as the cutoff: centers beyond them would only add 0.
         u = self.basis(batch.distances, self.basis.n_reached(batch.distances))  # (E, m), m <= 41
         for conv in self.convs:
-            v = conv(v, u, batch)
+            v = conv(v, u, batch.bonds)
         h = F.softplus(mean_over_sites(v, batch))  # (B, d)
         for layer in self.hidden:
             h = F.softplus(layer(h))
@@ -146,12 +141,12 @@ class CGConv(nn.Module):
         self.edge_norm = nn.BatchNorm1d(2 * d)
         self.site_norm = nn.BatchNorm1d(d)
 
-    def forward(self, v, u, batch):
+    def forward(self, v, u, bonds):
         d = v.shape[1]
         w_center, w_neighbor, w_edge = self.linear.weight.tensor_split([d, 2 * d], dim=1)
         ends = F.linear(v, torch.cat([w_center, w_neighbor]))  # (N, 4d)
         center, neighbor = ends.split(2 * d, dim=1)
         center = center + self.linear.bias
-        s = linear_at_edges(center, neighbor, u, w_edge[:, : u.shape[1]], batch)  # (E, 2d)
-        message = gated_sum(s, self.edge_norm, batch)  # (N, d)
+        s = linear_at_edges(center, neighbor, u, w_edge[:, : u.shape[1]], bonds)  # (E, 2d)
+        message = gated_sum(s, self.edge_norm, bonds)  # (N, d)
         return F.softplus(v + self.site_norm(message))

@@ -9,7 +9,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 
-def linear_at_edges(center, neighbor, edge, weight, batch):
+def linear_at_edges(center, neighbor, edge, weight, links):
     """Return center[i] + neighbor[j] + edge[ij] @ weight.T for every edge.
 
     Parameters
@@ -17,16 +17,16 @@ def linear_at_edges(center, neighbor, edge, weight, batch):
     center, neighbor : Tensor of shape (N, w)
     edge : Tensor of shape (E, m)
     weight : Tensor of shape (w, m)
-    batch : CrystalBatch
+    links : Links
 
     Returns
     -------
     Tensor of shape (E, w)
     """
-    return _LinearAtEdges.apply(center, neighbor, edge, weight, batch)
+    return _LinearAtEdges.apply(center, neighbor, edge, weight, links)
 
 
-def gated_sum(s, norm, batch):
+def gated_sum(s, norm, links):
     """Return the sum over a site's edges of sigmoid(y[:, :d]) * softplus(y[:, d:]), y = norm(s).
 
     Parameters
@@ -34,34 +34,43 @@ def gated_sum(s, norm, batch):
     s : Tensor of shape (E, 2d)
     norm : torch.nn.BatchNorm1d of width 2d
         In training, its statistics are those of the edges in the batch.
-    batch : CrystalBatch
+    links : Links
 
     Returns
     -------
     Tensor of shape (N, d)
     """
     if not len(s):  # no site has a neighbour, and there are no statistics of nothing
-        return sum_over_edges(s.chunk(2, dim=1)[0], batch)
-    return _GatedSum.apply(s, norm.weight, norm.bias, norm, batch)
+        return links.sum(s.chunk(2, dim=1)[0])
+    return _GatedSum.apply(s, norm.weight, norm.bias, norm, links)
 
 
-def sum_over_edges(x, batch):
-    """Sum edge vectors (E, w) over the edges that leave a site: (N, w)."""
-    n_sites = len(batch.numbers)
-    if batch.degree is not None:
-        return x.view(n_sites, batch.degree, -1).sum(1)
-    return x.new_zeros(n_sites, x.shape[1]).index_add_(0, batch.centers, x)
+def gated_mean(m, values, links):
+    """Return the mean of values[j] over a node's edges, weighted by sigmoid(m[ij]).
+
+    Parameters
+    ----------
+    m : Tensor of shape (E, d)
+    values : Tensor of shape (N, d)
+    links : Links
+
+    Returns
+    -------
+    Tensor of shape (N, d)
+        0 where a node has no edges.
+    """
+    return _GatedMean.apply(m, values, links)
 
 
 class _LinearAtEdges(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, center, neighbor, edge, weight, batch):
-        out = neighbor.index_select(0, batch.neighbors)
-        if batch.degree is not None:
-            out.view(len(center), batch.degree, -1).add_(center[:, None])
+    def forward(ctx, center, neighbor, edge, weight, links):
+        out = neighbor.index_select(0, links.neighbors)
+        if links.degree is not None:
+            out.view(len(center), links.degree, -1).add_(center[:, None])
         else:
-            out += center.index_select(0, batch.centers)
-        ctx.batch = batch
+            out += center.index_select(0, links.centers)
+        ctx.links = links
         ctx.save_for_backward(edge, weight)
         return out.addmm_(edge, weight.t())
 
@@ -69,16 +78,16 @@ class _LinearAtEdges(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         edge, weight = ctx.saved_tensors
-        to_neighbor = grad.new_zeros(len(ctx.batch.numbers), grad.shape[1])
-        to_neighbor.index_add_(0, ctx.batch.neighbors, grad)
+        to_neighbor = grad.new_zeros(ctx.links.n_nodes, grad.shape[1])
+        to_neighbor.index_add_(0, ctx.links.neighbors, grad)
         to_edge = grad @ weight if ctx.needs_input_grad[2] else None
         to_weight = (edge.t() @ grad).t()  # faster than grad.t() @ edge
-        return sum_over_edges(grad, ctx.batch), to_neighbor, to_edge, to_weight, None
+        return ctx.links.sum(grad), to_neighbor, to_edge, to_weight, None
 
 
 class _GatedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, s, weight, bias, norm, batch):
+    def forward(ctx, s, weight, bias, norm, links):
         # With y = [gate, -core], one sigmoid serves both: softplus(c) = -log(sigmoid(-c)), and its
         # derivative is 1 - sigmoid(-c). That is cheaper than softplus and its backward pass.
         sign = torch.ones_like(weight)
@@ -96,9 +105,9 @@ class _GatedSum(torch.autograd.Function):
         # -softplus(c); where sigmoid(-c) underflows, c itself takes over.
         scratch = complement.clamp(min=1e-37).log_()
         torch.minimum(scratch, minus_core, out=minus_core)
-        ctx.batch, ctx.training = batch, norm.training
+        ctx.links, ctx.training = links, norm.training
         ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core)
-        return sum_over_edges(torch.mul(gate, minus_core, out=scratch), batch).neg_()
+        return links.sum(torch.mul(gate, minus_core, out=scratch)).neg_()
 
     @staticmethod
     @once_differentiable
@@ -108,10 +117,10 @@ class _GatedSum(torch.autograd.Function):
         n_edges, d = gate.shape
         # First the gradient of y, [gate (1 - gate) minus_core, gate (1 - complement)] times that of
         # the sum, then the gradient of s.
-        if ctx.batch.degree is not None:
-            grad = gate.view(len(grad), ctx.batch.degree, d) * grad.neg()[:, None]
+        if ctx.links.degree is not None:
+            grad = gate.view(len(grad), ctx.links.degree, d) * grad.neg()[:, None]
         else:
-            grad = gate * grad.neg().index_select(0, ctx.batch.centers)
+            grad = gate * grad.neg().index_select(0, ctx.links.centers)
         grad = grad.view(n_edges, 1, d)
         out = torch.addcmul(grad, grad, sigmoids.view(n_edges, 2, d), value=-1)
         out[:, 0] *= minus_core
@@ -128,3 +137,33 @@ class _GatedSum(torch.autograd.Function):
             slope = -scale * inv_std * to_weight / n_edges
             out.addcmul_(s, slope).sub_(mean * slope + scale * to_bias / n_edges)
         return out, to_weight * sign, to_bias * sign, None, None
+
+
+class _GatedMean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, m, values, links):
+        gate = torch.sigmoid(m)
+        if links.counts is not None:
+            gate *= links.counts[:, None]
+        norm = links.sum(gate).add_(1e-6)
+        gate *= values.index_select(0, links.neighbors)
+        mean = links.sum(gate).div_(norm)
+        ctx.links = links
+        ctx.save_for_backward(m, values, norm, mean)
+        return mean
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        m, values, norm, mean = ctx.saved_tensors
+        links = ctx.links
+        gate = torch.sigmoid(m)
+        slope = (grad / norm).index_select(0, links.centers)
+        if links.counts is not None:
+            slope *= links.counts[:, None]
+        slope *= gate
+        to_values = torch.zeros_like(values).index_add_(0, links.neighbors, slope)
+        slope.addcmul_(slope, gate, value=-1)
+        difference = values.index_select(0, links.neighbors)
+        difference -= mean.index_select(0, links.centers)
+        return slope.mul_(difference), to_values, None

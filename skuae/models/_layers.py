@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -42,40 +43,89 @@ class ElementEmbedding(nn.Module):
 
 
 class GaussianBasis(nn.Module):
-    """Expand distances in Gaussians, exp(-(r - center)² / width²).
+    """Expand numbers in Gaussians, exp(-(x - center)² / width²).
 
     Parameters
     ----------
-    stop : float
-        Last center in Å; the first is 0.
-    step : float
-        Distance between centers (nearly, if it does not divide `stop`), and their width.
+    start, stop : float
+        First and last center.
+    n_centers : int
+    width : float
     """
 
-    def __init__(self, stop, step):
+    def __init__(self, start, stop, n_centers, width):
         super().__init__()
-        n_centers = round(stop / step) + 1
-        centers = torch.linspace(0, stop, n_centers, dtype=torch.float64)
+        centers = torch.linspace(start, stop, n_centers, dtype=torch.float64)
         self.register_buffer("centers", centers.to(torch.get_default_dtype()), persistent=False)
-        self.width = step
+        self.width = width
 
     def __len__(self):
         return len(self.centers)
 
-    def forward(self, distances, n_centers=None):
-        scaled = (distances[..., None] - self.centers[:n_centers]) / self.width
+    def forward(self, x, n_centers=None):
+        scaled = (x[..., None] - self.centers[:n_centers]) / self.width
         # exp(-40) is nothing beside 1; below exp(-87) come denormal numbers, ten times slower to
         # make and to multiply.
         return scaled.square_().clamp_(max=40).neg_().exp_()
 
-    def n_reached(self, distances):
-        """Count the centers from the first on that are not out of reach of all the distances."""
-        if not distances.is_cpu or not len(distances):  # a GPU would have to wait for the answer
+    def n_reached(self, x):
+        """Count the centers from the first on that are not out of reach of all the numbers."""
+        if not x.is_cpu or not len(x):  # a GPU would have to wait for the answer
             return len(self)
-        return min(len(self), int(distances.max() / self.width) + 8)  # exp(-7²) is nothing
+        reach = x.max() + 7 * self.width  # exp(-7²) is nothing
+        return min(len(self), int(torch.searchsorted(self.centers, reach)) + 1)
+
+
+class CountedNormSiLU(nn.BatchNorm1d):
+    """SiLU of batch normalisation, over rows that stand for several equal ones each."""
+
+    def forward(self, x, counts):
+        """Return SiLU(BN(x)) for x (n, d) whose row ``i`` occurs ``counts[i]`` times."""
+        if not len(x):  # there are no statistics of nothing
+            return x
+        if not self.training:
+            scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+            return F.silu(torch.addcmul(self.bias - self.running_mean * scale, x, scale))
+        return _CountedNormSiLU.apply(x, self.weight, self.bias, counts, self)
+
+    @torch.no_grad()
+    def update(self, mean, variance):
+        """Move the running statistics towards those of a batch."""
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+class _CountedNormSiLU(torch.autograd.Function):
+    """Written out, since autograd would keep five arrays of the size of x; this keeps x."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, counts, norm):
+        total = counts.sum()
+        shares = counts / total
+        mean = shares @ x
+        y = x - mean
+        variance = shares @ y.square()
+        norm.update(mean, variance * (total / (total - 1).clamp(min=1)))  # unbiased
+        inv_std = torch.rsqrt(variance + norm.eps)
+        ctx.save_for_backward(x, weight, bias, shares, mean, inv_std)
+        return F.silu(y.mul_(inv_std * weight).add_(bias), inplace=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight, bias, shares, mean, inv_std = ctx.saved_tensors
+        x = (x - mean).mul_(inv_std)
+        to_y = torch.ops.aten.silu_backward(grad, torch.addcmul(bias, x, weight))
+        to_bias, to_weight = to_y.sum(0), (to_y * x).sum(0)
+        # The statistics depend on x too.
+        x.mul_(to_weight).add_(to_bias).mul_(shares[:, None])
+        return to_y.sub_(x).mul_(inv_std * weight), to_weight, to_bias, None, None
 
 
 def mean_over_sites(x, batch):
     """Average site vectors (N, d) over each crystal: (B, d)."""
+    if batch.site_counts is not None:
+        x = x * batch.site_counts[:, None]
     total = x.new_zeros(len(batch), x.shape[1]).index_add(0, batch.crystal, x)
     return total / batch.sizes[:, None]

@@ -9,7 +9,7 @@ from skuae.models._layers import ElementEmbedding, GaussianBasis, element_rows, 
 
 
 def test_gaussians():
-    basis = GaussianBasis(stop=8.0, step=0.2)
+    basis = GaussianBasis(0.0, 8.0, 41, width=0.2)
     assert len(basis) == 41
     assert not list(basis.parameters())
     assert basis.state_dict() == {}
@@ -25,7 +25,7 @@ def test_gaussians_against_the_formula():
     r = torch.linspace(0, 9, 50)
     centers = np.arange(41) * 0.2
     expected = np.exp(-(((r.numpy()[:, None] - centers) / 0.2) ** 2))
-    got = GaussianBasis(8.0, 0.2)(r).numpy()
+    got = GaussianBasis(0.0, 8.0, 41, width=0.2)(r).numpy()
     np.testing.assert_allclose(got, expected, atol=1e-6)
     assert got.min() > 1e-37  # no denormal numbers
 
@@ -72,7 +72,7 @@ def test_mean_over_sites(pack, sample):
 
 
 def test_centers_out_of_reach_are_those_that_add_nothing():
-    basis = GaussianBasis(stop=8.0, step=0.2)
+    basis = GaussianBasis(0.0, 8.0, 41, width=0.2)
     distances = torch.tensor([1.1, 2.9, 4.05])
     n = basis.n_reached(distances)
     assert 25 < n < len(basis)
