@@ -1,6 +1,6 @@
 """Crystals and their neighbour graphs as packed arrays: the one door for structures."""
 
-from skuae.crystals._batch import CrystalBatch, PackedTensors
+from skuae.crystals._batch import CrystalBatch, Links, PackedTensors
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._reading import as_crystals
@@ -10,6 +10,7 @@ __all__ = [
     "CrystalBatch",
     "CrystalGraphs",
     "Crystals",
+    "Links",
     "PackedTensors",
     "ReducedGraphs",
     "as_crystals",

@@ -102,9 +102,7 @@ class CrystalBatch:
     @property
     def bonds(self):
         """The edges as links between sites."""
-        return Links(
-            self.centers, self.neighbors, len(self.numbers), self.degree, self.edge_counts
-        )
+        return Links(self.centers, self.neighbors, len(self.numbers), self.degree, self.edge_counts)
 
     @property
     def angles(self):

@@ -7,6 +7,7 @@ a count of how often it occurs. What is equal is found by colour refinement (Wei
 group, and the copies in a supercell.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +110,7 @@ def build_reduced_graphs(crystals, cutoff, max_neighbors, whole_shell, angles, m
     bounds = np.unique(np.append(np.searchsorted(crystals.offsets, starts), len(crystals)))
     parts = [
         _reduce(crystals, range(a, b), cutoff, max_neighbors, whole_shell, angles, merge)
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in itertools.pairwise(bounds)
     ] or [[np.empty(0)] * (11 if angles else 7)]
     sizes, sites, site_counts, degrees, *edges = (
         np.concatenate(column) for column in zip(*parts, strict=True)
@@ -233,7 +234,7 @@ def _first_colors(crystals, first, n_sites):
 
 
 def _number_equal(values, groups):
-    """Number the distinct values (0 to 250) within groups, given by their hashes.
+    """Give the distinct values (0 to 250) within groups, known by their hashes, a number each.
 
     Group and value share one integer: to sort by one key is much faster than by two. The 36 bits of
     the hash may send two groups to the same place; values that differ stay distinct there.

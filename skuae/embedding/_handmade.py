@@ -53,18 +53,23 @@ def onehot():
     )
 
 
-def random():
+def random(name="random", n_dims=_RANDOM_DIMS):
     """Return the table of standard normal vectors from a fixed seed: 118 elements x 128 columns."""
     rng = np.random.default_rng(_RANDOM_SEED)
     return ElementTable(
-        rng.standard_normal((N_ELEMENTS, _RANDOM_DIMS)),
+        rng.standard_normal((N_ELEMENTS, n_dims)),
         SYMBOLS,
-        name="random",
+        name=name,
         metadata={
             "description": "Standard normal vectors, a control for the number of columns.",
             "seed": _RANDOM_SEED,
         },
     )
+
+
+def random16():
+    """Return 118 elements x 16 columns of standard normals: what MEGNet starts to learn from."""
+    return random("random16", 16)
 
 
 def cgcnn():

@@ -12,7 +12,12 @@ from skuae.embedding import _handmade
 from skuae.embedding._interchange import import_element_embeddings
 from skuae.embedding._table import ElementTable
 
-_COMPUTED = {"onehot": _handmade.onehot, "random": _handmade.random, "cgcnn": _handmade.cgcnn}
+_COMPUTED = {
+    "cgcnn": _handmade.cgcnn,
+    "onehot": _handmade.onehot,
+    "random": _handmade.random,
+    "random16": _handmade.random16,
+}
 
 # Tables of the optional ElementEmbeddings package that are not shipped with skuae, and whether they
 # hold properties in raw units, which are standardised column by column.

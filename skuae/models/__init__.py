@@ -2,11 +2,13 @@
 
 from sklearn.base import clone
 
+from skuae.models._alignn import ALIGNN
 from skuae.models._cgcnn import CGCNN
+from skuae.models._megnet import MEGNet
 
-__all__ = ["CGCNN", "resolve_backbone"]
+__all__ = ["ALIGNN", "CGCNN", "MEGNet", "resolve_backbone"]
 
-_BACKBONES = {"cgcnn": CGCNN}
+_BACKBONES = {"alignn": ALIGNN, "cgcnn": CGCNN, "megnet": MEGNet}
 
 
 def resolve_backbone(backbone):

@@ -34,12 +34,13 @@ class ALIGNN(BaseEstimator):
     Notes
     -----
     Equal sites, bonds and angles of a crystal are computed once and counted, also in the batch
-    statistics, which leaves the result as it is. Where an atom has fewer than `max_neighbors` within
-    `cutoff` it has fewer, or none; the reference code widens the cutoff until it has twelve, at
+    statistics, which leaves the result as it is. An atom with fewer than `max_neighbors` neighbours
+    within `cutoff` has those, or none; the reference code widens the cutoff until it has enough, at
     distances that its Gaussians (up to 8 Å) do not see.
     """
 
-    native_table = "cgcnn"
+    native_table = "cgcnn"  # features of atoms, not trained
+    native_frozen = True
 
     def __init__(
         self,

@@ -40,7 +40,8 @@ class CGCNN(BaseEstimator):
     the batch statistics. The reference code lets them point at atom 0 of the batch.
     """
 
-    native_table = "cgcnn"
+    native_table = "cgcnn"  # features of atoms, not trained
+    native_frozen = True
 
     def __init__(
         self,

@@ -35,14 +35,14 @@ class MEGNet(BaseEstimator):
 
     Notes
     -----
-    As in matgl; the first implementation had 16 instead of 32 columns, and three passes, in the
-    read-out. The crystal's vector starts from two zeros. The network's own element vectors, used
-    without ``embedding=``, are 16 random numbers per element, trained with all else. Equal sites and
-    bonds of a crystal are computed once and counted. An atom without neighbours, an error in the
-    reference code, gets the mean 0 from its bonds.
+    The widths are those of matgl; the first implementation had 16 instead of 32 columns, and three
+    steps, in the read-out. The vector of the crystal starts from two zeros. Without ``embedding=``
+    elements have 16 numbers each, drawn at random and trained with all else. Equal sites and bonds
+    of a crystal are computed once and counted. An atom without neighbours, an error in the
+    reference code, has 0 for the mean of its bonds.
     """
 
-    native_table = "random16"
+    native_table = "random16"  # where its own element vectors start from
     native_frozen = False
 
     def __init__(

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skuae.crystals import CrystalBatch
-from skuae.models._edges import gated_sum, linear_at_edges, sum_over_edges
+from skuae.crystals import Links
+from skuae.models._edges import gated_sum, linear_at_edges
 
 
-def make_batch(fixed, n_sites=6, degree=3):
+def make_links(fixed, n_sites=6, degree=3):
     """Random edges; of two sites without any if the degree is not fixed."""
     generator = torch.Generator().manual_seed(5)
     if fixed:
@@ -18,20 +18,12 @@ def make_batch(fixed, n_sites=6, degree=3):
         degrees = torch.tensor([2, 0, 5, 1, 0, 4])
     centers = torch.repeat_interleave(degrees)
     neighbors = torch.randint(0, n_sites, (len(centers),), generator=generator)
-    return CrystalBatch(
-        torch.ones(n_sites, dtype=torch.int64),
-        torch.tensor([n_sites]),
-        torch.zeros(n_sites, dtype=torch.int64),
-        centers=centers,
-        neighbors=neighbors,
-        distances=torch.ones(len(centers)),
-        degree=degree if fixed else None,
-    )
+    return Links(centers, neighbors, n_sites, degree if fixed else None)
 
 
 @pytest.fixture(params=[True, False], ids=["fixed degree", "ragged"])
-def batch(request):
-    return make_batch(request.param)
+def links(request):
+    return make_links(request.param)
 
 
 def random(*shape, scale=1.0):
@@ -48,54 +40,54 @@ def make_norm(width, training, dtype=torch.float64):
     return norm.train(training)
 
 
-def plain_sum(x, batch):
-    rows = [x[batch.centers == i].sum(0) for i in range(len(batch.numbers))]
+def plain_sum(x, links):
+    rows = [x[links.centers == i].sum(0) for i in range(links.n_nodes)]
     return torch.stack(rows)
 
 
-def plain_gated_sum(s, norm, batch):
+def plain_gated_sum(s, norm, links):
     gate, core = norm(s).chunk(2, dim=1)
-    return plain_sum(torch.sigmoid(gate) * torch.logaddexp(core, torch.zeros_like(core)), batch)
+    return plain_sum(torch.sigmoid(gate) * torch.logaddexp(core, torch.zeros_like(core)), links)
 
 
-def test_sum_over_edges(batch):
-    x = random(len(batch.centers), 4)
-    torch.testing.assert_close(sum_over_edges(x, batch), plain_sum(x, batch))
+def test_sum(links):
+    x = random(len(links.centers), 4)
+    torch.testing.assert_close(links.sum(x), plain_sum(x, links))
 
 
-def test_linear_at_edges(batch):
-    center, neighbor, edge = random(6, 4), random(6, 4), random(len(batch.centers), 5)
+def test_linear_at_edges(links):
+    center, neighbor, edge = random(6, 4), random(6, 4), random(len(links.centers), 5)
     weight = random(4, 5)
     expected = torch.stack(
         [
             center[i] + neighbor[j] + weight @ edge[e]
-            for e, (i, j) in enumerate(zip(batch.centers, batch.neighbors, strict=True))
+            for e, (i, j) in enumerate(zip(links.centers, links.neighbors, strict=True))
         ]
     )
-    torch.testing.assert_close(linear_at_edges(center, neighbor, edge, weight, batch), expected)
+    torch.testing.assert_close(linear_at_edges(center, neighbor, edge, weight, links), expected)
 
 
-def test_gradient_of_linear_at_edges(batch):
-    inputs = random(6, 4), random(6, 4), random(len(batch.centers), 5), random(4, 5)
-    assert torch.autograd.gradcheck(lambda *x: linear_at_edges(*x, batch), inputs)
+def test_gradient_of_linear_at_edges(links):
+    inputs = random(6, 4), random(6, 4), random(len(links.centers), 5), random(4, 5)
+    assert torch.autograd.gradcheck(lambda *x: linear_at_edges(*x, links), inputs)
     fixed_edges = inputs[2].detach()
     assert torch.autograd.gradcheck(
-        lambda c, n, w: linear_at_edges(c, n, fixed_edges, w, batch), (*inputs[:2], inputs[3])
+        lambda c, n, w: linear_at_edges(c, n, fixed_edges, w, links), (*inputs[:2], inputs[3])
     )
 
 
-def test_one_tensor_at_both_ends(batch):
+def test_one_tensor_at_both_ends(links):
     """Gradients of the two ends add up where they are one tensor."""
-    v, edge, weight = random(6, 4), random(len(batch.centers), 5), random(4, 5)
-    assert torch.autograd.gradcheck(lambda x: linear_at_edges(x, x, edge, weight, batch), (v,))
+    v, edge, weight = random(6, 4), random(len(links.centers), 5), random(4, 5)
+    assert torch.autograd.gradcheck(lambda x: linear_at_edges(x, x, edge, weight, links), (v,))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_gated_sum(batch, training):
-    s = random(len(batch.centers), 8)
+def test_gated_sum(links, training):
+    s = random(len(links.centers), 8)
     ours, theirs = make_norm(8, training), make_norm(8, training)
     theirs.load_state_dict(ours.state_dict())
-    got, expected = gated_sum(s, ours, batch), plain_gated_sum(s, theirs, batch)
+    got, expected = gated_sum(s, ours, links), plain_gated_sum(s, theirs, links)
     torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-12)
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
@@ -107,29 +99,29 @@ def test_gated_sum(batch, training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_gradient_of_gated_sum(batch, training):
+def test_gradient_of_gated_sum(links, training):
     norm = make_norm(8, training)
-    s = random(len(batch.centers), 8)
+    s = random(len(links.centers), 8)
 
     def function(s, weight, bias):
         names = ("running_mean", "running_var", "training", "momentum", "eps")
         other = {name: getattr(norm, name) for name in names}
-        return gated_sum(s, SimpleNamespace(weight=weight, bias=bias, **other), batch)
+        return gated_sum(s, SimpleNamespace(weight=weight, bias=bias, **other), links)
 
     assert torch.autograd.gradcheck(function, (s, norm.weight, norm.bias))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gated_sum_of_very_large_values(batch, dtype):
+def test_gated_sum_of_very_large_values(links, dtype):
     """Where sigmoid(-c) underflows or is one, softplus(c) is c or nothing; no NaN, no infinity."""
-    d, n_edges = 4, len(batch.centers)
+    d, n_edges = 4, len(links.centers)
     norm = torch.nn.BatchNorm1d(2 * d, eps=0.0).to(dtype).eval()
     values = torch.tensor([-1e4, -300, -101, -89, -30, 0, 30, 84, 86, 89, 101, 300, 1e4, 1e37])
     for value in values:
         s = torch.zeros(n_edges, 2 * d, dtype=dtype)
         s[:, d:] = value
         s.requires_grad_()
-        got, expected = gated_sum(s, norm, batch), plain_gated_sum(s, norm, batch)
+        got, expected = gated_sum(s, norm, links), plain_gated_sum(s, norm, links)
         torch.testing.assert_close(got, expected, rtol=2e-6, atol=1e-6)
         (a,) = torch.autograd.grad(got.sum(), s)
         (b,) = torch.autograd.grad(expected.sum(), s)
@@ -137,12 +129,12 @@ def test_gated_sum_of_very_large_values(batch, dtype):
 
 
 @pytest.mark.parametrize("value", [-1e4, -200.0, 200.0, 1e4])
-def test_gated_sum_of_very_large_gates(batch, value):
+def test_gated_sum_of_very_large_gates(links, value):
     norm = torch.nn.BatchNorm1d(8).eval()
-    s = torch.randn(len(batch.centers), 8)
+    s = torch.randn(len(links.centers), 8)
     s[:, :4] = value
     s.requires_grad_()
-    got, expected = gated_sum(s, norm, batch), plain_gated_sum(s, norm, batch)
+    got, expected = gated_sum(s, norm, links), plain_gated_sum(s, norm, links)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
     (a,) = torch.autograd.grad(got.sum(), s)
     (b,) = torch.autograd.grad(expected.sum(), s)
@@ -151,10 +143,8 @@ def test_gated_sum_of_very_large_gates(batch, value):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_gated_sum_without_edges(training):
-    batch = make_batch(fixed=False)
     empty = torch.empty(0, dtype=torch.int64)
-    nothing = CrystalBatch(batch.numbers, batch.sizes, batch.crystal, centers=empty,
-                           neighbors=empty, distances=torch.empty(0))  # fmt: skip
+    nothing = Links(empty, empty, 6)
     norm = make_norm(8, training, torch.float32)
     before = {k: v.clone() for k, v in norm.state_dict().items()}
     s = torch.empty(0, 8, requires_grad=True)
