@@ -65,7 +65,7 @@ def check_two_classes(classes):
     """Raise ValueError if these, of the rows to learn from, are fewer than two."""
     if len(classes) < 2:
         raise ValueError(
-            f"y has only one class, {classes[0]!r}: a classifier needs rows of at least 2 classes"
+            f"y has only one class, {classes.tolist()[0]!r}: a classifier needs rows of at least 2 classes"
         )
 
 
@@ -94,8 +94,8 @@ def class_weights(class_weight, classes, codes):
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
         raise ValueError(
-            f"class_weight of {classes[bad[0]]!r} is {weights[bad[0]]}; weights must be finite and "
-            "not negative"
+            f"class_weight of {classes.tolist()[bad[0]]!r} is {weights[bad[0]]}; weights must be "
+            "finite and not negative"
         )
     return weights[codes]
 

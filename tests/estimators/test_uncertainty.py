@@ -1,0 +1,187 @@
+"""Means with standard deviations: what they are worth, and that all else goes on working."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn.ensemble import BaggingRegressor
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from skuae import CrystalGNNRegressor, UAETransformer, models
+from skuae.datasets import make_toy_crystals
+
+NOISE = {"rocksalt": 0.02, "cscl": 0.1, "zincblende": 0.4}
+BACKBONE = models.CGCNN(atom_dim=32, n_conv=2, hidden_dim=32, cutoff=6.0)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Crystals, their labels, the labels without noise, and how much noise each has."""
+    toy = make_toy_crystals(2800, random_state=0)
+    clean = toy.target
+    noise = toy.labels["prototype"].map(NOISE).to_numpy()
+    y = clean + noise * np.random.default_rng(0).normal(size=len(clean))
+    return toy.structures, y, clean, noise
+
+
+@pytest.fixture(scope="module")
+def fitted(noisy):
+    X, y, _, _ = noisy
+    gnn = CrystalGNNRegressor(BACKBONE, loss="gaussian_nll", max_epochs=15, random_state=0)
+    return gnn.fit(X[:2400], y[:2400])
+
+
+def test_deviations_follow_the_noise(fitted, noisy):
+    X, y, clean, noise = (part[2400:] for part in noisy)
+    mean, std = fitted.predict(X, return_std=True)
+    assert mean.shape == std.shape == (400,)
+    assert mean.dtype == std.dtype == np.float64
+    assert (std > 0).all()
+    assert spearmanr(std, noise)[0] > 0.6
+    # of the labels, noise and all, about as many as there should be lie within
+    for width, share in ((0.674, 0.5), (1.0, 0.683), (1.96, 0.95)):
+        assert abs(np.mean(np.abs(y - mean) < width * std) - share) < 0.15
+    assert std[noise == 0.4].mean() == pytest.approx(0.4, rel=0.3)
+
+
+def test_the_mean_is_not_shifted(fitted, noisy):
+    """The mean is as good as that of a fit to squared errors, or better."""
+    X, y, clean, noise = noisy
+    test = slice(2400, None)
+    mean = fitted.predict(X[test])
+    plain = CrystalGNNRegressor(BACKBONE, max_epochs=15, random_state=0).fit(X[:2400], y[:2400])
+    error, plain_error = mean - clean[test], plain.predict(X[test]) - clean[test]
+    assert abs(error.mean()) < 0.02
+    assert np.sqrt(np.mean(error**2)) < 1.1 * np.sqrt(np.mean(plain_error**2))
+    np.testing.assert_array_equal(fitted.predict(X[test], return_std=True)[0], mean)
+    assert fitted.score(X[test], clean[test]) > 0.95
+
+
+def test_early_stopping_goes_by_the_likelihood(front_end, noisy):
+    """Validation losses are plain likelihoods, which compare epochs; those of training are not."""
+    X, y = noisy[0][:400], noisy[1][:400]
+    model = front_end(loss="gaussian_nll", early_stopping=True).fit(X, y)
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    valid = np.random.default_rng(seed).permutation(400)[:40]
+    mean, std = model.predict(X[valid], return_std=True)
+    error, std = (y[valid] - mean) / model.scaler_.scale_, std / model.scaler_.scale_
+    nll = np.mean(error**2 / (2 * std**2) + np.log(std))
+    assert nll == pytest.approx(min(e["valid_loss"] for e in model.history_), rel=1e-5)
+
+
+# -- shapes, units, what is refused ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
+def test_other_losses_have_no_deviations(make, X, y, loss):
+    with pytest.raises(ValueError, match=rf'set loss="gaussian_nll" \(it was \'{loss}\'\)'):
+        make(loss=loss).fit(X, y).predict(X, return_std=True)
+
+
+def test_shapes_and_units(make, X, y):
+    model = make(loss="gaussian_nll").fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    assert mean.shape == std.shape == (24,)
+    column = make(loss="gaussian_nll").fit(X, y[:, None]).predict(X, return_std=True)
+    np.testing.assert_array_equal(column[0][:, 0], mean)
+    np.testing.assert_array_equal(column[1][:, 0], std)
+    scaled = make(loss="gaussian_nll").fit(X, 1e-3 * y + 7).predict(X, return_std=True)
+    np.testing.assert_allclose((scaled[0] - 7) * 1e3, mean, rtol=1e-3)
+    np.testing.assert_allclose(scaled[1] * 1e3, std, rtol=1e-3)
+
+
+def test_several_targets_unknown_ones_and_weights(make, X, toy):
+    y = toy.labels[["electronegativity", "volume_per_atom"]].to_numpy().copy()
+    y[::3, 1] = np.nan
+    model = make(loss="gaussian_nll").fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    assert mean.shape == std.shape == (24, 2)
+    assert (std > 0).all()
+    # volumes are a hundred times as large as electronegativities, and so are their deviations
+    np.testing.assert_array_less(std[:, 0], std[:, 1])
+    assert np.isfinite(model.score(X, y))
+    weight = (~np.isnan(y[:, 1])).astype(float)
+    masked = make(loss="gaussian_nll").fit(X, y[:, 1])
+    weighted = make(loss="gaussian_nll").fit(X, np.nan_to_num(y[:, 1], nan=1e6), weight)
+    for one, other in zip(
+        masked.predict(X, return_std=True), weighted.predict(X, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_task_weights(front_end, X, toy):
+    y = toy.labels[["electronegativity", "volume_per_atom"]].to_numpy()
+    other = np.column_stack([y[:, 0], np.random.default_rng(0).normal(size=24)])
+    params = {"loss": "gaussian_nll", "task_weights": [1.0, 0.0]}
+    one, same = (front_end(**params).fit(X, v).predict(X, return_std=True) for v in (y, other))
+    np.testing.assert_array_equal(one[0][:, 0], same[0][:, 0])
+    np.testing.assert_array_equal(one[1][:, 0], same[1][:, 0])
+
+
+def test_constant_targets(make, X):
+    mean, std = make(loss="gaussian_nll", max_epochs=20).fit(X, np.full(24, 3.0)).predict(X, True)
+    assert np.isfinite(mean).all() and np.isfinite(std).all()
+
+
+def test_large_steps_do_not_explode(gnn, X, y):
+    wild = np.where(np.arange(24) == 3, 1e4, y)  # one label in the wrong unit
+    model = gnn(loss="gaussian_nll", lr=0.3, max_epochs=30).fit(X, wild)
+    mean, std = model.predict(X, return_std=True)
+    assert np.isfinite(mean).all() and np.isfinite(std).all()
+
+
+# -- inside what is built around it ---------------------------------------------------------------
+
+
+def test_saved_and_copied(make, X, y, tmp_path):
+    model = make(loss="gaussian_nll").fit(X, y)
+    expected = model.predict(X, return_std=True)
+    model.set_params(loss="huber")  # what was fitted counts
+    model.save_pretrained(tmp_path)
+    for again in (
+        type(model).from_pretrained(tmp_path, device="cpu"),
+        pickle.loads(pickle.dumps(model)),
+    ):
+        for one, other in zip(again.predict(X, return_std=True), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_checkpoints(make, X, y, tmp_path, assert_same_weights):
+    params = {"loss": "gaussian_nll", "checkpoint_dir": tmp_path}
+    first, second = (make(**params).fit(X, y) for _ in range(2))
+    assert_same_weights(first, second)
+    assert_same_weights(first, make(loss="gaussian_nll").fit(X, y))
+
+
+def test_warm_start(make, X, y):
+    model = make(loss="gaussian_nll", warm_start=True, max_epochs=1).fit(X, y)
+    before = {k: v.clone() for k, v in model.net_.module_.named_parameters()}
+    model.set_params(lr=0.0).fit(X, y)
+    assert all(v.equal(before[k]) for k, v in model.net_.module_.named_parameters())
+    with pytest.raises(ValueError, match="loss is 'huber', and was 'gaussian_nll'.*warm_start=F"):
+        model.set_params(loss="huber").fit(X, y)
+    assert model.predict(X, return_std=True)[1].shape == (24,)
+    other = make(warm_start=True, max_epochs=1).fit(X, y)
+    assert other.set_params(loss="huber").fit(X, y).predict(X).shape == (24,)
+
+
+def test_pipelines_and_searches(gnn, X, y):
+    pipe = make_pipeline(UAETransformer("magpie"), gnn(loss="gaussian_nll")).fit(X, y)
+    mean, std = pipe.predict(list(X), return_std=True)
+    alone = gnn(loss="gaussian_nll", embedding="magpie").fit(X, y)
+    np.testing.assert_array_equal(std, alone.predict(X, return_std=True)[1])
+    grid = {"loss": ["squared_error", "gaussian_nll"]}
+    search = GridSearchCV(gnn(), grid, cv=2, error_score="raise").fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_an_ensemble_is_one_line(gnn, X, y):
+    """As the notes of CrystalGNNRegressor say: its members differ by their seeds."""
+    frame = pd.DataFrame({"structure": list(X)})
+    ensemble = BaggingRegressor(gnn(), n_estimators=3, bootstrap=False, random_state=0)
+    members = [e.predict(frame) for e in ensemble.fit(frame, y).estimators_]
+    assert np.std(members, axis=0).min() > 0
+    np.testing.assert_allclose(ensemble.predict(frame), np.mean(members, axis=0), rtol=1e-6)
