@@ -51,10 +51,12 @@ def test_onehot():
     assert table.seen.tolist() == [True] * 100 + [False] * 18
 
 
-def test_random_is_standard_normal_and_pinned():
-    table = get_table("random")
+@pytest.mark.parametrize(("name", "n_dims"), [("random", 128), ("random16", 16)])
+def test_random_is_standard_normal_and_pinned(name, n_dims):
+    table = get_table(name)
+    assert table.name == name
     assert table.seen.all()
-    assert table.n_dims == 128
-    assert abs(table.values.mean()) < 0.03
-    assert abs(table.values.std() - 1) < 0.03
+    assert table.n_dims == n_dims
+    assert abs(table.values.mean()) < 3 / (118 * n_dims) ** 0.5
+    assert abs(table.values.std() - 1) < 3 / (2 * 118 * n_dims) ** 0.5
     np.testing.assert_allclose(table["H"][:3], [0.30471709, -1.03998411, 0.7504512], rtol=1e-6)

@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from skuae.crystals import as_crystals
 from skuae.embedding import ElementTable, get_table, resolve_table, table_names
 
-CORE = ["cgcnn", "magpie", "mat2vec", "megnet16", "onehot", "random"]
+CORE = ["cgcnn", "magpie", "mat2vec", "megnet16", "onehot", "random", "random16"]
 SHAPES = {
     "cgcnn": (100, 92),
     "magpie": (97, 22),
@@ -17,6 +17,7 @@ SHAPES = {
     "megnet16": (89, 16),
     "onehot": (100, 100),
     "random": (118, 128),
+    "random16": (118, 16),
 }
 # upstream shapes, of what skuae does not ship
 EXTRA = {
@@ -74,7 +75,7 @@ def test_table_is_finite_where_it_covers_and_has_a_card(name):
     assert np.isnan(table.values[~table.seen]).all()
     assert {"H", "O", "Si", "Fe", "U"} - set(table.symbols) == set()
     assert json.loads(json.dumps(table.metadata)) == table.metadata
-    if name not in ("onehot", "random"):
+    if name not in ("onehot", "random", "random16"):
         assert table.metadata["source"]
     # columns of a raw-unit table would drown all others
     spread = np.nanstd(table.values, axis=0)

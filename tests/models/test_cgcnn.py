@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from skuae.crystals import PackedTensors, as_crystals
 from skuae.embedding import get_table
-from skuae.models import CGCNN, resolve_backbone
+from skuae.models import ALIGNN, CGCNN, MEGNet, resolve_backbone
 from skuae.models._cgcnn import CGConv
 
 
@@ -54,7 +54,7 @@ def test_convolution_of_nothing(pack, sample):
     v = torch.zeros(len(batch.numbers), 64, dtype=torch.float64)
     u = torch.zeros(len(batch.centers), 41, dtype=torch.float64)
     assert math.isclose(12 * 0.5 * math.log(2), 4.158883, abs_tol=1e-6)
-    out = conv(v, u, batch)
+    out = conv(v, u, batch.bonds)
     torch.testing.assert_close(out, torch.full_like(out, 4.174366), rtol=0, atol=1e-6)
 
 
@@ -71,11 +71,11 @@ class PlainConv(nn.Module):
         self.site_norm = nn.BatchNorm1d(ours.site_norm.num_features)
         self.to(ours.linear.weight.dtype).load_state_dict(ours.state_dict())
 
-    def forward(self, v, u, batch):
-        z = torch.cat([v[batch.centers], v[batch.neighbors], u], dim=1)
+    def forward(self, v, u, bonds):
+        z = torch.cat([v[bonds.centers], v[bonds.neighbors], u], dim=1)
         gate, core = self.edge_norm(self.linear(z)).chunk(2, dim=1)
         messages = torch.sigmoid(gate) * F.softplus(core)
-        total = torch.zeros_like(v).index_add(0, batch.centers, messages)
+        total = torch.zeros_like(v).index_add(0, bonds.centers, messages)
         return F.softplus(v + self.site_norm(total))
 
 
@@ -117,7 +117,7 @@ def test_parity_with_the_plain_layer(pack, crystals, dtype, tolerance, training)
     v = torch.randn(len(batch.numbers), 16, dtype=dtype)
     u = torch.rand(len(batch.centers), 41, dtype=dtype)
     inputs = [(v.clone().requires_grad_(), u.clone().requires_grad_()) for _ in range(2)]
-    outputs = [layer(*x, batch) for layer, x in zip((ours, theirs), inputs, strict=True)]
+    outputs = [layer(*x, batch.bonds) for layer, x in zip((ours, theirs), inputs, strict=True)]
     torch.testing.assert_close(*outputs, rtol=tolerance, atol=tolerance)
 
     weights = torch.randn_like(v) / len(v) ** 0.5
@@ -167,7 +167,7 @@ def test_network_against_a_plain_one(pack, sample):
     module = spec.build(torch.randn(118, 5), False, 3).double().eval()
     v = module.elements.weight[batch.numbers - 1] @ module.project.weight.T + module.project.bias
     r = batch.distances[:, None] - torch.arange(41) * 0.2
-    v = PlainConv(module.convs[0]).eval()(v, torch.exp(-((r / 0.2) ** 2)), batch)
+    v = PlainConv(module.convs[0]).eval()(v, torch.exp(-((r / 0.2) ** 2)), batch.bonds)
     pooled = torch.stack([part.mean(0) for part in v.split(batch.sizes.tolist())])
     h = F.softplus(pooled)
     for layer in module.hidden:
@@ -360,15 +360,18 @@ def test_disordered_predictions_do_not_depend_on_order(predict, alloy, shuffle_s
 
 
 def test_backbone_by_name_or_specification():
-    assert isinstance(resolve_backbone("cgcnn"), CGCNN)
+    names = {"alignn": ALIGNN, "cgcnn": CGCNN, "megnet": MEGNet}
+    for name, kind in names.items():
+        assert type(resolve_backbone(name)) is kind
     spec = CGCNN(n_conv=5)
     copy = resolve_backbone(spec)
     assert copy is not spec
     assert copy.get_params() == spec.get_params()
-    with pytest.raises(ValueError, match="there is no backbone 'alignn'; known are cgcnn"):
-        resolve_backbone("alignn")
+    known = "alignn, cgcnn, megnet"
+    with pytest.raises(ValueError, match=f"there is no backbone 'algn'; known are {known}"):
+        resolve_backbone("algn")
     for bad in (CGCNN, nn.Linear(2, 2), None):
-        with pytest.raises(TypeError, match=r"backbone must be a name \(cgcnn\) or an object"):
+        with pytest.raises(TypeError, match=rf"backbone must be a name \({known}\) or an object"):
             resolve_backbone(bad)
 
 
