@@ -12,20 +12,21 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
 
     Parameters
     ----------
-    backbone : {"cgcnn"} or specification, default="cgcnn"
+    backbone : {"cgcnn", "megnet", "alignn"} or specification, default="cgcnn"
         The network, by name or as an object of `skuae.models` with its own parameters, e.g.
         ``models.CGCNN(n_conv=4, cutoff=6.0)``.
     embedding : str, path, ElementTable, DataFrame, estimator or None, default=None
         Where the element vectors come from: anything that `UAETransformer` takes. None takes the
-        table that comes with X (behind a `UAETransformer` in a pipeline), else the atom features of
-        the backbone's paper.
+        table that comes with X (behind a `UAETransformer` in a pipeline), else what the backbone's
+        paper has: atom features (CGCNN, ALIGNN), or vectors that are learned (MEGNet).
     freeze_embedding : bool, default=False
-        Keep the element vectors as they are. Those of the paper are always kept.
+        Keep the element vectors as they are. Atom features of a paper are always kept.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; "balanced" makes them inverse to the numbers
         of rows.
     embedding_lr_ratio : float, default=0.1
-        Learning rate of the element vectors relative to all else.
+        Learning rate of the element vectors relative to all else; 1 for those that MEGNet draws
+        itself.
     max_epochs : int, default=100
     batch_size : int, default=64
         Crystals per step.
@@ -63,7 +64,8 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
         The labels, sorted.
     element_table_ : ElementTable
         The element vectors after training (Method II of the paper): the table, tuned or as it was;
-        with the atom features of the backbone's paper, what its first layer makes of them.
+        with the atom features of the backbone's paper, what its first layer makes of them; with
+        vectors that the backbone drew itself, those of the elements in the training rows.
     net_ : skorch.NeuralNet
     history_ : list of dict
         Epoch, losses and seconds.

@@ -15,8 +15,8 @@ from skuae.models import resolve_backbone
 class GraphNetworkMixin:
     """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
 
-    What it asks of a backbone is said in `skuae.models.CGCNN`: ``native_table``, ``graph_of`` and
-    ``build``, and of the module ``elements``, ``element_vectors()`` and a ``head``.
+    It asks a backbone for ``native_table``, ``native_frozen``, ``graph_of`` and ``build``, and the
+    module that this returns for ``elements``, ``element_vectors()`` and a ``head``.
     """
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
@@ -49,8 +49,12 @@ class GraphNetworkMixin:
             self._table, native = get_table(backbone.native_table), True
         self._backbone = backbone
         self._native = native
-        self._frozen = bool(self.freeze_embedding or native)
+        self._frozen = bool(self.freeze_embedding or (native and backbone.native_frozen))
         self._check_elements(crystals)
+        rows, numbers, _ = crystals.composition()
+        seen = np.zeros(118, dtype=bool) if source is None else source._seen.copy()
+        seen[numbers[np.isin(rows, train)] - 1] = True
+        self._seen = seen
 
     def _check_table_of(self, source, table):
         """Raise if another table is asked for than that of the model to start from."""
@@ -85,19 +89,37 @@ class GraphNetworkMixin:
                 f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
             )
 
+    def _element_lr_ratio(self):
+        return 1.0 if self._native else self.embedding_lr_ratio  # from scratch, not fine-tuning
+
+    def _train(self, *args):
+        super()._train(*args)
+        if self._native and not self._frozen:
+            # Vectors that were drawn and never trained say nothing; the mean of the others is the
+            # best guess there is.
+            weight = self.net_.module_.elements.weight
+            seen = torch.as_tensor(self._seen, device=weight.device)
+            with torch.no_grad():
+                weight[~seen] = weight[seen].mean(dim=0)
+
     def _make_table(self):
-        if not self._native:
+        features = self._backbone.native_frozen
+        if not self._native or (self._frozen and not features):
             return self._trained_table()
-        # What the network has learned about an element lies behind its first layer.
-        module = self.net_.module_
+        # What the network has learned about an element lies behind its first layer, unless the
+        # element vectors are its own.
         with torch.no_grad():
-            vectors = module.element_vectors().cpu().numpy()
+            vectors = self.net_.module_.element_vectors().cpu().numpy()
+        known = self._table.seen if features else self._seen
         name = type(self._backbone).__name__.lower()
         return ElementTable(
-            vectors[self._table.seen],
-            symbols=self._table.symbols,
+            vectors[known],
+            symbols=np.flatnonzero(known) + 1,
             name=f"{name}-learned",
-            metadata={"description": f"first layer of a trained {name}", "input": self._table.name},
+            metadata={
+                "description": f"element vectors learned by {name}",
+                "input": self._table.name,
+            },
         )
 
     def _trained_table(self):
@@ -121,12 +143,14 @@ class GraphNetworkMixin:
         table = self._table
         card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
         arrays = {"table.values": table.values[table.seen], "table.seen": table.seen}
+        arrays["seen"] = self._seen
         return {"table": card, "native": self._native, "frozen": self._frozen}, arrays
 
     def _set_fitted(self, config, arrays):
         seen = np.flatnonzero(arrays["table.seen"]) + 1
         self._table = ElementTable(arrays["table.values"], symbols=seen, **config["table"])
         self._native, self._frozen = config["native"], config["frozen"]
+        self._seen = arrays["seen"]
         self._backbone = resolve_backbone(self.backbone)
         if self.embedding is None and not self._native:
             self.embedding = self._table  # what it was could not be saved; a fit would need it

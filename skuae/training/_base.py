@@ -231,7 +231,7 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             seed=seed,
             lr=self.lr,
             lr_schedule=self.lr_schedule,
-            embedding_lr_ratio=self.embedding_lr_ratio,
+            embedding_lr_ratio=self._element_lr_ratio(),
             weight_decay=self.weight_decay,
             optimizer=self.optimizer,
             max_epochs=self.max_epochs,
@@ -241,6 +241,9 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             verbose=0,
         )
         return net.initialize()
+
+    def _element_lr_ratio(self):
+        return self.embedding_lr_ratio
 
     def _check_elements(self, crystals):
         """Raise if the model knows nothing of an element; name the first row with one."""

@@ -65,7 +65,8 @@ def check_two_classes(classes):
     """Raise ValueError if these, of the rows to learn from, are fewer than two."""
     if len(classes) < 2:
         raise ValueError(
-            f"y has only one class, {classes.tolist()[0]!r}: a classifier needs rows of at least 2 classes"
+            f"y has only one class, {classes.tolist()[0]!r}: a classifier needs rows of at least 2 "
+            "classes"
         )
 
 

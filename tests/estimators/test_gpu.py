@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skuae import models
+from skuae import CrystalGNNClassifier, models
 
 pytestmark = pytest.mark.gpu
 
@@ -91,3 +91,29 @@ def test_full_size(X, y, device):
 
     model = CrystalGNNRegressor(models.CGCNN(), device=device, max_epochs=3, random_state=0)
     assert np.isfinite(model.fit(X, y).predict(X)).all()
+
+
+def test_classes_there(small, X, y, device, tmp_path):
+    labels = np.where(y > np.median(y), "polar", "other")
+    there = small(CrystalGNNClassifier, device=device, class_weight="balanced").fit(X, labels)
+    assert next(there.net_.module_.parameters()).device.type == device
+    there.save_pretrained(tmp_path)
+    here = CrystalGNNClassifier.from_pretrained(tmp_path, device="cpu")
+    np.testing.assert_allclose(here.predict_proba(X), there.predict_proba(X), atol=1e-3)
+
+
+def test_deviations_there(make, X, y, device):
+    options = {"loss": "gaussian_nll", "early_stopping": True}
+    if hasattr(make(), "dropout"):
+        options["dropout"] = 0.0
+    there, here = (make(device=d, **options).fit(X, y) for d in (device, "cpu"))
+    for one, other in zip(*(m.predict(X, return_std=True) for m in (there, here)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=5e-2, atol=5e-2)
+
+
+def test_from_numbers_there_to_classes_here(gnn, small, X, y, device, tmp_path):
+    source = gnn(device=device, backbone="megnet").fit(X, y)
+    source.save_pretrained(tmp_path)
+    for start in (source, tmp_path):
+        clf = small(CrystalGNNClassifier, device="cpu", backbone="megnet", init_from=start)
+        assert clf.fit(X, y > np.median(y)).device_.type == "cpu"

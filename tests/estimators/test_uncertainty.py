@@ -35,7 +35,7 @@ def fitted(noisy):
 
 
 def test_deviations_follow_the_noise(fitted, noisy):
-    X, y, clean, noise = (part[2400:] for part in noisy)
+    X, y, _, noise = (part[2400:] for part in noisy)
     mean, std = fitted.predict(X, return_std=True)
     assert mean.shape == std.shape == (400,)
     assert mean.dtype == std.dtype == np.float64
@@ -49,7 +49,7 @@ def test_deviations_follow_the_noise(fitted, noisy):
 
 def test_the_mean_is_not_shifted(fitted, noisy):
     """The mean is as good as that of a fit to squared errors, or better."""
-    X, y, clean, noise = noisy
+    X, y, clean, _ = noisy
     test = slice(2400, None)
     mean = fitted.predict(X[test])
     plain = CrystalGNNRegressor(BACKBONE, max_epochs=15, random_state=0).fit(X[:2400], y[:2400])
@@ -161,7 +161,7 @@ def test_warm_start(make, X, y):
     before = {k: v.clone() for k, v in model.net_.module_.named_parameters()}
     model.set_params(lr=0.0).fit(X, y)
     assert all(v.equal(before[k]) for k, v in model.net_.module_.named_parameters())
-    with pytest.raises(ValueError, match="loss is 'huber', and was 'gaussian_nll'.*warm_start=F"):
+    with pytest.raises(ValueError, match=r"loss is 'huber', and was 'gaussian_nll'.*warm_start=F"):
         model.set_params(loss="huber").fit(X, y)
     assert model.predict(X, return_std=True)[1].shape == (24,)
     other = make(warm_start=True, max_epochs=1).fit(X, y)
@@ -170,7 +170,7 @@ def test_warm_start(make, X, y):
 
 def test_pipelines_and_searches(gnn, X, y):
     pipe = make_pipeline(UAETransformer("magpie"), gnn(loss="gaussian_nll")).fit(X, y)
-    mean, std = pipe.predict(list(X), return_std=True)
+    _, std = pipe.predict(list(X), return_std=True)
     alone = gnn(loss="gaussian_nll", embedding="magpie").fit(X, y)
     np.testing.assert_array_equal(std, alone.predict(X, return_std=True)[1])
     grid = {"loss": ["squared_error", "gaussian_nll"]}
