@@ -6,8 +6,9 @@
 
 `--data` is MatBench's perovskites, one JSON object a line: lattice, atomic_numbers, frac_coords,
 e_form. 3,000 rows are for training and 785 for validation, the same for all (permutation of seed
-0). The CSV file has one row per epoch (ours: of the last, with the mean seconds, graphs included). A
-peer's run that was stopped goes on after the epoch it had finished; a finished one is left alone.
+0). The CSV file gets a row per epoch of a peer, and one of the last epoch of ours, with the mean
+seconds of an epoch, graphs included. A peer's run that was stopped goes on after the epoch it had
+finished; a finished one is left alone.
 
 Peers: matgl's MEGNet at its defaults; `alignn` in pure PyTorch at 4 + 4 layers of width 256. Their
 settings are in _peers.py.
