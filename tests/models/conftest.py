@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,70 @@ def _pack(crystals, spec=None, dtype=torch.float64, rows=None):
 @pytest.fixture
 def pack():
     return _pack
+
+
+def _full_graph(structures, cutoff, k=None):
+    """Graph with every site, edge and angle of its own, by plain loops over pymatgen's neighbours.
+
+    Parameters
+    ----------
+    structures : list of Structure
+    cutoff : float
+    k : int, optional
+        Only the k nearest, those as far as the last of them, and whoever takes a site as neighbour.
+
+    Returns
+    -------
+    SimpleNamespace
+        occupancies (N, 118), crystal (N,), n_crystals; centers, neighbors, distances (E,); edges,
+        others, cosines (A,): of every two edges i -> j and j -> l, the angle at j.
+    """
+    occupancies, crystal, edges, vectors = [], [], [], []
+    for number, structure in enumerate(structures):
+        first, found = len(crystal), set()
+        for site, neighbors in zip(structure, structure.get_all_neighbors(cutoff), strict=True):
+            row = np.zeros(118)
+            for element, amount in site.species.items():
+                row[element.Z - 1] += amount
+            occupancies.append(row)
+            crystal.append(number)
+            i = len(crystal) - 1 - first
+            neighbors.sort(key=lambda n: n.nn_distance)
+            reach = neighbors[k - 1].nn_distance + 1e-3 if k and len(neighbors) >= k else np.inf
+            for n in neighbors:
+                if n.nn_distance < reach:
+                    image = np.array(n.image, dtype=int)
+                    found.add((i, n.index, *image))
+                    found.add((n.index, i, *-image))
+        for i, j, *image in sorted(found):
+            edges.append((first + i, first + j))
+            shift = structure.frac_coords[j] + image - structure.frac_coords[i]
+            vectors.append(shift @ structure.lattice.matrix)
+    edges = np.array(edges, dtype=int).reshape(-1, 2)
+    vectors = np.array(vectors).reshape(-1, 3)
+    distances = np.linalg.norm(vectors, axis=1)
+    pairs, cosines = [], []
+    for e, (_, j) in enumerate(edges):
+        for f in np.flatnonzero(edges[:, 0] == j):
+            pairs.append((e, f))
+            cosines.append(-vectors[e] @ vectors[f] / (distances[e] * distances[f]))
+    pairs = np.array(pairs, dtype=int).reshape(-1, 2)
+    return SimpleNamespace(
+        occupancies=torch.tensor(np.array(occupancies)),
+        crystal=torch.tensor(crystal),
+        n_crystals=len(structures),
+        centers=torch.tensor(edges[:, 0]),
+        neighbors=torch.tensor(edges[:, 1]),
+        distances=torch.tensor(distances),
+        edges=torch.tensor(pairs[:, 0]),
+        others=torch.tensor(pairs[:, 1]),
+        cosines=torch.tensor(np.clip(cosines, -1, 1)),
+    )
+
+
+@pytest.fixture(scope="session")
+def full_graph():
+    return _full_graph
 
 
 @pytest.fixture(scope="session")

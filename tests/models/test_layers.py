@@ -3,9 +3,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from skuae.models import CGCNN
-from skuae.models._layers import ElementEmbedding, GaussianBasis, element_rows, mean_over_sites
+from skuae.models import CGCNN, MEGNet
+from skuae.models._layers import (
+    CountedNormSiLU,
+    ElementEmbedding,
+    GaussianBasis,
+    element_rows,
+    mean_over_sites,
+)
 
 
 def test_gaussians():
@@ -81,3 +89,93 @@ def test_centers_out_of_reach_are_those_that_add_nothing():
     assert full[:, n:].max() < 1e-17
     assert basis.n_reached(torch.tensor([7.9])) == len(basis)
     assert basis.n_reached(torch.tensor([])) == len(basis)
+
+
+def test_mean_over_sites_that_stand_for_several(pack, sample):
+    batch, full = pack(sample[:5], MEGNet()), pack(sample[:5])
+    table = torch.randn(118, 3, dtype=torch.float64)
+    assert len(batch.numbers) < len(full.numbers)
+    torch.testing.assert_close(
+        mean_over_sites(element_rows(table, batch), batch),
+        mean_over_sites(element_rows(table, full), full),
+    )
+
+
+# -- counted batch norm ----------------------------------------------------------------------------
+
+
+def make_norm(training, dtype=torch.float64, width=4):
+    norm = CountedNormSiLU(width).to(dtype)
+    with torch.no_grad():
+        norm.weight.copy_(torch.randn(width))  # some negative
+        norm.bias.copy_(torch.randn(width))
+        norm.running_mean.copy_(torch.randn(width))
+        norm.running_var.copy_(torch.rand(width) + 0.5)
+    return norm.train(training)
+
+
+def plain_norm(norm, x, counts):
+    """torch's layers, on every row as often as it is there."""
+    theirs = nn.BatchNorm1d(norm.num_features).to(x.dtype).train(norm.training)
+    theirs.load_state_dict(norm.state_dict())
+    rows = torch.repeat_interleave(torch.arange(len(x)), counts.long())
+    first = rows.diff(prepend=torch.tensor([-1])) > 0
+    return F.silu(theirs(x[rows]))[first], theirs
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)], ids=str
+)
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_counted_norm(training, dtype, tolerance):
+    norm = make_norm(training, dtype)
+    x = (3 * torch.randn(7, 4, dtype=dtype) + 1).requires_grad_()
+    counts = torch.tensor([1, 4, 2, 1, 6, 3, 1], dtype=dtype)
+    expected, theirs = plain_norm(norm, x, counts)
+    got = norm(x, counts)
+    torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
+    for ours, value in zip(norm.buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(ours, value, rtol=tolerance, atol=tolerance)
+
+    weights = torch.randn_like(got)
+    a = torch.autograd.grad((got * weights).sum(), [x, norm.weight, norm.bias])
+    b = torch.autograd.grad((expected * weights).sum(), [x, theirs.weight, theirs.bias])
+    torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_gradient_of_counted_norm(training):
+    norm = make_norm(training)
+    counts = torch.tensor([1, 4, 2, 1, 6], dtype=torch.float64)
+    x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    names = ["weight", "bias"]
+
+    def function(x, *parameters):
+        values = dict(zip(names, parameters, strict=True))
+        return torch.func.functional_call(norm, values, (x, counts))
+
+    parameters = [getattr(norm, name).detach().clone().requires_grad_() for name in names]
+    assert torch.autograd.gradcheck(function, (x, *parameters))
+
+
+def test_counted_norm_of_one_row_and_of_none():
+    """One row is its own mean; torch refuses it. Nothing leaves the statistics alone."""
+    norm = make_norm(True)
+    x = torch.randn(1, 4, dtype=torch.float64, requires_grad=True)
+    out = norm(x, torch.ones(1, dtype=torch.float64))
+    torch.testing.assert_close(out[0], F.silu(norm.bias))
+    out.sum().backward()
+    assert not x.grad.any()
+    state = {k: v.clone() for k, v in norm.state_dict().items()}
+    assert all(v.isfinite().all() for v in state.values())
+    assert norm(x[:0], torch.ones(0, dtype=torch.float64)).shape == (0, 4)
+    assert all(torch.equal(v, state[k]) for k, v in norm.state_dict().items())
+
+
+def test_counted_norm_far_from_zero():
+    """Deviations are taken before squares, so that a large mean costs no digits."""
+    norm = CountedNormSiLU(2)
+    x = torch.randn(1000, 2) + 1e3
+    got = norm(x, torch.ones(1000))
+    expected = F.silu((x - x.double().mean(0)) / x.double().std(0, correction=0))
+    torch.testing.assert_close(got.double(), expected, rtol=1e-3, atol=1e-3)
