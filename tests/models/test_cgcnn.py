@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 from pymatgen.core.operations import SymmOp
 from scipy.spatial.transform import Rotation
 from torch import nn
@@ -191,7 +191,7 @@ def test_lone_atoms_alone(pack, lone):
         assert value.isfinite().all()
 
 
-# -- what predictions must not depend on -----------------------------------------------------------
+# -- what predictions must not depend on; more in test_invariance.py -------------------------------
 
 
 def pack_and_run(module, pack, structures, spec):
@@ -236,64 +236,9 @@ def rotated(structure, seed):
     return structure.copy().apply_operation(operation)
 
 
-def mirrored(structure):
-    return Structure(
-        Lattice(structure.lattice.matrix * [-1, 1, 1]), structure.species, structure.frac_coords
-    )
-
-
 def translated(structure, seed):
     shift = np.random.default_rng(seed).uniform(-3, 3, 3)
     return Structure(structure.lattice, structure.species, structure.frac_coords + shift)
-
-
-def rewrapped(structure, seed):
-    shifts = np.random.default_rng(seed).integers(-3, 4, (len(structure), 3))
-    return Structure(structure.lattice, structure.species, structure.frac_coords + shifts)
-
-
-def other_cell(structure):
-    """The same crystal on other lattice vectors."""
-    return structure.make_supercell([[1, 1, 0], [0, 1, 0], [0, -1, 1]], in_place=False)
-
-
-CHANGES = {
-    "order of sites": "shuffled",
-    "rotation": lambda s, i: rotated(s, i),
-    "mirror image": lambda s, i: mirrored(s),
-    "translation": translated,
-    "sites in other cells": rewrapped,
-    "supercell": lambda s, i: s * (2, 1, 1),
-    "larger supercell": lambda s, i: s * (1, 2, 2),
-    "skewed cell": lambda s, i: other_cell(s),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_predictions_do_not_depend_on(predict, sample, shuffle_sites, change):
-    function = shuffle_sites if CHANGES[change] == "shuffled" else CHANGES[change]
-    changed = [function(s, i) for i, s in enumerate(sample)]
-    np.testing.assert_allclose(predict(changed), predict(sample), atol=1e-5)
-
-
-def test_predictions_do_not_depend_on_batch_mates(predict, sample, lone):
-    together = predict(sample)
-    np.testing.assert_allclose(predict(sample[::-1])[::-1], together, atol=1e-12)
-    for i in (0, 7, 31):
-        np.testing.assert_allclose(predict([sample[i]]), together[[i]], atol=1e-12)
-        np.testing.assert_allclose(predict([lone, sample[i], lone])[1], together[i], atol=1e-12)
-
-
-def test_predictions_depend_on_elements_and_on_distances(predict, sample):
-    """So that the invariances above are not those of a constant."""
-    together = predict(sample)
-    strained = [Structure(Lattice(1.05 * s.lattice.matrix), s.species, s.frac_coords)
-                for s in sample]  # fmt: skip
-    assert (abs(predict(strained) - together).max(axis=1) > 1e-3).all()
-    replaced = [s.copy() for s in sample]
-    for s in replaced:
-        s.replace(0, "Og")
-    assert (abs(predict(replaced) - together).max(axis=1) > 1e-3).all()
 
 
 def test_published_graph_is_invariant_where_no_shell_is_cut(pack, sample, network, shuffle_sites):
