@@ -135,9 +135,13 @@ class PackedTensors:
         Without graphs, batches carry coordinates and lattices instead of neighbours.
     device : torch.device or str, default="cpu"
     dtype : torch.dtype, default=torch.float32
+    coords : bool, default=False
+        Coordinates and lattices beside graphs. These must have all sites.
     """
 
-    def __init__(self, crystals, graphs=None, device="cpu", dtype=torch.float32):
+    def __init__(
+        self, crystals, graphs=None, device="cpu", dtype=torch.float32, *, coords=False
+    ):
         def put(array, dtype=None):
             return torch.tensor(np.asarray(array), device=device, dtype=dtype)
 
@@ -160,9 +164,11 @@ class PackedTensors:
                 put(crystals.occ_values[entries], dtype),
             )
         self.graphs = graphs
-        if graphs is None:
+        self.lattices = None
+        if graphs is None or coords:
             self.frac_coords = put(crystals.frac_coords % 1.0, dtype)
             self.lattices = put(crystals.lattices, dtype)
+        if graphs is None:
             return
         self.edge_offsets = put(graphs.edge_offsets)
         self.neighbors = put(graphs.neighbors)
@@ -205,10 +211,10 @@ class PackedTensors:
                 parts["occ_sites"] = torch.repeat_interleave(entry_offsets.diff())
                 parts["occ_numbers"] = numbers[entries]
                 parts["occ_values"] = values[entries]
-        if self.graphs is None:
+        if self.lattices is not None:
             parts["frac_coords"] = self.frac_coords[sites]
             parts["lattices"] = self.lattices[rows]
-        else:
+        if self.graphs is not None:
             parts.update(self._edges_of(sites, offsets, crystal))
         return CrystalBatch(self.numbers[sites], self.sizes[rows], crystal, **parts)
 

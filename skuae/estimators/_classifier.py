@@ -24,6 +24,10 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, by label; "balanced" makes them inverse to the numbers
         of rows.
+    coords : bool, default=False
+        Give every site, beside its element vector, what the front-end in `embedding` makes of its
+        Cartesian coordinates (chem+coords in the paper). A control: predictions then depend on how
+        the cell is written, and the paper found them worse.
     embedding_lr_ratio : float, default=0.1
         Learning rate of the element vectors relative to all else; 1 for those that MEGNet draws
         itself.
@@ -99,6 +103,7 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
         embedding=None,
         freeze_embedding=False,
         class_weight=None,
+        coords=False,
         embedding_lr_ratio=0.1,
         max_epochs=100,
         batch_size=64,
@@ -121,6 +126,7 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
         self.embedding = embedding
         self.freeze_embedding = freeze_embedding
         self.class_weight = class_weight
+        self.coords = coords
         self.embedding_lr_ratio = embedding_lr_ratio
         self.max_epochs = max_epochs
         self.batch_size = batch_size

@@ -24,6 +24,12 @@ class GraphNetworkMixin:
     def _prepare(self, crystals, table, y, sample_weight, source, train):
         backbone = resolve_backbone(self.backbone)
         native = False
+        self._coords = None
+        if self.coords and source is None and not hasattr(self.embedding, "fit"):
+            raise ValueError(
+                "coords=True takes the map of coordinates of a front-end: pass "
+                "embedding=CrystalTransformerRegressor(...), or set coords=False"
+            )
         if source is not None:
             same_kind = type(backbone) is type(source._backbone)
             if not same_kind or backbone.get_params() != source._backbone.get_params():
@@ -33,6 +39,7 @@ class GraphNetworkMixin:
                 )
             self._check_table_of(source, table)
             self._table, native = source._trained_table(), source._native
+            self._coords = source._coords
         elif self.embedding is not None:
             if table is not None and table.name != _name_of(self.embedding):
                 warnings.warn(
@@ -40,9 +47,11 @@ class GraphNetworkMixin:
                     stacklevel=4,
                 )
             weight = None if sample_weight is None else sample_weight[train]
-            self._table, _ = resolve_table(
+            self._table, learner = resolve_table(
                 self.embedding, crystals[train], y[train], sample_weight=weight
             )
+            if self.coords:
+                self._coords = _coords_of(learner)
         elif table is not None:  # came with X
             self._table = table
         else:
@@ -67,12 +76,13 @@ class GraphNetworkMixin:
             )
 
     def _pack(self, crystals, device):
-        graphs = self._backbone.graph_of(crystals)
-        return PackedTensors(crystals, graphs, device=device, dtype=self._dtype)
+        coords = self._coords is not None
+        graphs = self._backbone.graph_of(crystals, merge=not coords)
+        return PackedTensors(crystals, graphs, device=device, dtype=self._dtype, coords=coords)
 
     def _build(self, n_outputs):
         values = torch.tensor(np.nan_to_num(self._table.values))  # rows not covered are never read
-        return self._backbone.build(values, self._frozen, n_outputs)
+        return self._backbone.build(values, self._frozen, n_outputs, self._coords)
 
     def _check_known(self, crystals, rows, numbers):
         unknown = np.flatnonzero(~self._table.seen[numbers - 1])
@@ -103,17 +113,20 @@ class GraphNetworkMixin:
                 weight[~seen] = weight[seen].mean(dim=0)
 
     def _make_table(self):
-        features = self._backbone.native_frozen
-        if not self._native or (self._frozen and not features):
-            return self._trained_table()
-        # What the network has learned about an element lies behind its first layer, unless the
-        # element vectors are its own.
+        """Return the element vectors that were learned (Method II of the paper)."""
+        module, name = self.net_.module_, type(self._backbone).__name__.lower()
+        features = self._native and self._backbone.native_frozen
         with torch.no_grad():
-            vectors = self.net_.module_.element_vectors().cpu().numpy()
+            if features or self._table.name == "onehot":
+                # What the network has learned about an element lies behind its first layer.
+                vectors = module.first_layer(module.elements.weight)
+            elif self._native and not self._frozen:
+                vectors = module.elements.weight
+            else:
+                return self._trained_table()
         known = self._table.seen if features else self._seen
-        name = type(self._backbone).__name__.lower()
         return ElementTable(
-            vectors[known],
+            vectors.cpu().numpy()[known],
             symbols=np.flatnonzero(known) + 1,
             name=f"{name}-learned",
             metadata={
@@ -151,9 +164,24 @@ class GraphNetworkMixin:
         self._table = ElementTable(arrays["table.values"], symbols=seen, **config["table"])
         self._native, self._frozen = config["native"], config["frozen"]
         self._seen = arrays["seen"]
+        names = ("module.elements.coords_weight", "module.elements.coords_bias")
+        self._coords = tuple(torch.tensor(arrays[n]) for n in names) if names[0] in arrays else None
         self._backbone = resolve_backbone(self.backbone)
         if self.embedding is None and not self._native:
             self.embedding = self._table  # what it was could not be saved; a fit would need it
+
+
+def _coords_of(front_end):
+    """Return weight and bias of the map of coordinates of a fitted front-end, for Å."""
+    front_end = getattr(front_end, "estimator", front_end)  # a FrozenEstimator
+    module = front_end.net_.module_
+    if not hasattr(module, "coords"):
+        raise ValueError(
+            f"coords=True: {type(front_end).__name__} has no map of coordinates; use a "
+            "CrystalTransformerRegressor as embedding, or set coords=False"
+        )
+    weight, bias = module.coords.weight.detach().cpu(), module.coords.bias.detach().cpu()
+    return weight / module.coords_scale, bias
 
 
 def _name_of(embedding):

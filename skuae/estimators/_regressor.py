@@ -18,6 +18,10 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
         paper has: atom features (CGCNN, ALIGNN), or vectors that are learned (MEGNet).
     freeze_embedding : bool, default=False
         Keep the element vectors as they are. Atom features of a paper are always kept.
+    coords : bool, default=False
+        Give every site, beside its element vector, what the front-end in `embedding` makes of its
+        Cartesian coordinates (chem+coords in the paper). A control: predictions then depend on how
+        the cell is written, and the paper found them worse.
     embedding_lr_ratio : float, default=0.1
         Learning rate of the element vectors relative to all else; 1 for those that MEGNet draws
         itself.
@@ -101,6 +105,7 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
         *,
         embedding=None,
         freeze_embedding=False,
+        coords=False,
         embedding_lr_ratio=0.1,
         max_epochs=100,
         batch_size=64,
@@ -123,6 +128,7 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
         self.backbone = backbone
         self.embedding = embedding
         self.freeze_embedding = freeze_embedding
+        self.coords = coords
         self.embedding_lr_ratio = embedding_lr_ratio
         self.max_epochs = max_epochs
         self.batch_size = batch_size

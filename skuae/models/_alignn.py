@@ -67,22 +67,24 @@ class ALIGNN(BaseEstimator):
         check_at_least(self, 0, "n_alignn", "n_gcn")
         check_cutoff(self)
 
-    def graph_of(self, crystals):
+    def graph_of(self, crystals, merge=True):
         """Return the graphs that this model reads.
 
         Parameters
         ----------
         crystals : Crystals
+        merge : bool, default=True
+            Whether equal sites are one; not if they are to know where they are.
 
         Returns
         -------
         ReducedGraphs
         """
         return crystals.reduced_graph(
-            self.cutoff, self.max_neighbors, self.whole_shell, angles=self.n_alignn > 0
+            self.cutoff, self.max_neighbors, self.whole_shell, angles=self.n_alignn > 0, merge=merge
         )
 
-    def build(self, table, frozen, n_outputs):
+    def build(self, table, frozen, n_outputs, coords=None):
         """Return the module, its weights drawn from torch's global generator.
 
         Parameters
@@ -92,23 +94,25 @@ class ALIGNN(BaseEstimator):
         frozen : bool
             Whether they stay as they are.
         n_outputs : int
+        coords : tuple of Tensor of shape (c, 3) and (c,), or None
+            Map of the coordinates, for sites that know where they are.
 
         Returns
         -------
         torch.nn.Module
             From a `CrystalBatch` to (B, n_outputs).
         """
-        return ALIGNNModule(self, table, frozen, n_outputs)
+        return ALIGNNModule(self, table, frozen, n_outputs, coords)
 
 
 class ALIGNNModule(nn.Module):
     """The network; shapes with N sites, E bonds, A angles, B crystals, d = hidden_dim."""
 
-    def __init__(self, spec, table, frozen, n_outputs):
+    def __init__(self, spec, table, frozen, n_outputs, coords):
         super().__init__()
         d = spec.hidden_dim
-        self.elements = ElementEmbedding(table, frozen)
-        self.atoms = Layer(table.shape[1], d)
+        self.elements = ElementEmbedding(table, frozen, coords)
+        self.atoms = Layer(self.elements.n_dims, d)
         # The Gaussians' width is the root of their distance, as in the reference code.
         self.bond_basis = GaussianBasis(0.0, 8.0, 80, width=(8 / 79) ** 0.5)
         self.bonds = nn.ModuleList([Layer(80, spec.expansion_dim), Layer(spec.expansion_dim, d)])
@@ -136,9 +140,10 @@ class ALIGNNModule(nn.Module):
                 y, z = self.angle_convs[i](y, z, batch.angles, n_bonds, n_angles)
         return self.head(mean_over_sites(x, batch))  # (B, n_outputs)
 
-    def element_vectors(self):
-        """Return what the first layer makes of the element table: (118, d)."""
-        return self.atoms.linear(self.elements.weight)
+    @property
+    def first_layer(self):
+        """The linear layer that reads the element vectors."""
+        return self.atoms.linear
 
 
 class Layer(nn.Module):

@@ -67,12 +67,14 @@ class CGCNN(BaseEstimator):
         check_at_least(self, 1, "atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors")
         check_cutoff(self)
 
-    def graph_of(self, crystals):
+    def graph_of(self, crystals, merge=True):
         """Return the graphs that this model reads.
 
         Parameters
         ----------
         crystals : Crystals
+        merge : bool, default=True
+            Has no effect: these graphs have all sites.
 
         Returns
         -------
@@ -80,7 +82,7 @@ class CGCNN(BaseEstimator):
         """
         return crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell)
 
-    def build(self, table, frozen, n_outputs):
+    def build(self, table, frozen, n_outputs, coords=None):
         """Return the module, its weights drawn from torch's global generator.
 
         Parameters
@@ -90,32 +92,35 @@ class CGCNN(BaseEstimator):
         frozen : bool
             Whether they stay as they are.
         n_outputs : int
+        coords : tuple of Tensor of shape (c, 3) and (c,), or None
+            Map of the coordinates, for sites that know where they are.
 
         Returns
         -------
         torch.nn.Module
             From a `CrystalBatch` to (B, n_outputs).
         """
-        return CGCNNModule(self, table, frozen, n_outputs)
+        return CGCNNModule(self, table, frozen, n_outputs, coords)
 
 
 class CGCNNModule(nn.Module):
     """The network; shapes with N sites, E edges, B crystals, d = atom_dim."""
 
-    def __init__(self, spec, table, frozen, n_outputs):
+    def __init__(self, spec, table, frozen, n_outputs, coords):
         super().__init__()
         d = spec.atom_dim
-        self.elements = ElementEmbedding(table, frozen)
-        self.project = nn.Linear(table.shape[1], d)
+        self.elements = ElementEmbedding(table, frozen, coords)
+        self.project = nn.Linear(self.elements.n_dims, d)
         self.basis = GaussianBasis(0.0, spec.cutoff, round(spec.cutoff / 0.2) + 1, width=0.2)
         self.convs = nn.ModuleList(CGConv(d, len(self.basis)) for _ in range(spec.n_conv))
         widths = [d] + [spec.hidden_dim] * spec.n_hidden
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.head = nn.Linear(widths[-1], n_outputs)
 
-    def element_vectors(self):
-        """Return what the first layer makes of each element, (118, d)."""
-        return self.project(self.elements.weight)
+    @property
+    def first_layer(self):
+        """The linear layer that reads the element vectors."""
+        return self.project
 
     def forward(self, batch):
         v = self.project(self.elements(batch))  # (N, d)

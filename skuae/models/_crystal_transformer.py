@@ -51,6 +51,7 @@ class CrystalTransformerModule(nn.Module):
         self.input_norm = input_norm
         self.elements = ElementLinear(half, input_norm)
         self.coords = nn.Linear(3, half)
+        self.coords_scale = _COORDINATE_SCALE if input_norm else 1.0
         self.layers = nn.ModuleList(
             EncoderLayer(d_model, n_heads, dim_feedforward, dropout) for _ in range(n_layers)
         )
@@ -61,7 +62,7 @@ class CrystalTransformerModule(nn.Module):
     def forward(self, batch):
         x = torch.einsum("ni,nij->nj", batch.frac_coords, batch.lattices[batch.crystal])  # (N, 3)
         if self.input_norm:
-            x = (x - mean_over_sites(x, batch)[batch.crystal]) / _COORDINATE_SCALE
+            x = (x - mean_over_sites(x, batch)[batch.crystal]) / self.coords_scale
         z = torch.cat([self.elements(batch), self.coords(x)], dim=1)  # (N, d_model)
         tokens, place, real = self._pad(z, batch)  # (B, L, d_model), (N,), (B, L) or None
         mask = None if real is None else real[:, None, None]  # (B, 1, 1, L)

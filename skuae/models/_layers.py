@@ -21,25 +21,38 @@ def element_rows(weight, batch):
 
 
 class ElementEmbedding(nn.Module):
-    """One vector per element.
+    """One vector per element, and, if asked for, what a linear map makes of the coordinates.
 
     Parameters
     ----------
     values : Tensor of shape (118, d)
         Row ``Z - 1`` is the vector of element Z; finite.
     frozen : bool
-        A frozen table is a buffer: the optimiser does not see it.
+        What is frozen is a buffer: the optimiser does not see it.
+    coords : tuple of Tensor of shape (c, 3) and (c,), or None
+        Weight and bias of a map of Cartesian coordinates, in Å from the center of the sites.
     """
 
-    def __init__(self, values, frozen):
+    def __init__(self, values, frozen, coords=None):
         super().__init__()
-        if frozen:
-            self.register_buffer("weight", values.clone())
-        else:
-            self.weight = nn.Parameter(values.clone())
+        parts = {"weight": values}
+        if coords is not None:
+            parts["coords_weight"], parts["coords_bias"] = coords
+        for name, part in parts.items():
+            if frozen:
+                self.register_buffer(name, part.clone())
+            else:
+                self.register_parameter(name, nn.Parameter(part.clone()))
+        self.n_dims = values.shape[1] + (0 if coords is None else len(coords[1]))
 
     def forward(self, batch):
-        return element_rows(self.weight, batch)  # (N, d)
+        rows = element_rows(self.weight, batch)  # (N, d)
+        if self.n_dims == rows.shape[1]:
+            return rows
+        x = torch.einsum("ni,nij->nj", batch.frac_coords, batch.lattices[batch.crystal])
+        x = x - mean_over_sites(x, batch)[batch.crystal]
+        x = F.linear(x, self.coords_weight, self.coords_bias)
+        return torch.cat([rows, x], dim=1)  # (N, d + c)
 
 
 class GaussianBasis(nn.Module):

@@ -69,20 +69,22 @@ class MEGNet(BaseEstimator):
             check_at_least(self, 1, "max_neighbors")
         check_cutoff(self)
 
-    def graph_of(self, crystals):
+    def graph_of(self, crystals, merge=True):
         """Return the graphs that this model reads.
 
         Parameters
         ----------
         crystals : Crystals
+        merge : bool, default=True
+            Whether equal sites are one; not if they are to know where they are.
 
         Returns
         -------
         ReducedGraphs
         """
-        return crystals.reduced_graph(self.cutoff, self.max_neighbors)
+        return crystals.reduced_graph(self.cutoff, self.max_neighbors, merge=merge)
 
-    def build(self, table, frozen, n_outputs):
+    def build(self, table, frozen, n_outputs, coords=None):
         """Return the module, its weights drawn from torch's global generator.
 
         Parameters
@@ -92,24 +94,26 @@ class MEGNet(BaseEstimator):
         frozen : bool
             Whether they stay as they are.
         n_outputs : int
+        coords : tuple of Tensor of shape (c, 3) and (c,), or None
+            Map of the coordinates, for sites that know where they are.
 
         Returns
         -------
         torch.nn.Module
             From a `CrystalBatch` to (B, n_outputs).
         """
-        return MEGNetModule(self, table, frozen, n_outputs)
+        return MEGNetModule(self, table, frozen, n_outputs, coords)
 
 
 class MEGNetModule(nn.Module):
     """The network; shapes with N sites, E bonds, B crystals, d = block_dim."""
 
-    def __init__(self, spec, table, frozen, n_outputs):
+    def __init__(self, spec, table, frozen, n_outputs, coords):
         super().__init__()
         hidden, d = spec.hidden_dim, spec.block_dim
-        self.elements = ElementEmbedding(table, frozen)
+        self.elements = ElementEmbedding(table, frozen, coords)
         self.basis = GaussianBasis(0.0, spec.cutoff + 1, 100, width=0.5)
-        self.atoms = MLP(table.shape[1], hidden, d)
+        self.atoms = MLP(self.elements.n_dims, hidden, d)
         self.bonds = MLP(len(self.basis), hidden, d)
         self.state = MLP(2, hidden, d)
         self.blocks = nn.ModuleList(Block(d, hidden, i > 0) for i in range(spec.n_blocks))
@@ -130,9 +134,10 @@ class MEGNetModule(nn.Module):
         bonds = self.read_bonds(e, crystal, n_bonds, len(batch))  # (B, 2d)
         return self.head(self.hidden(torch.cat([atoms, bonds, u], dim=1)))  # (B, n_outputs)
 
-    def element_vectors(self):
-        """Return the element table: (118, d)."""
-        return self.elements.weight
+    @property
+    def first_layer(self):
+        """The linear layer that reads the element vectors."""
+        return self.atoms[0]
 
 
 class MLP(nn.ModuleList):
