@@ -139,9 +139,7 @@ class PackedTensors:
         Coordinates and lattices beside graphs. These must have all sites.
     """
 
-    def __init__(
-        self, crystals, graphs=None, device="cpu", dtype=torch.float32, *, coords=False
-    ):
+    def __init__(self, crystals, graphs=None, device="cpu", dtype=torch.float32, *, coords=False):
         def put(array, dtype=None):
             return torch.tensor(np.asarray(array), device=device, dtype=dtype)
 

@@ -16,7 +16,7 @@ class GraphNetworkMixin:
     """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
 
     It asks a backbone for ``native_table``, ``native_frozen``, ``graph_of`` and ``build``, and the
-    module that this returns for ``elements``, ``element_vectors()`` and a ``head``.
+    module that this returns for ``elements``, ``first_layer`` and a ``head``.
     """
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
@@ -126,7 +126,7 @@ class GraphNetworkMixin:
                 return self._trained_table()
         known = self._table.seen if features else self._seen
         return ElementTable(
-            vectors.cpu().numpy()[known],
+            vectors.detach().cpu().numpy()[known],
             symbols=np.flatnonzero(known) + 1,
             name=f"{name}-learned",
             metadata={

@@ -64,7 +64,7 @@ def test_saved_and_loaded(task, X, tmp_path):
     assert again.element_table_ == model.element_table_
 
 
-@pytest.mark.parametrize("embedding", ["table", "onehot", "random", "cgcnn", "estimator"])
+@pytest.mark.parametrize("embedding", ["table", "random", "cgcnn", "estimator"])
 @pytest.mark.parametrize("freeze", [False, True])
 def test_tables_of_every_origin(task, front_end, X, table, embedding, freeze):
     make, y = task
@@ -95,7 +95,10 @@ def test_what_is_learned_about_elements_without_a_table(task, name, X):
     assert learned.name == f"{name}-learned"
     assert learned.n_dims == WIDTHS[name]
     with torch.no_grad():
-        vectors = model.net_.module_.element_vectors().numpy()
+        module = model.net_.module_
+        vectors = module.elements.weight.numpy(force=True)
+        if name != "megnet":
+            vectors = module.first_layer(module.elements.weight).numpy()
     there = {s.symbol for c in X for s in c.species}
     features = get_table(BACKBONES[name].native_table)
     if name == "megnet":  # of elements that it has not seen it knows nothing
@@ -113,6 +116,26 @@ def test_what_is_learned_about_elements_without_a_table(task, name, X):
     np.testing.assert_array_equal(learned.values[learned.seen], vectors[learned.seen])
     other = make(random_state=1).fit(X, y).element_table_
     assert other != learned
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_what_is_learned_from_unit_vectors(task, name, X, freeze):
+    """Method II from one-hot rows: row Z of the first layer, for the elements that were there."""
+    make, y = task
+    model = make(embedding="onehot", freeze_embedding=freeze).fit(X, y)
+    learned, module = model.element_table_, model.net_.module_
+    assert learned.name == f"{name}-learned"
+    assert set(learned.symbols) == {s.symbol for c in X for s in c.species}
+    layer = module.first_layer
+    assert learned.n_dims == layer.out_features
+    with torch.no_grad():
+        expected = module.elements.weight @ layer.weight.T + layer.bias
+    if freeze:
+        rows = layer.weight.T[:100] + layer.bias
+        torch.testing.assert_close(expected[:100], rows)
+    np.testing.assert_allclose(
+        learned.values[learned.seen], expected.detach().numpy()[learned.seen], atol=1e-6
+    )
 
 
 def test_vectors_that_the_backbone_draws_learn_like_all_else(small, X, y):

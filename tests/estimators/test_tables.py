@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.frozen import FrozenEstimator
 
-from skuae import ElementTable, UAETransformer
+from skuae import CrystalGNNRegressor, ElementTable, UAETransformer, models
 from skuae.embedding import get_table
 
 
@@ -147,3 +148,35 @@ def test_columns_beside_the_structures_are_told(gnn, X, y):
     features = UAETransformer("magpie").fit_transform(X)
     with pytest.warns(UserWarning, match="ignores them"):
         gnn().fit(np.hstack([features, np.ones((len(features), 1))]), y)
+
+
+def test_coordinates_of_a_front_end(small, front_end, X, y, tmp_path):
+    """chem+coords: the sites know where they are, so that moving the cell changes the result."""
+    moved = list(X)
+    for structure in moved:
+        structure.translate_sites(range(len(structure)), [0.3, 0.6, 0.1])
+    cgcnn = models.CGCNN(8, 1, whole_shell=True)
+    for backbone in (cgcnn, models.MEGNet(n_blocks=1), models.ALIGNN(8, 1, 1)):
+        options = {"backbone": backbone, "embedding": front_end(), "freeze_embedding": True}
+        plain = small(CrystalGNNRegressor, **options).fit(X, y)
+        model = small(CrystalGNNRegressor, **options, coords=True).fit(X, y)
+        np.testing.assert_allclose(plain.predict(moved), plain.predict(X), atol=5e-6)
+        assert np.abs(model.predict(moved) - model.predict(X)).max() > 2e-5
+        source = front_end().fit(X, y)
+        assert model.element_table_ == source.element_table_
+        linear = source.net_.module_.coords
+        elements = model.net_.module_.elements
+        torch.testing.assert_close(elements.coords_weight, linear.weight.detach() / 8)
+        torch.testing.assert_close(elements.coords_bias, linear.bias.detach())
+        model.save_pretrained(tmp_path)
+        again = CrystalGNNRegressor.from_pretrained(tmp_path, device="cpu")
+        np.testing.assert_array_equal(again.predict(moved), model.predict(moved))
+        tuned = small(CrystalGNNRegressor, init_from=model, backbone=backbone, coords=True)
+        tuned.fit(X, y)
+        assert not torch.equal(tuned.net_.module_.elements.coords_weight, elements.coords_weight)
+
+
+@pytest.mark.parametrize("embedding", [None, "onehot", CrystalGNNRegressor(max_epochs=1)])
+def test_coordinates_need_a_front_end(gnn, X, y, embedding):
+    with pytest.raises(ValueError, match="coords=True"):
+        gnn(embedding=embedding, coords=True).fit(X, y)
