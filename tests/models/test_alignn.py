@@ -70,15 +70,6 @@ def test_gaussians():
     torch.testing.assert_close(module.angle_basis(cosines), expected)
 
 
-def test_element_vectors():
-    module = build()[1]
-    linear = module.atoms.linear
-    torch.testing.assert_close(
-        module.element_vectors(), module.elements.weight @ linear.weight.T + linear.bias
-    )
-    assert module.element_vectors().shape == (118, 12)
-
-
 def test_graph_is_that_of_the_paper(sample):
     crystals = as_crystals(sample[:4])
     assert ALIGNN().graph_of(crystals) is crystals.reduced_graph(8.0, 12, True, angles=True)
