@@ -11,7 +11,6 @@ from pymatgen.core import Lattice, Structure
 from torch import nn
 
 from skuae.crystals import as_crystals
-from skuae.embedding import get_table
 from skuae.models import MEGNet
 from skuae.models._layers import GaussianBasis
 from skuae.models._megnet import MLP, Set2Set, activate
