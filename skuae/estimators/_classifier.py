@@ -34,8 +34,9 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
     max_epochs : int, default=100
     batch_size : int, default=64
         Crystals per step.
-    lr : float, default=5e-3
-        Peak learning rate.
+    lr : float or "auto", default="auto"
+        Peak learning rate; "auto" takes what suits the backbone at its defaults (its attribute
+        ``default_lr``).
     weight_decay : float, default=1e-4
         Not applied to biases, norms and element vectors.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
@@ -107,7 +108,7 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
         embedding_lr_ratio=0.1,
         max_epochs=100,
         batch_size=64,
-        lr=5e-3,
+        lr="auto",
         weight_decay=1e-4,
         optimizer="adamw",
         lr_schedule="onecycle",

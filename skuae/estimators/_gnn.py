@@ -15,8 +15,8 @@ from skuae.models import resolve_backbone
 class GraphNetworkMixin:
     """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
 
-    It asks a backbone for ``native_table``, ``native_frozen``, ``graph_of`` and ``build``, and the
-    module that this returns for ``elements``, ``first_layer`` and a ``head``.
+    It asks a backbone for ``native_table``, ``native_frozen``, ``default_lr``, ``graph_of`` and
+    ``build``, and the module that this returns for ``elements``, ``first_layer`` and a ``head``.
     """
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
@@ -98,6 +98,9 @@ class GraphNetworkMixin:
                 f"{crystals.where(row)}: element table {self._table.name!r} has no vector for "
                 f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
             )
+
+    def _peak_lr(self):
+        return self._backbone.default_lr if self.lr == "auto" else self.lr
 
     def _element_lr_ratio(self):
         return 1.0 if self._native else self.embedding_lr_ratio  # from scratch, not fine-tuning

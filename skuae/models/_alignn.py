@@ -41,6 +41,7 @@ class ALIGNN(BaseEstimator):
 
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
+    default_lr = 2e-3
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class CGCNN(BaseEstimator):
 
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
+    default_lr = 5e-3
 
     def __init__(
         self,

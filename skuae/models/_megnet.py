@@ -44,6 +44,7 @@ class MEGNet(BaseEstimator):
 
     native_table = "random16"  # where its own element vectors start from
     native_frozen = False
+    default_lr = 1e-2
 
     def __init__(
         self,

@@ -229,7 +229,7 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             module,
             self._criterion(),
             seed=seed,
-            lr=self.lr,
+            lr=self._peak_lr(),
             lr_schedule=self.lr_schedule,
             embedding_lr_ratio=self._element_lr_ratio(),
             weight_decay=self.weight_decay,
@@ -241,6 +241,9 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             verbose=0,
         )
         return net.initialize()
+
+    def _peak_lr(self):
+        return self.lr
 
     def _element_lr_ratio(self):
         return self.embedding_lr_ratio

@@ -27,6 +27,8 @@ def check_training_params(estimator):
             raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     for name, (kind, least) in _AT_LEAST.items():
         value = getattr(estimator, name, least)
+        if name == "lr" and value == "auto" and hasattr(estimator, "backbone"):
+            continue
         if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
             what = "an integer" if kind is Integral else "a number"
             raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
