@@ -32,7 +32,16 @@ class Links:
     counts: Tensor | None = None
 
     def sum(self, x):
-        """Sum the rows of x (n_links, d) over the links of each center: (n_nodes, d)."""
+        """Sum over the links of each center.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_links, d)
+
+        Returns
+        -------
+        Tensor of shape (n_nodes, d)
+        """
         if self.degree is not None:
             return x.view(self.n_nodes, self.degree, -1).sum(1)
         return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.centers, x)

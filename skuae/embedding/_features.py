@@ -167,7 +167,7 @@ def crystals_and_table(X):
             warnings.warn(
                 "X has columns beside those of UAETransformer; a crystal estimator reads the "
                 "structures only and ignores them",
-                stacklevel=3,
+                stacklevel=4,
             )
         return carried, X.table
     frame_of_numbers = isinstance(X, pd.DataFrame) and all(
