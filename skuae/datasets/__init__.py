@@ -1,8 +1,14 @@
 """Crystals with labels: bundled, synthetic, or read from a folder."""
 
 from skuae.datasets._bunch import CrystalBunch
-from skuae.datasets._bundled import load_mp_mini
+from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites
 from skuae.datasets._folder import read_folder
 from skuae.datasets._toy import make_toy_crystals
 
-__all__ = ["CrystalBunch", "load_mp_mini", "make_toy_crystals", "read_folder"]
+__all__ = [
+    "CrystalBunch",
+    "load_mp_mini",
+    "load_mp_perovskites",
+    "make_toy_crystals",
+    "read_folder",
+]

@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Structure
 
 from skuae.crystals import Crystals, as_crystals
-from skuae.datasets import load_mp_mini
+from skuae.datasets import load_mp_mini, load_mp_perovskites
 
 TARGETS = ["formation_energy_per_atom", "band_gap", "e_above_hull", "spacegroup_number"]
 
@@ -107,3 +107,58 @@ def test_bundled_files_are_small():
 
     sizes = [f.stat().st_size for f in (files("skuae.datasets") / "data").iterdir()]
     assert sum(sizes) < 1_000_000
+
+
+def formulas(structures):
+    return [structure.composition.reduced_formula for structure in structures]
+
+
+def test_perovskites_content():
+    data = load_mp_perovskites()
+    assert len(data.structures) == len(set(data.ids)) == 465
+    assert list(data.labels.columns) == TARGETS[:2] and data.target_names == TARGETS[:1]
+    assert not data.labels.isna().any(axis=None)
+    assert data.labels.band_gap.min() == 0.0
+    numbers = data.structures.numbers.reshape(465, 5)
+    amounts = {tuple(sorted(np.unique(row, return_counts=True)[1].tolist())) for row in numbers}
+    assert amounts == {(1, 1, 3)}
+
+
+def test_perovskites_are_as_their_source_has_them():
+    data = load_mp_perovskites(target=TARGETS[:2])
+    row = list(data.ids).index("mp-5827")
+    structure = data.structures[row]
+    assert structure.composition.reduced_formula == "CaTiO3"
+    assert structure.lattice.abc == pytest.approx([3.889471] * 3, abs=1e-6)
+    assert structure.get_space_group_info()[1] == 221
+    np.testing.assert_allclose(data.target[row], [-3.504742, 1.8283], atol=1e-6)
+
+
+def test_perovskites_share_no_formula_with_mp_mini(mp_mini):
+    assert not set(formulas(load_mp_perovskites().structures)) & set(formulas(mp_mini.structures))
+
+
+def test_perovskites_descr():
+    data = load_mp_perovskites()
+    for needed in ("CC BY 4.0", "10.1063/1.4812323", "eV/atom", "ct-uae-mt", *TARGETS[:2]):
+        assert needed in data.DESCR
+    rows = pd.Series(formulas(data.structures))
+    assert f"{rows.duplicated(keep=False).sum()} rows share" in data.DESCR
+    assert f"{len(np.unique(data.structures.numbers))} elements" in data.DESCR
+    assert f"{(data.labels.band_gap == 0).sum()} rows" in data.DESCR
+    groups = [structure.get_space_group_info()[1] for structure in data.structures]
+    assert f"{groups.count(221)} are cubic" in data.DESCR
+
+
+def test_perovskites_target_chooses_the_columns():
+    with pytest.raises(ValueError, match=r"one or several of formation_energy_per_atom, band_gap$"):
+        load_mp_perovskites(target="e_above_hull")
+    X, y = load_mp_perovskites(target="band_gap", return_X_y=True, as_frame=True)
+    assert X.shape == (465, 1) and y.name == "band_gap" and y.index.equals(X.index)
+
+
+def test_perovskites_are_small():
+    from importlib.resources import files
+
+    paths = [f for f in (files("skuae.datasets") / "data").iterdir() if "perovskites" in f.name]
+    assert len(paths) == 3 and sum(path.stat().st_size for path in paths) < 60_000
