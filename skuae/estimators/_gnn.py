@@ -15,8 +15,9 @@ from skuae.models import resolve_backbone
 class GraphNetworkMixin:
     """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
 
-    It asks a backbone for ``native_table``, ``native_frozen``, ``default_lr``, ``graph_of`` and
-    ``build``, and the module that this returns for ``elements``, ``first_layer`` and a ``head``.
+    It asks a backbone for ``native_table``, ``native_frozen``, ``default_lr``, ``clip_norm``,
+    ``graph_of`` and ``build``, and the module that this returns for ``elements``, ``first_layer``
+    and a ``head``.
     """
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
@@ -101,6 +102,9 @@ class GraphNetworkMixin:
 
     def _peak_lr(self):
         return self._backbone.default_lr if self.lr == "auto" else self.lr
+
+    def _clip_norm(self):
+        return self._backbone.clip_norm
 
     def _element_lr_ratio(self):
         return 1.0 if self._native else self.embedding_lr_ratio  # from scratch, not fine-tuning

@@ -41,7 +41,8 @@ class ALIGNN(BaseEstimator):
 
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
-    default_lr = 2e-3
+    default_lr = 3e-3
+    clip_norm = None
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class CGCNN(BaseEstimator):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 5e-3
+    clip_norm = None
 
     def __init__(
         self,

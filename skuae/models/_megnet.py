@@ -45,6 +45,7 @@ class MEGNet(BaseEstimator):
     native_table = "random16"  # where its own element vectors start from
     native_frozen = False
     default_lr = 1e-2
+    clip_norm = 0.2  # without it, large learning rates end in dead layers
 
     def __init__(
         self,

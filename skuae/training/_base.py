@@ -233,6 +233,7 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             lr_schedule=self.lr_schedule,
             embedding_lr_ratio=self._element_lr_ratio(),
             weight_decay=self.weight_decay,
+            clip_norm=self._clip_norm(),
             optimizer=self.optimizer,
             max_epochs=self.max_epochs,
             device=self.device_,
@@ -244,6 +245,9 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
 
     def _peak_lr(self):
         return self.lr
+
+    def _clip_norm(self):
+        return None
 
     def _element_lr_ratio(self):
         return self.embedding_lr_ratio

@@ -46,16 +46,19 @@ class CrystalNet(NeuralNet):
     weight_decay : float
         Not applied to vectors (biases, norms) nor to the element table, whose rows of rare elements
         it would shrink.
+    clip_norm : float or None
+        Largest norm of the gradient of all weights together; longer ones are shortened.
     """
 
     def __init__(
         self, module, criterion, *, seed=0, lr_schedule="onecycle", embedding_lr_ratio=1.0,
-        weight_decay=0.0, **options,
+        weight_decay=0.0, clip_norm=None, **options,
     ):  # fmt: skip
         self.seed = seed
         self.lr_schedule = lr_schedule
         self.embedding_lr_ratio = embedding_lr_ratio
         self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         super().__init__(module, criterion, **options)
 
     def initialize_optimizer(self, *args, **kwargs):
@@ -146,6 +149,11 @@ class CrystalNet(NeuralNet):
             group["lr"] = peak * relative
         self.step_ += 1
         return super().train_step(batch, **fit_params)
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        """Clip the gradient; skorch calls this between backward and step."""
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.module_.parameters(), self.clip_norm)
 
     @torch.inference_mode()
     def outputs(self, loader):
