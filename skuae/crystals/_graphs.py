@@ -88,10 +88,7 @@ def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
     widened only for crystals where some site has fewer than k inside: the answer is the same.
     Among neighbours at equal distance (5e-6 Å) the lighter element comes first.
     """
-    if not cutoff > 0:
-        raise ValueError(f"cutoff must be a positive number of Å, got {cutoff}")
-    if max_neighbors is not None and max_neighbors < 1:
-        raise ValueError(f"max_neighbors must be at least 1 or None, got {max_neighbors}")
+    check_setting(cutoff, max_neighbors)
     chunk = np.searchsorted(
         crystals.offsets, np.arange(0, crystals.n_sites, _CHUNK_SITES), side="left"
     )
@@ -115,6 +112,14 @@ def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
         max_neighbors,
         whole_shell,
     )
+
+
+def check_setting(cutoff, max_neighbors):
+    """Raise ValueError if no neighbours can be found with these."""
+    if not cutoff > 0:
+        raise ValueError(f"cutoff must be a positive number of Å, got {cutoff}")
+    if max_neighbors is not None and max_neighbors < 1:
+        raise ValueError(f"max_neighbors must be at least 1 or None, got {max_neighbors}")
 
 
 def search(crystals, rows, cutoff, max_neighbors, whole_shell):

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skuae.crystals._graphs import search
+from skuae.crystals._graphs import check_setting, search
 from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
 
 TOLERANCE = 1e-4  # Å, and of cosines; closer than this is equal
-_CHUNK_SITES = 10_000  # bounds the memory of one refinement
+MAX_CUTOFF = 250  # Å; a distance in steps takes 32 bits
+_STEPS = 1 << 24  # of an Å, or of a cosine; both are compared as integers
+_EQUAL = int(TOLERANCE * _STEPS)
+_BITS = 26  # of a cosine, from 0 to 2, in steps
+_COSINE = (1 << _BITS) - 1
+_FAR = 1 << 62
+# What the columns of a chunk become in ReducedGraphs; None for sizes, which become offsets.
+_COLUMNS = (None, np.int32, np.int32, *(None, np.int32, np.float32, np.int32) * 2)
+_CHUNK_SITES = 2_000  # bounds the memory of one refinement, and fits a cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,33 +114,20 @@ class ReducedGraphs:
 
 def build_reduced_graphs(crystals, cutoff, max_neighbors, whole_shell, angles, merge):
     """Find neighbours and angles and merge equal ones; see :meth:`Crystals.reduced_graph`."""
+    check_setting(cutoff, max_neighbors)
+    if cutoff > MAX_CUTOFF:
+        raise ValueError(f"cutoff must be at most {MAX_CUTOFF} Å, got {cutoff}")
     starts = np.arange(0, crystals.n_sites, _CHUNK_SITES)
     bounds = np.unique(np.append(np.searchsorted(crystals.offsets, starts), len(crystals)))
     parts = [
         _reduce(crystals, range(a, b), cutoff, max_neighbors, whole_shell, angles, merge)
         for a, b in itertools.pairwise(bounds)
-    ] or [[np.empty(0)] * (11 if angles else 7)]
-    sizes, sites, site_counts, degrees, *edges = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
-    neighbors, distances, edge_counts, *rest = edges
+    ] or [[np.empty(0)] * len(_COLUMNS[: None if angles else 7])]
+    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     packed = [
-        frozen(offsets_from_sizes(sizes), np.int64),
-        frozen(sites, np.int32),
-        frozen(site_counts, np.int32),
-        frozen(offsets_from_sizes(degrees), np.int64),
-        frozen(neighbors, np.int32),
-        frozen(distances, np.float32),
-        frozen(edge_counts, np.int32),
+        frozen(offsets_from_sizes(column), np.int64) if dtype is None else frozen(column, dtype)
+        for column, dtype in zip(columns, _COLUMNS, strict=False)
     ]
-    if angles:
-        n_angles, others, cosines, angle_counts = rest
-        packed += [
-            frozen(offsets_from_sizes(n_angles), np.int64),
-            frozen(others, np.int32),
-            frozen(cosines, np.float32),
-            frozen(angle_counts, np.int32),
-        ]
     return ReducedGraphs(*packed)
 
 
@@ -159,52 +154,52 @@ def _reduce(crystals, rows, cutoff, max_neighbors, whole_shell, angles, merge):
     if not merge:
         site_colors = _mix(site_colors, np.arange(len(crystal), dtype=np.uint64))
     ends = _mix(site_colors[centers], site_colors[neighbors])
-    edge_colors = _mix(ends, _number_equal(distances, ends))
+    edge_colors = _mix(ends, _number_equal((distances * _STEPS).astype(np.int64), ends))
     graph = (centers, neighbors, edge_offsets)
     site_colors, edge_colors = _refine(site_colors, edge_colors, graph)
-    if angles:
-        # The edges whose center is the neighbour of an edge: all of a row of the graph.
-        others, angle_offsets = take_rows(edge_offsets, neighbors)
-        edges = np.repeat(np.arange(len(neighbors)), np.diff(angle_offsets))
-        cosines = -np.einsum("ai,ai->a", vectors[edges], vectors[others])
-        cosines = np.clip(cosines / (distances[edges] * distances[others]), -1, 1)
-        sides = _mix(edge_colors[edges], edge_colors[others])
-        angle_colors = _mix(sides, _number_equal(1 + cosines, sides))
-        site_colors, edge_colors = _refine(
-            site_colors, edge_colors, graph, (others, angle_colors, angle_offsets)
-        )
-
-    site_kind, first_site, n_sites = _kinds(site_colors)
     edge_kind, first_edge, n_edges = _kinds(edge_colors)
-    # Kinds of edges in the order of their centers.
-    order = np.argsort(site_kind[centers[first_edge]], kind="stable")
-    edge_kind, first_edge, n_edges = np.argsort(order)[edge_kind], first_edge[order], n_edges[order]
-    kind_crystal = crystal[first_site]
+    if angles:
+        units = vectors / distances[:, None]
+        row_offsets = offsets_from_sizes(np.diff(edge_offsets)[neighbors])
+        values = np.empty(row_offsets[-1], dtype=np.int64)
+        todo = np.arange(len(centers))
+        while True:
+            leaders = first_edge[edge_kind]
+            _write_angles(values, row_offsets, todo, leaders, graph, units)
+            split = _split(edge_colors, todo, leaders, values, row_offsets)
+            if len(split) == 0:
+                break
+            site_colors, edge_colors = _refine(site_colors, edge_colors, graph)
+            edge_kind, first_edge, n_edges = _kinds(edge_colors)
+            todo = np.flatnonzero(np.isin(crystal, crystal[centers[split]])[centers])
+
+    # First sites and edges come in the order of their kinds, and first edges belong to first sites.
+    site_kind, first_site, n_sites = _kinds(site_colors)
     center_kind = site_kind[centers[first_edge]]
-    kind_offsets = offsets_from_sizes(np.bincount(kind_crystal, minlength=len(rows)))
+    kind_offsets = np.searchsorted(first_site, offsets)
     columns = [
         np.diff(kind_offsets),
-        first_site - offsets[kind_crystal],
+        first_site - offsets[crystal[first_site]],
         n_sites,
         np.bincount(center_kind, minlength=len(first_site)),
-        site_kind[neighbors[first_edge]] - kind_offsets[kind_crystal[center_kind]],
+        site_kind[neighbors[first_edge]] - kind_offsets[crystal[centers[first_edge]]],
         np.bincount(edge_kind, distances) / n_edges,
         n_edges // n_sites[center_kind],
     ]
     if angles:
+        firsts, angle_offsets = take_rows(row_offsets, first_edge)
+        starts = _starts(values[firsts], angle_offsets[:-1])
+        edge = np.searchsorted(angle_offsets, starts, side="right") - 1
+        n_angles = np.diff(starts, append=len(firsts))
+        rows, _ = take_rows(row_offsets, leaders)
+        sums = np.bincount(rows, values & _COSINE, minlength=len(values))[firsts]
+        others = edge_kind[values[firsts[starts]] >> _BITS]
         first_of_crystal = np.searchsorted(center_kind, kind_offsets)
-        angle_kind, first_angle, n_angles = _kinds(
-            _mix(_mix(edge_colors[edges], edge_colors[others]), angle_colors)
-        )
-        order = np.argsort(edge_kind[edges[first_angle]], kind="stable")
-        edge = edge_kind[edges[first_angle]][order]
-        mean_cosines = np.bincount(angle_kind, cosines) / n_angles
         columns += [
             np.bincount(edge, minlength=len(first_edge)),
-            edge_kind[others[first_angle]][order]
-            - first_of_crystal[kind_crystal[center_kind[edge]]],
-            mean_cosines[order],
-            n_angles[order] // n_edges[edge],
+            others - first_of_crystal[crystal[centers[first_edge[edge]]]],
+            np.add.reduceat(sums, starts) / (n_angles * n_edges[edge] * _STEPS) - 1,
+            n_angles,
         ]
     return columns
 
@@ -234,35 +229,76 @@ def _first_colors(crystals, first, n_sites):
 
 
 def _number_equal(values, groups):
-    """Give the distinct values (0 to 250) within groups, known by their hashes, a number each.
+    """Give the distinct values (integers below 2^32) within groups, known by hashes, a number each.
 
-    Group and value share one integer: to sort by one key is much faster than by two. The 36 bits of
+    Group and value share one integer: to sort by one key is much faster than by two. The 31 bits of
     the hash may send two groups to the same place; values that differ stay distinct there.
     """
-    levels = np.uint64(1 << 28)
-    key = groups // levels * levels + (values * (1 << 20)).astype(np.uint64)
+    key = ((groups >> np.uint64(33)) << np.uint64(32)).astype(np.int64) + values
     order = np.argsort(key)
-    gaps = np.diff(key[order], prepend=key[order][:1])
+    starts = _starts(key[order])
     numbers = np.empty(len(order), dtype=np.uint64)
-    numbers[order] = np.cumsum(gaps > np.uint64(TOLERANCE * (1 << 20)))
+    numbers[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
     return numbers
 
 
-def _refine(sites, edges, graph, angles=None):
+def _starts(values, rows=slice(1)):
+    """Find where, in sorted integers, the next value begins; and, if there are many, the next row.
+
+    Values that lie close together are one, unless a chain of them gets longer than the tolerance:
+    such a chain is cut at smaller gaps.
+    """
+    gaps = np.diff(values, prepend=values[:1])
+    gaps[rows] = _FAR
+    limits = np.full(len(values), _EQUAL)
+    while True:
+        starts = np.flatnonzero(gaps > limits)
+        sizes = np.diff(starts, append=len(values))
+        too_long = values[starts + sizes - 1] - values[starts] > _EQUAL
+        if not too_long.any():
+            return starts
+        limits[np.repeat(too_long, sizes)] //= 10
+
+
+def _refine(sites, edges, graph):
     """Give sites and edges new colours until no two of a colour differ in what is around them."""
     centers, neighbors, edge_offsets = graph
-    n_before = 0
-    while True:
+    n, n_before = len(np.unique(sites)), 0
+    while n > n_before:
         sites = _mix(sites, _sum_rows(_mix(edges, edges), edge_offsets))
-        around = _mix(sites[centers], sites[neighbors])
-        if angles is not None:
-            others, angle_colors, angle_offsets = angles
-            around = _mix(around, _sum_rows(_mix(edges[others], angle_colors), angle_offsets))
-        edges = _mix(edges, around)
-        n = len(np.unique(sites)) + len(np.unique(edges))
-        if n == n_before:
-            return sites, edges
-        n_before = n
+        edges = _mix(edges, _mix(sites[centers], sites[neighbors]))
+        n, n_before = len(np.unique(sites)), n
+    return sites, edges
+
+
+def _write_angles(values, offsets, edges, leaders, graph, units):
+    """Write the angles of edges, sorted, into their rows: leader of the other edge, then cosine."""
+    _, neighbors, edge_offsets = graph
+    degrees = np.diff(offsets)[edges]
+    for degree in np.unique(degrees):  # short rows of one length are sorted much faster
+        own = edges[degrees == degree, None]
+        columns = np.arange(degree)
+        others = edge_offsets[neighbors[own]] + columns
+        cosines = -np.einsum("aoi,ai->ao", units[others], units[own[:, 0]])
+        steps = ((1 + cosines) * _STEPS + 0.5).astype(np.int64)
+        values[offsets[own] + columns] = np.sort((leaders[others] << _BITS) + steps, axis=1)
+
+
+def _split(colors, edges, leaders, values, offsets):
+    """Give edges of one colour that differ in their angles new colours, in place; return them.
+
+    The first edge of a colour, its leader, is what the others are compared with.
+    """
+    rows, ends = take_rows(offsets, edges)
+    leader_rows, _ = take_rows(offsets, leaders[edges])
+    unlike = np.flatnonzero(np.abs(values[rows] - values[leader_rows]) > _EQUAL)
+    unlike = leaders[edges[np.searchsorted(ends, unlike, side="right") - 1]]
+    edges = edges[np.isin(leaders[edges], unlike)]
+    rows, offsets = take_rows(offsets, edges)
+    sides = _mix(np.repeat(colors[edges], np.diff(offsets)), colors[values[rows] >> _BITS])
+    angles = _mix(sides, _number_equal(values[rows] & _COSINE, sides))
+    colors[edges] = _mix(colors[edges], _sum_rows(angles, offsets))
+    return edges
 
 
 def _sum_rows(values, offsets):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -71,3 +73,41 @@ def _assert_same(crystals, structures):
 @pytest.fixture
 def assert_same():
     return _assert_same
+
+
+def _whole_graph(structure, cutoff, k):
+    """All sites, edges and angles of a structure: one by one, as pymatgen has the neighbours."""
+    found = set()
+    for i, neighbors in enumerate(structure.get_all_neighbors(cutoff)):
+        lengths = sorted(n.nn_distance for n in neighbors)
+        last = lengths[k - 1] + 1e-3 if k is not None and len(lengths) >= k else cutoff
+        for n in neighbors:
+            if n.nn_distance <= last:
+                image = tuple(int(x) for x in n.image)
+                found.add((i, n.index, image))
+                found.add((n.index, i, tuple(-x for x in image)))
+    found = sorted(found)
+    centers = np.array([i for i, _, _ in found], dtype=int)
+    neighbors = np.array([j for _, j, _ in found], dtype=int)
+    images = np.array([image for _, _, image in found]).reshape(-1, 3)
+    frac = structure.frac_coords
+    vectors = (frac[neighbors] + images - frac[centers]) @ structure.lattice.matrix
+    distances = np.linalg.norm(vectors, axis=1)
+    edges, others, cosines = [], [], []
+    for e, v in enumerate(neighbors):
+        for o in np.flatnonzero(centers == v):  # w - v - u, the angle at v
+            edges.append(e)
+            others.append(o)
+            cosines.append(-vectors[e] @ vectors[o] / (distances[e] * distances[o]))
+    one = np.ones(max(len(structure), len(edges)), dtype=int)
+    return SimpleNamespace(
+        sites=np.arange(len(structure)), site_counts=one[: len(structure)],
+        centers=centers, neighbors=neighbors, distances=distances, edge_counts=one[: len(centers)],
+        edges=np.array(edges, dtype=int), others=np.array(others, dtype=int),
+        cosines=np.array(cosines), angle_counts=one[: len(edges)],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def whole_graph():
+    return _whole_graph

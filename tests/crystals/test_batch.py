@@ -98,6 +98,106 @@ def test_batch_without_edges(ragged, rows):
     assert batch.numbers.tolist() == [18] * len(rows)
 
 
+def reduced_reference(crystals, rows, graphs):
+    """Sites, edges and angles of reduced graphs, one by one."""
+    sites, edges, angles = [], [], []
+    for b, row in enumerate(rows):
+        first_site, first_edge = len(sites), len(edges)
+        of_crystal = graphs.edge_offsets[graphs.offsets[row]]
+        for s in range(*graphs.offsets[row : row + 2]):
+            z = crystals.numbers[crystals.offsets[row] + graphs.sites[s]]
+            sites.append((z, b, graphs.site_counts[s]))
+            for e in range(*graphs.edge_offsets[s : s + 2]):
+                neighbor = first_site + graphs.neighbors[e]
+                edge = (len(sites) - 1, neighbor, graphs.distances[e], graphs.edge_counts[e])
+                edges.append(edge)
+                if graphs.angle_offsets is None:
+                    continue
+                for a in range(*graphs.angle_offsets[e : e + 2]):
+                    other = first_edge + graphs.others[a]
+                    angle = (len(edges) - 1, other, graphs.cosines[a], graphs.angle_counts[a])
+                    angles.append(angle)
+        assert first_edge + graphs.edge_offsets[graphs.offsets[row + 1]] - of_crystal == len(edges)
+    return sites, edges, angles
+
+
+@pytest.mark.parametrize("rows", [[0], [2], [1, 1, 3], [5, 2, 4, 2, 0], [6, 5, 4, 3, 2, 1, 0]],
+                         ids=str)  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("angles", [True, False])
+def test_batch_with_reduced_graphs(ragged, rows, dtype, angles):
+    graphs = ragged.reduced_graph(5.0, 12, angles=angles)
+    assert len(graphs.sites) < ragged.n_sites
+    batch = PackedTensors(ragged, graphs, dtype=dtype).batch(np.array(rows))
+    assert len(batch) == len(rows)
+    assert batch.sizes.tolist() == ragged.sizes[rows].tolist()
+    totals = torch.zeros(len(rows), dtype=dtype).index_add(0, batch.crystal, batch.site_counts)
+    assert totals.tolist() == batch.sizes.tolist()
+    names = [("numbers", "crystal", "site_counts"),
+             ("centers", "neighbors", "distances", "edge_counts")]  # fmt: skip
+    if angles:
+        names.append(("edges", "others", "cosines", "angle_counts"))
+        assert (batch.neighbors[batch.edges] == batch.centers[batch.others]).all()
+    else:
+        assert batch.edges is batch.others is batch.cosines is batch.angle_counts is None
+    for part, expected in zip(names, reduced_reference(ragged, rows, graphs), strict=False):
+        for name, column in zip(part, zip(*expected, strict=True), strict=bool(expected)):
+            got = getattr(batch, name)
+            np.testing.assert_array_equal(got.numpy(), np.array(column), err_msg=name)
+            real = name in ("distances", "cosines") or name.endswith("counts")
+            assert got.dtype == (dtype if real else torch.int64), name
+    assert batch.frac_coords is None
+
+
+@pytest.mark.parametrize("rows", [[1], [1, 3, 1], [5, 4, 3]], ids=str)
+def test_species_of_the_sites_that_stay(ragged, rows):
+    """Crystals 1 and 4 are disordered; a merged site takes its species along."""
+    crystals = as_crystals([s * (1, 1, 2) if i == 1 else s for i, s in enumerate(ragged)])
+    batch = PackedTensors(crystals, crystals.reduced_graph(5.0, 12)).batch(rows)
+    got = {}
+    if batch.occ_sites is not None:
+        entries = (batch.occ_sites, batch.occ_numbers, batch.occ_values)
+        for site, z, x in zip(*(entry.tolist() for entry in entries), strict=True):
+            got.setdefault(site, {})[z] = x
+    for site, b in enumerate(batch.crystal.tolist()):
+        first = int((batch.crystal < b).sum())
+        kinds = crystals.reduced_graph(5.0, 12).take([rows[b]])
+        expected = crystals[rows[b]][kinds.sites[site - first]].species
+        expected = {e.Z: x for e, x in expected.items()}
+        assert got.pop(site, {int(batch.numbers[site]): 1.0}) == pytest.approx(expected)
+    assert not got
+
+
+def test_links(ragged):
+    rng = torch.Generator().manual_seed(0)
+    reduced = PackedTensors(ragged, ragged.reduced_graph(5.0, 12, angles=True)).batch([2, 0, 3])
+    fixed = PackedTensors(ragged[:2], ragged[:2].graph(5.0, 12)).batch([1, 0])
+    alike = PackedTensors(ragged[[0, 0]], ragged[[0, 0]].reduced_graph(5.0, 12)).batch([1, 0])
+    for links in (reduced.bonds, reduced.angles, fixed.bonds, alike.bonds):
+        x = torch.randn(len(links.centers), 3, generator=rng)
+        total = torch.zeros(links.n_nodes, 3)
+        for row, center in zip(x, links.centers, strict=True):
+            total[center] += row
+        torch.testing.assert_close(links.sum(x), total)
+        assert (links.centers.diff() >= 0).all()
+    degrees = [batch.bonds.degree for batch in (reduced, fixed, alike)]
+    assert degrees == [None, 12, 2]
+    assert reduced.bonds.n_nodes == len(reduced.numbers)
+    assert reduced.bonds.counts is reduced.edge_counts
+    assert reduced.angles.n_nodes == len(reduced.centers)
+    assert reduced.angles.counts is reduced.angle_counts
+    assert fixed.bonds.counts is None
+
+
+@pytest.mark.parametrize("rows", [[2], [2, 2], [2, 0, 2]], ids=str)
+def test_reduced_crystals_without_edges(ragged, rows):
+    batch = PackedTensors(ragged, ragged.reduced_graph(5.0, 12, angles=True)).batch(rows)
+    alone = batch.crystal[batch.bonds.sum(torch.ones(len(batch.centers), 1))[:, 0] == 0]
+    assert alone.tolist() == [b for b, row in enumerate(rows) if row == 2]
+    if 0 not in rows:
+        assert len(batch.centers) == len(batch.cosines) == len(batch.others) == 0
+
+
 def test_packed_tensors_are_copies(crystals):
     graphs = crystals.graph(5.0, 12)
     packed = PackedTensors(crystals, graphs)
@@ -116,6 +216,11 @@ def test_to_device_moves_everything(crystals):
                  "occ_numbers", "occ_values"):  # fmt: skip
         assert getattr(moved, name).device.type == "meta", name
     assert moved.degree == 12
+    reduced = PackedTensors(crystals, crystals.reduced_graph(5.0, 12, angles=True)).batch([0, 1])
+    for name, value in vars(reduced.to("meta")).items():
+        before = getattr(reduced, name)
+        assert isinstance(value, torch.Tensor) == isinstance(before, torch.Tensor), name
+        assert value is None or value.device.type == "meta", name
     assert moved.frac_coords is None
     assert PackedTensors(crystals).batch([0]).to("meta").lattices.device.type == "meta"
 
