@@ -44,8 +44,8 @@ class MEGNet(BaseEstimator):
 
     native_table = "random16"  # where its own element vectors start from
     native_frozen = False
-    default_lr = 1e-2
-    clip_norm = 0.2  # without it, large learning rates end in dead layers
+    default_lr = 5e-3
+    clip_norm = 0.2  # longer steps can end in layers that are dead
 
     def __init__(
         self,
