@@ -28,6 +28,7 @@ from _peers import MatglMEGNet, PureALIGNN, n_parameters
 from pymatgen.core import Structure
 
 from skuae import CrystalGNNRegressor
+from skuae.models import resolve_backbone
 
 PEERS = {"megnet": MatglMEGNet, "alignn": PureALIGNN}
 EPOCHS = {"megnet": 20, "alignn": 10}
@@ -118,7 +119,7 @@ def main():
     p.add_argument("--data", required=True, help="matbench_perovskites.jsonl.gz")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--epochs", type=int, default=None, help="20 for megnet, 10 for alignn")
-    p.add_argument("--lr", type=float, help="of ours; the estimator's default if left out")
+    p.add_argument("--lr", type=float, help="of ours; the back-end's default if left out")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--output", type=Path, default=Path("compare_peers.csv"))
     p.add_argument("--checkpoints", type=Path, default=Path("."), help="folder, of peers")
@@ -126,7 +127,7 @@ def main():
     if args.side == "peer":
         args.lr = PEER_LR
     elif args.lr is None:
-        args.lr = CrystalGNNRegressor().lr
+        args.lr = resolve_backbone(args.model).default_lr
     args.epochs = args.epochs or EPOCHS[args.model]
     torch.set_num_threads(args.threads)
     args.checkpoints.mkdir(parents=True, exist_ok=True)
