@@ -27,10 +27,12 @@ def check_training_params(estimator):
             raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     for name, (kind, least) in _AT_LEAST.items():
         value = getattr(estimator, name, least)
-        if name == "lr" and value == "auto" and hasattr(estimator, "backbone"):
+        auto = name == "lr" and hasattr(estimator, "backbone")
+        if auto and isinstance(value, str) and value == "auto":
             continue
         if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
             what = "an integer" if kind is Integral else "a number"
+            what = f'"auto" or {what}' if auto else what
             raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
     fraction = estimator.validation_fraction
     if not isinstance(fraction, Real) or not 0 < fraction < 1:

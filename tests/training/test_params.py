@@ -36,9 +36,9 @@ def test_defaults_and_edges_pass(estimator):
         ("batch_size", 1, "batch_size must be an integer, at least 2; got 1"),
         ("batch_size", "auto", "batch_size must be an integer, at least 2; got 'auto'"),
         ("n_iter_no_change", 0, "n_iter_no_change must be an integer, at least 1; got 0"),
-        ("lr", -0.1, "lr must be a number, at least 0; got -0.1"),
-        ("lr", float("nan"), "lr must be a number, at least 0; got nan"),
-        ("lr", "auto", "lr must be a number, at least 0; got 'auto'"),
+        ("lr", -0.1, "lr must be .*a number, at least 0; got -0.1"),
+        ("lr", float("nan"), "lr must be .*a number, at least 0; got nan"),
+        ("lr", "fast", "lr must be .*a number, at least 0; got 'fast'"),
         ("weight_decay", -1e-9, "weight_decay must be a number, at least 0"),
         ("embedding_lr_ratio", -1, "embedding_lr_ratio must be a number, at least 0"),
         ("validation_fraction", 0, "validation_fraction must lie between 0 and 1, exclusive"),
@@ -49,6 +49,14 @@ def test_defaults_and_edges_pass(estimator):
 def test_parameters_that_make_no_sense(estimator, name, value, message):
     with pytest.raises(ValueError, match=message):
         check_training_params(estimator(**{name: value}))
+
+
+def test_a_rate_of_the_backbone():
+    check_training_params(CrystalGNNRegressor(lr="auto"))
+    with pytest.raises(ValueError, match='lr must be "auto" or a number, at least 0; got'):
+        check_training_params(CrystalGNNClassifier(lr="slow"))
+    with pytest.raises(ValueError, match="lr must be a number, at least 0; got 'auto'"):
+        check_training_params(CrystalTransformerRegressor(lr="auto"))
 
 
 @pytest.mark.parametrize("estimator", REGRESSORS)
