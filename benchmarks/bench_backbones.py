@@ -1,0 +1,90 @@
+"""Training and prediction rates of all back-ends, on the CPU or a GPU.
+
+    python benchmarks/bench_backbones.py
+    python benchmarks/bench_backbones.py --device cuda --batch-size 512 --n 20480
+
+On a GPU also the share of the time that it is busy: the time of its kernels by the profiler over
+the time of the clock, in one more epoch.
+"""
+
+import time
+
+import numpy as np
+import torch
+from _common import compare, parser, read_structures
+from torch.nn import functional as F
+
+from skuae import as_crystals, models
+from skuae.crystals import PackedTensors
+from skuae.embedding import get_table
+from skuae.training._data import CrystalDataset, CrystalLoader
+
+
+def make_runs(spec, crystals, batch_size, device):
+    """Return functions that train one epoch and predict all crystals."""
+    torch.manual_seed(0)
+    table = torch.tensor(np.nan_to_num(get_table(spec.native_table).values))
+    module = spec.build(table, spec.native_frozen, 1).to(device)
+    optimizer = torch.optim.AdamW(module.parameters())
+    packed = PackedTensors(crystals, spec.graph_of(crystals), device=device)
+    y = torch.tensor(crystals.volumes / crystals.sizes, dtype=torch.float32, device=device)[:, None]
+    data = CrystalDataset(packed, np.arange(len(crystals)), (y - y.mean()) / y.std())
+    loader = CrystalLoader(data, batch_size, shuffle=True, by_size=False)
+
+    def train():
+        module.train()
+        for batch, (target, _) in loader:
+            loss = F.mse_loss(module(batch), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        wait(device)
+
+    def predict():
+        module.eval()
+        with torch.inference_mode():
+            for batch, _ in loader:
+                module(batch)
+        wait(device)
+
+    return train, predict
+
+
+def wait(device):
+    """Let the device finish."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def busy_share(run):
+    """Return the time of all kernels over the time of the clock."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    start = time.perf_counter()
+    with torch.profiler.profile(activities=activities) as profile:
+        run()
+        seconds = time.perf_counter() - start
+    return sum(e.self_device_time_total for e in profile.key_averages()) / 1e6 / seconds
+
+
+def main():
+    """Print the rates of every back-end, one after the other."""
+    p = parser(__doc__, n=2048, repeats=3)
+    p.add_argument("--batch-size", type=int, default=64)
+    p.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    p.add_argument("--backbones", nargs="+", default=["cgcnn", "megnet", "alignn"])
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    crystals = as_crystals(read_structures(args))
+    print(f"{len(crystals)} crystals, batches of {args.batch_size}, {args.device}")
+    for name in args.backbones:
+        train, predict = make_runs(
+            models.resolve_backbone(name), crystals, args.batch_size, args.device
+        )
+        compare({f"{name}, training": train}, len(crystals), args.repeats)
+        compare({f"{name}, prediction": predict}, len(crystals), args.repeats)
+        if args.device.type == "cuda":
+            print(f"{name}: busy for {busy_share(train):.0%} of a training epoch")
+
+
+if __name__ == "__main__":
+    main()
