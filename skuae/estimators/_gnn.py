@@ -1,80 +1,108 @@
 """What the regressor and the classifier on graph networks share: backbone and element table."""
 
+import hashlib
 import warnings
 
 import numpy as np
 import torch
+from sklearn.base import is_classifier, is_regressor
 
 from skuae import models
 from skuae.crystals import PackedTensors
-from skuae.embedding import ElementTable, get_table, resolve_table, table_names
+from skuae.embedding import ElementTable, get_table, resolve_table
 from skuae.embedding._elements import SYMBOLS
 from skuae.models import resolve_backbone
+
+_NO_COORDS = (
+    "coords=True takes the map of coordinates of a front-end: pass "
+    "embedding=CrystalTransformerRegressor(...), or set coords=False"
+)
 
 
 class GraphNetworkMixin:
     """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
 
-    It asks a backbone for ``native_table``, ``native_frozen``, ``default_lr``, ``clip_norm``,
-    ``graph_of`` and ``build``, and the module that this returns for ``elements``, ``first_layer``
-    and a ``head``.
+    It asks a backbone for ``check``, ``native_table``, ``native_frozen``, ``default_lr``,
+    ``clip_norm``, ``graph_of`` and ``build``, and the module that this returns for ``elements``,
+    ``first_layer`` and a ``head``.
     """
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
 
     def _prepare(self, crystals, table, y, sample_weight, source, train):
         backbone = resolve_backbone(self.backbone)
-        native = False
-        self._coords = None
-        if self.coords and source is None and not hasattr(self.embedding, "fit"):
-            raise ValueError(
-                "coords=True takes the map of coordinates of a front-end: pass "
-                "embedding=CrystalTransformerRegressor(...), or set coords=False"
-            )
+        coords, native, one_hot = None, False, False
         if source is not None:
-            same_kind = type(backbone) is type(source._backbone)
-            if not same_kind or backbone.get_params() != source._backbone.get_params():
-                raise ValueError(
-                    f"the model to start from has backbone {source._backbone}, "
-                    f"this one {backbone}; use the same, or start anew"
-                )
-            self._check_table_of(source, table)
-            self._table, native = source._trained_table(), source._native
-            self._coords = source._coords
+            self._check_source(source, backbone, table)
+            start, origin, coords = source._trained_table(), source._origin, source._coords
+            native = source._native and self.embedding is None and table is None
+            one_hot = source._one_hot
         elif self.embedding is not None:
-            if table is not None and table.name != _name_of(self.embedding):
+            if table is not None and _digest(table) != _digest(self._given_table()):
                 warnings.warn(
                     f"embedding=... is used, and not the table {table.name!r} that came with X",
                     stacklevel=4,
                 )
+            if self.coords and not hasattr(self.embedding, "fit"):
+                raise ValueError(_NO_COORDS)
             weight = None if sample_weight is None else sample_weight[train]
-            self._table, learner = resolve_table(
-                self.embedding, crystals[train], y[train], sample_weight=weight
+            labels = _numbers_for(self.embedding, y[train]) if is_classifier(self) else y[train]
+            start, learner = resolve_table(
+                self.embedding, crystals[train], labels, sample_weight=weight
             )
-            if self.coords:
-                self._coords = _coords_of(learner)
+            coords = _coords_of(learner) if self.coords else None
+        elif self.coords:
+            raise ValueError(_NO_COORDS)
         elif table is not None:  # came with X
-            self._table = table
+            start = table
         else:
-            self._table, native = get_table(backbone.native_table), True
-        self._backbone = backbone
-        self._native = native
-        self._frozen = bool(self.freeze_embedding or (native and backbone.native_frozen))
-        self._check_elements(crystals)
-        rows, numbers, _ = crystals.composition()
+            start, native = get_table(backbone.native_table), True
+        if source is None:
+            origin = _digest(start)
+            one_hot = origin == _digest(get_table("onehot"))
+        _check_covered(start, crystals, source is not None)
         seen = np.zeros(118, dtype=bool) if source is None else source._seen.copy()
+        rows, numbers, _ = crystals.composition()
         seen[numbers[np.isin(rows, train)] - 1] = True
-        self._seen = seen
+        # All at once: what fails before leaves the model of an earlier fit as it was.
+        self._backbone, self._table, self._origin, self._seen = backbone, start, origin, seen
+        self._native, self._one_hot, self._coords = native, one_hot, coords
+        self._frozen = bool(self.freeze_embedding or (native and backbone.native_frozen))
 
-    def _check_table_of(self, source, table):
-        """Raise if another table is asked for than that of the model to start from."""
-        own = source._table.name.removesuffix("-tuned")
-        asked = _name_of(self.embedding if self.embedding is not None else table)
-        if asked not in (None, own):
+    def _check_source(self, source, backbone, table):
+        """Raise if this model is to be another one than that to start from."""
+        same_kind = type(backbone) is type(source._backbone)
+        if not same_kind or backbone.get_params() != source._backbone.get_params():
             raise ValueError(
-                f"the model to start from has its own element table, {own!r}: leave embedding=None "
-                "(and no UAETransformer with another table before this step), or init_from=None"
+                f"the model to start from has backbone {source._backbone}, "
+                f"this one {backbone}; use the same, or start anew"
             )
+        if bool(self.coords) != (source._coords is not None):
+            raise ValueError(
+                f"the model to start from was fitted with coords={source._coords is not None}; set "
+                "coords to the same, or start anew"
+            )
+        if hasattr(self.embedding, "fit"):
+            if source is self:
+                return  # it was fitted then
+            raise ValueError(
+                "init_from brings its own element table, and embedding=... would learn another: "
+                "leave embedding=None, or init_from=None"
+            )
+        asked = table if self.embedding is None else self._given_table()
+        if asked is None:
+            return
+        own = source._origin, _digest(source._table), _digest(source._trained_table())
+        if _digest(asked) not in own:
+            raise ValueError(
+                "the model to start from has its own element table, "
+                f"{source._table.name.removesuffix('-tuned')!r}: leave embedding=None (and no "
+                "UAETransformer with another table before this step), or init_from=None"
+            )
+
+    def _given_table(self):
+        """Return the table that `embedding` stands for, None if that is for it to learn."""
+        return None if hasattr(self.embedding, "fit") else resolve_table(self.embedding)[0]
 
     def _pack(self, crystals, device):
         coords = self._coords is not None
@@ -86,18 +114,16 @@ class GraphNetworkMixin:
         return self._backbone.build(values, self._frozen, n_outputs, self._coords)
 
     def _check_known(self, crystals, rows, numbers):
-        unknown = np.flatnonzero(~self._table.seen[numbers - 1])
-        if len(unknown):
-            row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
-            way_out = (
-                "use a table that covers it, the mean of the others for it (ElementTable."
-                'fill_missing, or UAETransformer(on_missing_element="mean") before this step)'
-            )
-            if self.init_from is not None:
-                way_out = "start from a model with a table that covers it"
-            raise ValueError(
-                f"{crystals.where(row)}: element table {self._table.name!r} has no vector for "
-                f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
+        _check_covered(self._table, crystals, self.init_from is not None)
+        guessed = self._one_hot or (self._native and not self._backbone.native_frozen)
+        new = np.flatnonzero(~self._seen[numbers - 1])
+        if guessed and len(new):
+            row, symbol = int(rows[new[0]]), SYMBOLS[numbers[new[0]] - 1]
+            warnings.warn(
+                f"{crystals.where(row)}: {symbol} was in none of the crystals of fit, and the "
+                f"model can only guess what it is like ({len(np.unique(rows[new]))} such rows); an "
+                'embedding that knows it, such as "ct-uae-mt" or "magpie", would do better',
+                stacklevel=5,
             )
 
     def _peak_lr(self):
@@ -107,7 +133,7 @@ class GraphNetworkMixin:
         return self._backbone.clip_norm
 
     def _element_lr_ratio(self):
-        return 1.0 if self._native else self.embedding_lr_ratio  # from scratch, not fine-tuning
+        return 1.0 if self._native else self.embedding_lr_ratio  # its own are weights like others
 
     def _train(self, *args):
         super()._train(*args)
@@ -123,14 +149,14 @@ class GraphNetworkMixin:
         """Return the element vectors that were learned (Method II of the paper)."""
         module, name = self.net_.module_, type(self._backbone).__name__.lower()
         features = self._native and self._backbone.native_frozen
-        with torch.no_grad():
-            if features or self._table.name == "onehot":
-                # What the network has learned about an element lies behind its first layer.
-                vectors = module.first_layer(module.elements.weight)
-            elif self._native and not self._frozen:
-                vectors = module.elements.weight
-            else:
-                return self._trained_table()
+        if not (self._native or self._one_hot):
+            return self._trained_table()
+        # What the network has learned about an element lies behind its first layer, if the element
+        # vectors are not its own.
+        vectors = module.elements.weight
+        if features or self._one_hot:
+            with torch.no_grad():
+                vectors = module.first_layer(vectors)
         known = self._table.seen if features else self._seen
         return ElementTable(
             vectors.detach().cpu().numpy()[known],
@@ -164,12 +190,14 @@ class GraphNetworkMixin:
         card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
         arrays = {"table.values": table.values[table.seen], "table.seen": table.seen}
         arrays["seen"] = self._seen
-        return {"table": card, "native": self._native, "frozen": self._frozen}, arrays
+        names = ("native", "frozen", "one_hot", "origin")
+        return {"table": card, **{name: getattr(self, f"_{name}") for name in names}}, arrays
 
     def _set_fitted(self, config, arrays):
         seen = np.flatnonzero(arrays["table.seen"]) + 1
         self._table = ElementTable(arrays["table.values"], symbols=seen, **config["table"])
-        self._native, self._frozen = config["native"], config["frozen"]
+        for name in ("native", "frozen", "one_hot", "origin"):
+            setattr(self, f"_{name}", config[name])
         self._seen = arrays["seen"]
         names = ("module.elements.coords_weight", "module.elements.coords_bias")
         self._coords = tuple(torch.tensor(arrays[n]) for n in names) if names[0] in arrays else None
@@ -178,21 +206,49 @@ class GraphNetworkMixin:
             self.embedding = self._table  # what it was could not be saved; a fit would need it
 
 
+def _check_covered(table, crystals, from_source):
+    """Raise if a table knows nothing of an element; name the first row with one."""
+    rows, numbers, _ = crystals.composition()
+    unknown = np.flatnonzero(~table.seen[numbers - 1])
+    if len(unknown):
+        row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
+        way_out = (
+            "use a table that covers it, the mean of the others for it (ElementTable."
+            'fill_missing, or UAETransformer(on_missing_element="mean") before this step)'
+        )
+        if from_source:
+            way_out = "start from a model with a table that covers it"
+        raise ValueError(
+            f"{crystals.where(row)}: element table {table.name!r} has no vector for "
+            f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
+        )
+
+
 def _coords_of(front_end):
     """Return weight and bias of the map of coordinates of a fitted front-end, for Å."""
     front_end = getattr(front_end, "estimator", front_end)  # a FrozenEstimator
-    module = front_end.net_.module_
+    module = getattr(getattr(front_end, "net_", None), "module_", None)
     if not hasattr(module, "coords"):
-        raise ValueError(
-            f"coords=True: {type(front_end).__name__} has no map of coordinates; use a "
-            "CrystalTransformerRegressor as embedding, or set coords=False"
-        )
+        raise ValueError(_NO_COORDS)
     weight, bias = module.coords.weight.detach().cpu(), module.coords.bias.detach().cpu()
     return weight / module.coords_scale, bias
 
 
-def _name_of(embedding):
-    """Return the name of a table, or None: of a path, frame or estimator there is no telling."""
-    if isinstance(embedding, ElementTable):
-        return embedding.name.removesuffix("-tuned")
-    return embedding if isinstance(embedding, str) and embedding in table_names() else None
+def _numbers_for(embedding, labels):
+    """Return what an estimator learns a table from: labels, or for a regressor a column per class.
+
+    One column, 0 and 1, is enough for two classes.
+    """
+    learner = getattr(embedding, "estimator", embedding)  # that of a FrozenEstimator
+    if not hasattr(learner, "fit") or not is_regressor(learner):
+        return labels
+    classes, codes = np.unique(labels, return_inverse=True)
+    columns = np.eye(len(classes))[codes]
+    return columns[:, 1] if len(classes) == 2 else columns
+
+
+def _digest(table):
+    """Return a fingerprint of the values of a table; None for None."""
+    if table is None:
+        return None
+    return hashlib.sha256(np.nan_to_num(table.values).tobytes() + table.seen.tobytes()).hexdigest()

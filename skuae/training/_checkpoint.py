@@ -53,6 +53,8 @@ class Checkpoint(Callback):
         params = estimator.get_params(deep=False)
         relevant = {k: repr(v) for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
         # A table may be frozen whatever `freeze_embedding` says: that of the paper always is.
+        rates = estimator._peak_lr(), estimator._element_lr_ratio(), estimator._clip_norm()
+        relevant["rates"] = repr(rates)  # some are the backbone's to say
         relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets, y]

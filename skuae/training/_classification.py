@@ -135,7 +135,8 @@ class BaseCrystalClassifier(ClassifierMixin, BaseCrystalEstimator):
 
     def _weigh(self, targets, sample_weight):
         codes = targets.values[:, 0].astype(int)
-        weight = class_weights(self.class_weight, targets.facts["classes_"], codes)
+        counted = np.ones(len(codes), dtype=bool) if sample_weight is None else sample_weight > 0
+        weight = class_weights(self.class_weight, targets.facts["classes_"], codes, counted)
         if weight is None or sample_weight is None:
             return sample_weight if weight is None else weight
         return weight * sample_weight

@@ -70,7 +70,7 @@ def check_two_classes(classes):
         )
 
 
-def class_weights(class_weight, classes, codes):
+def class_weights(class_weight, classes, codes, counted):
     """Return the weight of every row's class.
 
     Parameters
@@ -79,6 +79,8 @@ def class_weights(class_weight, classes, codes):
         As everywhere in scikit-learn; balanced weights are inverse to the numbers of rows.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of int of shape (n_samples,)
+    counted : ndarray of bool of shape (n_samples,)
+        Rows that count for the balance: those with a weight.
 
     Returns
     -------
@@ -91,7 +93,9 @@ def class_weights(class_weight, classes, codes):
     """
     if class_weight is None:
         return None
-    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    if len(np.unique(codes[counted])) < len(classes):
+        counted = slice(None)  # a class without any weight cannot be balanced
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes[counted]])
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
         raise ValueError(

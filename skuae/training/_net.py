@@ -122,7 +122,10 @@ class CrystalNet(NeuralNet):
         momenta = [norm.momentum for norm in norms]
         loader.epoch = len(self.history)
         self.module_.train()
-        for i, (batch, _) in enumerate(loader):
+        batches = (batch for batch, _ in loader)
+        # A batch without a single bond, where others have some, has no statistics of bonds.
+        bonded = (batch for batch in batches if batch.centers is None or len(batch.centers))
+        for i, batch in enumerate(bonded):
             for norm in norms:
                 norm.momentum = 1 / (i + 1)  # a plain average over the batches so far
             self.module_(batch)

@@ -57,8 +57,7 @@ class BaseCrystalRegressor(RegressorMixin, BaseCrystalEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             In the units of the y of ``fit``.
         std : ndarray of the same shape, if `return_std`
-            In the same units: how far off y may be, for the noise in the labels of such crystals
-            and for what the network has not learned about them.
+            In the same units: how far off y may be, as far as crystals like those of ``fit`` tell.
 
         Raises
         ------

@@ -319,8 +319,13 @@ def test_table_of_a_classifier(clf, X, two, assert_same_weights):
     assert clf().fit(X, two).element_table_.name == "cgcnn-learned"
 
 
-def test_labels_are_no_targets_for_a_regressor_that_learns_the_table(clf, front_end, X, two):
-    with pytest.raises(ValueError, match="y must hold numbers"):
-        clf(embedding=front_end()).fit(X, two)
-    fitted = clf(embedding=front_end()).fit(X, two == "polar")  # false and true are numbers
-    assert fitted.element_table_.name == "ct-uae-tuned"
+def test_a_front_end_learns_from_labels(small, front_end, X, toy):
+    """Each class is a column for it, not a number on a scale."""
+    labels = toy.labels["prototype"].to_numpy()
+    model = small(CrystalGNNClassifier, embedding=front_end(), freeze_embedding=True)
+    learned = model.fit(X, labels).element_table_
+    codes = (labels == np.unique(labels)[1]).astype(float)
+    assert learned == front_end().fit(X, codes).element_table_
+    three = np.where(toy.target > np.quantile(toy.target, 0.7), "high", labels)
+    columns = (three[:, None] == np.unique(three)).astype(float)
+    assert model.fit(X, three).element_table_ == front_end().fit(X, columns).element_table_

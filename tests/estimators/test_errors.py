@@ -125,9 +125,9 @@ def test_elements_that_the_table_lacks(gnn, named, y):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"lr": -0.1}, r"lr must be a number, at least 0; got -0\.1"),
-        ({"lr": "high"}, "lr must be a number"),
-        ({"lr": np.nan}, "lr must be a number"),
+        ({"lr": -0.1}, r"lr must be .*a number, at least 0; got -0\.1"),
+        ({"lr": "high"}, "lr must be .*a number"),
+        ({"lr": np.nan}, "lr must be .*a number"),
         ({"max_epochs": 0}, "max_epochs must be an integer, at least 1"),
         ({"max_epochs": 2.5}, "max_epochs must be an integer"),
         ({"batch_size": 1}, "batch_size must be an integer, at least 2"),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
 from sklearn.frozen import FrozenEstimator
 
 from skuae import CrystalGNNRegressor, ElementTable, UAETransformer, models
@@ -180,3 +181,63 @@ def test_coordinates_of_a_front_end(small, front_end, X, y, tmp_path):
 def test_coordinates_need_a_front_end(gnn, X, y, embedding):
     with pytest.raises(ValueError, match="coords=True"):
         gnn(embedding=embedding, coords=True).fit(X, y)
+
+
+def test_coordinates_survive_a_warm_start(gnn, front_end, X, y, tmp_path):
+    model = gnn(embedding=front_end(), coords=True, warm_start=True).fit(X, y)
+    weight = model.net_.module_.elements.coords_weight.clone()
+    model.fit(X, y)
+    assert not torch.equal(weight, model.net_.module_.elements.coords_weight)
+    model.save_pretrained(tmp_path)
+    again = CrystalGNNRegressor.from_pretrained(tmp_path).set_params(warm_start=True, lr=0.0)
+    before = model.predict(X)
+    np.testing.assert_allclose(again.fit(X, y).predict(X), before, atol=0.1)
+
+
+@pytest.mark.parametrize("coords", [True, False])
+def test_coordinates_of_the_model_to_start_from(gnn, front_end, X, y, coords):
+    source = gnn(embedding=front_end(), coords=not coords).fit(X, y)
+    with pytest.raises(ValueError, match=f"coords={not coords}"):
+        gnn(init_from=source, coords=coords).fit(X, y)
+
+
+def test_a_table_of_the_same_name_is_another_table(gnn, X, y, table):
+    other = ElementTable(-table.values[table.seen], table.symbols, name=table.name)
+    source = gnn(embedding=table).fit(X, y)
+    for kwargs in ({"embedding": other}, {"embedding": other.to_frame()}):
+        with pytest.raises(ValueError, match="its own element table"):
+            gnn(init_from=source, **kwargs).fit(X, y)
+    with pytest.raises(ValueError, match="its own element table"):
+        gnn(init_from=source).fit(UAETransformer(other).fit_transform(X), y)
+    with pytest.raises(ValueError, match="would learn another"):
+        gnn(init_from=source, embedding=gnn()).fit(X, y)
+    for same in (table, table.to_frame(), source.element_table_):
+        gnn(init_from=source, embedding=same).fit(X, y)
+
+
+def test_what_one_hot_rows_taught_stays_so(gnn, X, y, tmp_path):
+    source = gnn(embedding="onehot").fit(X, y)
+    source.save_pretrained(tmp_path)
+    for start in (source, tmp_path):
+        learned = gnn(init_from=start).fit(X, y).element_table_
+        assert learned.name == "cgcnn-learned"
+        assert learned.symbols == source.element_table_.symbols
+        assert learned.n_dims == source.element_table_.n_dims
+
+
+@pytest.mark.parametrize("options", [{"backbone": "megnet"}, {"embedding": "onehot"}])
+def test_a_guess_about_an_element_is_said(gnn, X, y, options):
+    model = gnn(**options).fit(X, y)
+    strange = Structure(Lattice.cubic(4.0), ["U", "Pu"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.warns(UserWarning, match="row 1: .* was in none of the crystals of fit"):
+        model.predict([X[0], strange])
+
+
+def test_a_failed_warm_fit_leaves_the_model_as_it_was(gnn, X, y, table):
+    model = gnn(embedding=table, warm_start=True).fit(X, y)
+    before = model.predict(X)
+    beyond = Structure(Lattice.cubic(4.0), ["Og"], [[0, 0, 0]])
+    with pytest.raises(ValueError, match="no vector for Og"):
+        model.set_params(freeze_embedding=True).fit([*X, beyond], [*y, 1.0])
+    assert not model._frozen
+    np.testing.assert_array_equal(model.predict(X), before)
