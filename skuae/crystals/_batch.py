@@ -1,10 +1,12 @@
 """Packed crystals as tensors on a device, and batches of them by index arithmetic."""
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from skuae.crystals._packing import take_rows
 from skuae.crystals._reduced import ReducedGraphs
@@ -31,20 +33,53 @@ class Links:
     degree: int | None = None
     counts: Tensor | None = None
 
-    def sum(self, x):
+    def sum(self, x, weights=None):
         """Sum over the links of each center.
 
         Parameters
         ----------
         x : Tensor of shape (n_links, d)
+        weights : Tensor of shape (n_links,), or None
+            Factors of the rows of x, without a gradient.
 
         Returns
         -------
         Tensor of shape (n_nodes, d)
         """
-        if self.degree is not None:
+        if self.degree is not None and weights is None:
             return x.view(self.n_nodes, self.degree, -1).sum(1)
+        if x.is_cpu:
+            return _sum_bags(x, self._by_center, weights)
+        if weights is not None:
+            x = x * weights[:, None]
         return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.centers, x)
+
+    def sum_at_neighbors(self, x):
+        """Sum over the links to each neighbour; otherwise as `sum`."""
+        if x.is_cpu:
+            return _sum_bags(x, self._by_neighbor)
+        return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.neighbors, x)
+
+    @cached_property
+    def _by_center(self):
+        return torch.arange(len(self.centers)), self._offsets(self.centers)
+
+    @cached_property
+    def _by_neighbor(self):
+        return torch.argsort(self.neighbors), self._offsets(self.neighbors)
+
+    def _offsets(self, nodes):
+        sizes = torch.bincount(nodes, minlength=self.n_nodes)
+        return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def _sum_bags(x, bags, weights=None):
+    """Sum rows of x (n, d) that lie in one bag: on a CPU, in a third of the time of index_add."""
+    rows, offsets = bags
+    return F.embedding_bag(
+        rows, x.contiguous(), offsets, mode="sum", include_last_offset=True,
+        per_sample_weights=weights,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +143,12 @@ class CrystalBatch:
     def __len__(self):
         return len(self.sizes)
 
-    @property
+    @cached_property
     def bonds(self):
         """The edges as links between sites."""
         return Links(self.centers, self.neighbors, len(self.numbers), self.degree, self.edge_counts)
 
-    @property
+    @cached_property
     def angles(self):
         """The angles as links between edges."""
         return Links(self.edges, self.others, len(self.centers), None, self.angle_counts)

@@ -136,10 +136,13 @@ class ALIGNNModule(nn.Module):
             z = self.angle_basis(batch.cosines)
             for layer in self.angles:
                 z = layer(z, n_angles)  # (A, d)
+        n_convs, n_angle_convs = len(self.bond_convs), len(self.angle_convs)
         for i, conv in enumerate(self.bond_convs):
-            x, y = conv(x, y, batch.bonds, n_sites, n_bonds)
-            if i < len(self.angle_convs):
-                y, z = self.angle_convs[i](y, z, batch.angles, n_bonds, n_angles)
+            # Bonds after the last convolution, and angles after their last, are read by nobody.
+            x, y = conv(x, y, batch.bonds, n_sites, n_bonds if i + 1 < n_convs else None)
+            if i < n_angle_convs and y is not None:
+                counts = n_angles if i + 1 < n_angle_convs else None
+                y, z = self.angle_convs[i](y, z, batch.angles, n_bonds, counts)
         return self.head(mean_over_sites(x, batch))  # (B, n_outputs)
 
     @property
@@ -175,9 +178,12 @@ class GatedConv(nn.Module):
         self.edge_norm = CountedNormSiLU(d)
 
     def forward(self, h, e, links, n_nodes, n_edges):
-        """Return new vectors of nodes h (n, d) and edges e (m, d) that occur so many times."""
+        """Return new vectors of nodes h (n, d) and edges e (m, d) that occur so many times.
+
+        Without `n_edges`, there are no new edges: None.
+        """
         to_neighbor, to_center, own, values = self.nodes(h).chunk(4, dim=1)
         to_center = to_center + self.edges.bias
         m = linear_at_edges(to_center, to_neighbor, e, self.edges.weight, links)
         h = h + self.node_norm(own + gated_mean(m, values, links), n_nodes)
-        return h, e + self.edge_norm(m, n_edges)
+        return h, None if n_edges is None else e + self.edge_norm(m, n_edges)

@@ -26,6 +26,21 @@ def linear_at_edges(center, neighbor, edge, weight, links):
     return _LinearAtEdges.apply(center, neighbor, edge, weight, links)
 
 
+def counted_sum(x, links):
+    """Return the sum of x over a node's links, each as often as it is there.
+
+    Parameters
+    ----------
+    x : Tensor of shape (E, d)
+    links : Links
+
+    Returns
+    -------
+    Tensor of shape (N, d)
+    """
+    return _CountedSum.apply(x, links)
+
+
 def gated_sum(s, norm, links):
     """Return the sum over a site's edges of sigmoid(y[:, :d]) * softplus(y[:, d:]), y = norm(s).
 
@@ -78,11 +93,25 @@ class _LinearAtEdges(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         edge, weight = ctx.saved_tensors
-        to_neighbor = grad.new_zeros(ctx.links.n_nodes, grad.shape[1])
-        to_neighbor.index_add_(0, ctx.links.neighbors, grad)
+        to_neighbor = ctx.links.sum_at_neighbors(grad)
         to_edge = grad @ weight if ctx.needs_input_grad[2] else None
         to_weight = (edge.t() @ grad).t()  # faster than grad.t() @ edge
         return ctx.links.sum(grad), to_neighbor, to_edge, to_weight, None
+
+
+class _CountedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, links):
+        ctx.links = links
+        return links.sum(x, links.counts)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        grad = grad.index_select(0, ctx.links.centers)
+        if ctx.links.counts is not None:
+            grad *= ctx.links.counts[:, None]
+        return grad, None
 
 
 class _GatedSum(torch.autograd.Function):
@@ -143,11 +172,9 @@ class _GatedMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx, m, values, links):
         gate = torch.sigmoid(m)
-        if links.counts is not None:
-            gate *= links.counts[:, None]
-        norm = links.sum(gate).add_(1e-6)
+        norm = links.sum(gate, links.counts).add_(1e-6)
         gate *= values.index_select(0, links.neighbors)
-        mean = links.sum(gate).div_(norm)
+        mean = links.sum(gate, links.counts).div_(norm)
         ctx.links = links
         ctx.save_for_backward(m, values, norm, mean)
         return mean
@@ -162,7 +189,7 @@ class _GatedMean(torch.autograd.Function):
         if links.counts is not None:
             slope *= links.counts[:, None]
         slope *= gate
-        to_values = torch.zeros_like(values).index_add_(0, links.neighbors, slope)
+        to_values = links.sum_at_neighbors(slope)
         slope.addcmul_(slope, gate, value=-1)
         difference = values.index_select(0, links.neighbors)
         difference -= mean.index_select(0, links.centers)

@@ -117,23 +117,29 @@ class _CountedNormSiLU(torch.autograd.Function):
         total = counts.sum()
         shares = counts / total
         mean = shares @ x
-        y = x - mean
-        variance = shares @ y.square()
+        scratch = x - mean
+        variance = shares @ scratch.square_()
         norm.update(mean, variance * (total / (total - 1).clamp(min=1)))  # unbiased
         inv_std = torch.rsqrt(variance + norm.eps)
-        ctx.save_for_backward(x, weight, bias, shares, mean, inv_std)
-        return F.silu(y.mul_(inv_std * weight).add_(bias), inplace=True)
+        scale = weight * inv_std
+        shift = bias - mean * scale
+        ctx.save_for_backward(x, shares, mean, inv_std, scale, shift)
+        return F.silu(torch.addcmul(shift, x, scale, out=scratch), inplace=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, weight, bias, shares, mean, inv_std = ctx.saved_tensors
-        x = (x - mean).mul_(inv_std)
-        to_y = torch.ops.aten.silu_backward(grad, torch.addcmul(bias, x, weight))
-        to_bias, to_weight = to_y.sum(0), (to_y * x).sum(0)
+        x, shares, mean, inv_std, scale, shift = ctx.saved_tensors
+        to_y = torch.addcmul(shift, x, scale)
+        torch.ops.aten.silu_backward.grad_input(grad, to_y, grad_input=to_y)
+        scratch = torch.mul(to_y, x)
+        to_bias = to_y.sum(0)
+        to_weight = (scratch.sum(0) - mean * to_bias) * inv_std
         # The statistics depend on x too.
-        x.mul_(to_weight).add_(to_bias).mul_(shares[:, None])
-        return to_y.sub_(x).mul_(inv_std * weight), to_weight, to_bias, None, None
+        slope = scale * inv_std * to_weight
+        torch.addcmul(scale * to_bias - mean * slope, x, slope, out=scratch)
+        to_x = to_y.mul_(scale).addcmul_(scratch, shares[:, None], value=-1)
+        return to_x, to_weight, to_bias, None, None
 
 
 def mean_over_sites(x, batch):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skuae.models._checks import check_at_least, check_cutoff
-from skuae.models._edges import linear_at_edges
+from skuae.models._edges import counted_sum, linear_at_edges
 from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
 
 
@@ -128,10 +128,11 @@ class MEGNetModule(nn.Module):
         v = self.atoms(self.elements(batch))  # (N, d)
         e = self.bonds(self.basis(batch.distances))  # (E, d)
         u = self.state(v.new_zeros(len(batch), 2))  # (B, d)
+        degrees = counted_sum(torch.ones_like(batch.distances)[:, None], batch.bonds)  # (N, 1)
+        for block in self.blocks:
+            v, e, u = block(v, e, u, batch, degrees)
         crystal = batch.crystal[batch.centers]
         n_bonds = batch.edge_counts * batch.site_counts[batch.centers]
-        for block in self.blocks:
-            v, e, u = block(v, e, u, batch, crystal, n_bonds)
         atoms = self.read_atoms(v, batch.crystal, batch.site_counts, len(batch))  # (B, 2d)
         bonds = self.read_bonds(e, crystal, n_bonds, len(batch))  # (B, 2d)
         return self.head(self.hidden(torch.cat([atoms, bonds, u], dim=1)))  # (B, n_outputs)
@@ -167,7 +168,7 @@ class Block(nn.Module):
         self.phi_v = MLP(3 * d, hidden, hidden, d)
         self.phi_u = MLP(3 * d, hidden, hidden, d)
 
-    def forward(self, v0, e0, u0, batch, crystal, n_bonds):
+    def forward(self, v0, e0, u0, batch, degrees):
         v, e, u = v0, e0, u0
         if self.dense is not None:
             v, e, u = (layers(x) for layers, x in zip(self.dense, (v, e, u), strict=True))
@@ -178,11 +179,12 @@ class Block(nn.Module):
         e = linear_at_edges(center, v @ w_neighbor.t(), e, w_bond, batch.bonds)
         e = self.phi_e(activate(e), first=1)  # (E, d)
 
-        degree = batch.bonds.sum(batch.edge_counts[:, None])
-        e_mean = batch.bonds.sum(e * batch.edge_counts[:, None]) / degree.clamp(min=1)
-        v = self.phi_v(torch.cat([e_mean, v, u.index_select(0, batch.crystal)], dim=1))  # (N, d)
+        around = counted_sum(e, batch.bonds) / degrees.clamp(min=1)
+        v = self.phi_v(torch.cat([around, v, u.index_select(0, batch.crystal)], dim=1))  # (N, d)
 
-        e_mean = mean_over_crystals(e, crystal, n_bonds, len(u))
+        # The mean over the bonds of a crystal, from the means over those of its sites.
+        n_bonds = degrees[:, 0] * batch.site_counts
+        e_mean = mean_over_crystals(around, batch.crystal, n_bonds, len(u))
         u = self.phi_u(torch.cat([e_mean, mean_over_sites(v, batch), u], dim=1))  # (B, d)
         return v0 + v, e0 + e, u0 + u
 

@@ -146,6 +146,10 @@ def plain(module, graph):
     return module.head(torch.stack(pooled))
 
 
+# Bonds after the last convolution of SMALL, and angles after their last, are read by nobody.
+UNREAD = ("bond_convs.3.edge_norm", "angle_convs.1.edge_norm")
+
+
 def count_bonds(batch):
     return batch.edge_counts * batch.site_counts[batch.centers]
 
@@ -172,13 +176,15 @@ def test_parity_with_the_equations(pack, sample, lone, alloy, full_graph, traini
     (got * weights).sum().backward()
     (expected * weights).sum().backward()
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        if a.grad is None:  # of norms of what nobody reads any more
-            assert not b.grad or not b.grad.any(), name
+        if a.grad is None:
+            assert b.grad is None, name
+            assert name.startswith(UNREAD), name
             continue
         tolerance = 1e-5 * max(b.grad.abs().max().item(), 1e-6)
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=tolerance, msg=name)
     for (name, a), b in zip(ours.named_buffers(), theirs.buffers(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
+        if not name.startswith(UNREAD):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def shaken(structure, seed):

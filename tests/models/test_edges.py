@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skuae.crystals import Links
-from skuae.models._edges import gated_mean, gated_sum, linear_at_edges
+from skuae.models._edges import counted_sum, gated_mean, gated_sum, linear_at_edges
 
 
 def make_links(fixed, n_sites=6, degree=3):
@@ -50,9 +50,21 @@ def plain_gated_sum(s, norm, links):
     return plain_sum(torch.sigmoid(gate) * torch.logaddexp(core, torch.zeros_like(core)), links)
 
 
-def test_sum(links):
-    x = random(len(links.centers), 4)
-    torch.testing.assert_close(links.sum(x), plain_sum(x, links))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sum(links, dtype):
+    x = torch.randn(4, len(links.centers), dtype=dtype).t()  # not contiguous
+    weights = torch.rand(len(x), dtype=dtype)
+    torch.testing.assert_close(links.sum(x.contiguous()), plain_sum(x, links))
+    torch.testing.assert_close(links.sum(x, weights), plain_sum(x * weights[:, None], links))
+    turned = Links(links.neighbors, links.centers, links.n_nodes)
+    torch.testing.assert_close(links.sum_at_neighbors(x), plain_sum(x, turned))
+
+
+def test_sum_of_no_links():
+    empty = torch.empty(0, dtype=torch.int64)
+    nothing, x = Links(empty, empty, 3), torch.empty(0, 2)
+    for total in (nothing.sum(x), nothing.sum(x, x[:, 0]), nothing.sum_at_neighbors(x)):
+        assert total.tolist() == [[0.0, 0.0]] * 3
 
 
 def test_linear_at_edges(links):
@@ -155,7 +167,7 @@ def test_gated_sum_without_edges(training):
         assert torch.equal(value, before[name]), name
 
 
-# -- gated mean ------------------------------------------------------------------------------------
+# -- links that stand for several ------------------------------------------------------------------
 
 
 @pytest.fixture(params=["fixed degree", "ragged", "counted"])
@@ -166,6 +178,14 @@ def counted(request):
         counts = torch.randint(1, 5, (len(links.centers),)).double()
         links = Links(links.centers, links.neighbors, links.n_nodes, None, counts)
     return links
+
+
+def test_counted_sum(counted):
+    x = random(len(counted.centers), 4)
+    counts = torch.ones(len(x)) if counted.counts is None else counted.counts
+    expected = plain_sum(x * counts[:, None], counted)
+    torch.testing.assert_close(counted_sum(x, counted), expected)
+    assert torch.autograd.gradcheck(lambda x: counted_sum(x, counted), (x,))
 
 
 def plain_gated_mean(m, values, links):
