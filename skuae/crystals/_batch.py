@@ -55,7 +55,16 @@ class Links:
         return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.centers, x)
 
     def sum_at_neighbors(self, x):
-        """Sum over the links to each neighbour; otherwise as `sum`."""
+        """Sum over the links to each neighbour.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_links, d)
+
+        Returns
+        -------
+        Tensor of shape (n_nodes, d)
+        """
         if x.is_cpu:
             return _sum_bags(x, self._by_neighbor)
         return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.neighbors, x)

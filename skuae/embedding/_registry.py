@@ -1,6 +1,7 @@
 """Element tables by name, and the one place that decides what ``embedding=`` means."""
 
 import difflib
+import warnings
 from functools import cache
 from importlib import resources
 from os import PathLike
@@ -184,6 +185,13 @@ def _learn(estimator, X, y, fit_params):
         raise ValueError(
             f"embedding={name}(...) learns its table from X and y: it requires y to be passed, but "
             "the target y is None; pass y to fit"
+        )
+    if hasattr(estimator, "net_") or hasattr(estimator, "table_"):
+        warnings.warn(
+            f"embedding={name}(...) is fitted already, and yet a clone of it is fitted anew, as "
+            "scikit-learn does; to use what it has learned pass its element_table_, or "
+            "sklearn.frozen.FrozenEstimator of it",
+            stacklevel=2,
         )
     fitted = clone(estimator).fit(X, y, **fit_params)
     table = getattr(fitted, "element_table_", None)

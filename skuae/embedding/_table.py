@@ -152,6 +152,9 @@ class ElementTable:
     def __getitem__(self, element):
         return self.lookup([atomic_number(element)])[0]
 
+    def __contains__(self, element):
+        return bool(self.seen[atomic_number(element) - 1])
+
     def __eq__(self, other):
         if not isinstance(other, ElementTable):
             return NotImplemented

@@ -46,7 +46,7 @@ class GraphNetworkMixin:
             if self.coords and not hasattr(self.embedding, "fit"):
                 raise ValueError(_NO_COORDS)
             weight = None if sample_weight is None else sample_weight[train]
-            labels = _numbers_for(self.embedding, y[train]) if is_classifier(self) else y[train]
+            labels = _labels_for(self.embedding, y[train], is_classifier(self))
             start, learner = resolve_table(
                 self.embedding, crystals[train], labels, sample_weight=weight
             )
@@ -234,17 +234,25 @@ def _coords_of(front_end):
     return weight / module.coords_scale, bias
 
 
-def _numbers_for(embedding, labels):
-    """Return what an estimator learns a table from: labels, or for a regressor a column per class.
+def _labels_for(embedding, y, classes):
+    """Return what an estimator learns a table from.
 
-    One column, 0 and 1, is enough for two classes.
+    That is y, but if y holds classes and the estimator is a regressor: then a column of 0 and 1 for
+    each class, or one for two classes.
     """
     learner = getattr(embedding, "estimator", embedding)  # that of a FrozenEstimator
-    if not hasattr(learner, "fit") or not is_regressor(learner):
-        return labels
-    classes, codes = np.unique(labels, return_inverse=True)
-    columns = np.eye(len(classes))[codes]
-    return columns[:, 1] if len(classes) == 2 else columns
+    if not hasattr(learner, "fit") or is_classifier(learner) == classes:
+        return y
+    if is_classifier(learner):
+        raise ValueError(
+            f"embedding={type(learner).__name__}(...) learns from classes, and y holds numbers; "
+            "fit it on classes before, and pass its element_table_"
+        )
+    if not is_regressor(learner):
+        return y  # a UAETransformer, say
+    names, codes = np.unique(y, return_inverse=True)
+    columns = np.eye(len(names))[codes]
+    return columns[:, 1] if len(names) == 2 else columns
 
 
 def _digest(table):

@@ -13,9 +13,10 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
         The network, by name or as an object of `skuae.models` with its own parameters, e.g.
         ``models.CGCNN(n_conv=4, cutoff=6.0)``.
     embedding : str, path, ElementTable, DataFrame, estimator or None, default=None
-        Where the element vectors come from: anything that `UAETransformer` takes. None takes the
-        table that comes with X (behind a `UAETransformer` in a pipeline), else what the backbone's
-        paper has: atom features (CGCNN, ALIGNN), or vectors that are learned (MEGNet).
+        Where the element vectors come from: anything that `UAETransformer` takes; if that is an
+        estimator, a clone of it learns them from X and y. None takes the table that comes with X
+        (behind a `UAETransformer` in a pipeline), else what the backbone's paper has: atom features
+        (CGCNN, ALIGNN), or vectors that are learned (MEGNet).
     freeze_embedding : bool, default=False
         Keep the element vectors as they are. Atom features of a paper are always kept.
     coords : bool, default=False
@@ -29,8 +30,8 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
     batch_size : int, default=64
         Crystals per step.
     lr : float or "auto", default="auto"
-        Peak learning rate; "auto" takes what suits the backbone at its defaults (its attribute
-        ``default_lr``).
+        Peak learning rate; "auto" takes what suits the backbone: 5e-3 for CGCNN and MEGNet, 3e-3
+        for ALIGNN.
     weight_decay : float, default=1e-4
         Not applied to biases, norms and element vectors.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"

@@ -1,7 +1,7 @@
 """The part of crystal estimators that predicts classes."""
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 
 from skuae.training._base import BaseCrystalEstimator, Targets
@@ -79,6 +79,21 @@ class BaseCrystalClassifier(ClassifierMixin, BaseCrystalEstimator):
             In the order of `classes_`; rows add up to 1.
         """
         return softmax(self._outputs(X).astype(np.float64), axis=1)
+
+    def predict_log_proba(self, X):
+        """Predict the logarithms of how probable the classes are.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        return log_softmax(self._outputs(X).astype(np.float64), axis=1)
 
     def decision_function(self, X):
         """Return what the probabilities are made of, before softmax.

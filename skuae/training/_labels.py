@@ -93,6 +93,17 @@ def class_weights(class_weight, classes, codes, counted):
     """
     if class_weight is None:
         return None
+    if class_weight != "balanced" and not isinstance(class_weight, dict):
+        raise ValueError(
+            'class_weight must be "balanced", a dict from label to weight or None; '
+            f"got {class_weight!r}"
+        )
+    if isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes.tolist()]
+        if unknown:
+            raise ValueError(
+                f"class_weight names {unknown[0]!r}, but y has the classes {classes.tolist()}"
+            )
     if len(np.unique(codes[counted])) < len(classes):
         counted = slice(None)  # a class without any weight cannot be balanced
     weights = compute_class_weight(class_weight, classes=classes, y=classes[codes[counted]])

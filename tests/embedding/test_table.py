@@ -212,3 +212,12 @@ def test_fill_missing_gives_the_mean_to_all_others(table):
 def test_the_card_cannot_be_changed(table):
     table.metadata["x"] = 1
     assert "x" not in table.metadata
+
+
+def test_elements_in_a_table():
+    table = ElementTable(np.ones((2, 3)), ["H", "Fe"], name="two")
+    assert "Fe" in table
+    assert 1 in table
+    assert "O" not in table
+    with pytest.raises(ValueError, match="Xx"):
+        assert "Xx" in table

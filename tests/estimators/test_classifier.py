@@ -216,7 +216,7 @@ def test_class_weights_move_the_decision(clf, three):
         ("even", "class_weight"),
         ({"polar": -1.0}, "class_weight of 'polar' is -1.0"),
         ({"polar": np.nan}, "class_weight of 'polar' is nan"),
-        ({"a": 1.0, "b": 2.0}, "not in class_weight"),
+        ({"a": 1.0, "b": 2.0}, "names 'a', but y has the classes"),
     ],
 )
 def test_bad_class_weights(clf, X, two, weights, message):
@@ -329,3 +329,20 @@ def test_a_front_end_learns_from_labels(small, front_end, X, toy):
     three = np.where(toy.target > np.quantile(toy.target, 0.7), "high", labels)
     columns = (three[:, None] == np.unique(three)).astype(float)
     assert model.fit(X, three).element_table_ == front_end().fit(X, columns).element_table_
+
+
+def test_logarithms_of_probabilities(clf, X, two):
+    model = clf().fit(X, two)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ("blnced", 'must be "balanced", a dict'),
+        ({"polar": 1, "polr": 2}, "names 'polr', but y has"),
+    ],
+)
+def test_class_weights_that_make_no_sense(clf, X, two, weight, message):
+    with pytest.raises(ValueError, match=message):
+        clf(class_weight=weight).fit(X, two)

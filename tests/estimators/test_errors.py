@@ -8,7 +8,7 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 
-from skuae import ElementTable, models
+from skuae import CrystalGNNClassifier, ElementTable, models
 from skuae.embedding import get_table
 
 
@@ -274,3 +274,8 @@ def test_verbose(make, X, y, capfd):
     assert "epoch=3/3" in shown
     assert "train_loss=" in shown and "valid_loss=" in shown
     assert "9/9" in shown  # steps: three epochs of three batches
+
+
+def test_a_classifier_cannot_learn_a_table_from_numbers(gnn, X, y):
+    with pytest.raises(ValueError, match="learns from classes, and y holds numbers"):
+        gnn(embedding=CrystalGNNClassifier()).fit(X, y)

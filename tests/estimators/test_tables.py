@@ -241,3 +241,10 @@ def test_a_failed_warm_fit_leaves_the_model_as_it_was(gnn, X, y, table):
         model.set_params(freeze_embedding=True).fit([*X, beyond], [*y, 1.0])
     assert not model._frozen
     np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_a_fitted_estimator_as_embedding_is_fitted_anew_and_says_so(gnn, front_end, X, y):
+    fitted = front_end().fit(X, -y)
+    with pytest.warns(UserWarning, match="fitted already, and yet a clone"):
+        model = gnn(embedding=fitted, freeze_embedding=True).fit(X, y)
+    assert model.element_table_ == front_end().fit(X, y).element_table_
