@@ -36,10 +36,11 @@ class MEGNet(BaseEstimator):
     Notes
     -----
     The widths are those of matgl; the first implementation had 16 instead of 32 columns, and three
-    steps, in the read-out. The vector of the crystal starts from two zeros. Without ``embedding=``
-    elements have 16 numbers each, drawn at random and trained with all else. Equal sites and bonds
-    of a crystal are computed once and counted. An atom without neighbours, an error in the
-    reference code, has 0 for the mean of its bonds.
+    steps, in the read-out. The Gaussians are those of the first, ``exp(-(d - c)**2 / 0.5**2)``;
+    matgl has ``exp(-0.5 * (d - c)**2)``. The vector of the crystal starts from two zeros. Without
+    ``embedding=``, elements have 16 numbers each, drawn at random and trained with all else. Equal
+    sites and bonds of a crystal are computed once and counted. An atom without neighbours, an error
+    in the reference code, has 0 for the mean of its bonds.
     """
 
     native_table = "random16"  # where its own element vectors start from
