@@ -2,9 +2,9 @@
 From one property to the next
 =============================
 
-Two hundred labels are few for a graph network. It can start from one that has learned something else
-from other crystals: ``init_from=`` takes over all of it but the head. Whether that helps is a question
-of the task, and here is how to ask it.
+Two hundred labels are few for a graph network. It can start from one that has learned something
+else from other crystals: ``init_from=`` takes over all of it but the head. Whether that helps is a
+question of the task, and here is how to ask it.
 """
 
 # %%

@@ -111,6 +111,22 @@ class BaseCrystalClassifier(ClassifierMixin, BaseCrystalEstimator):
         outputs = self._outputs(X).astype(np.float64)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy: the share of rows whose class is predicted.
+
+        Parameters
+        ----------
+        X : array-like of structures of shape (n_samples,)
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        return super().score(X, y, sample_weight)
+
     # -- what BaseCrystalEstimator asks for -------------------------------------------------------
 
     def _read_targets(self, y, crystals):
