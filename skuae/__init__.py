@@ -1,6 +1,6 @@
 """Universal atomic embeddings for crystals behind scikit-learn's fit and predict."""
 
-from skuae import datasets, models
+from skuae import analysis, datasets, models
 from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, UAETransformer
 from skuae.estimators import (
@@ -18,6 +18,7 @@ __all__ = [
     "Crystals",
     "ElementTable",
     "UAETransformer",
+    "analysis",
     "as_crystals",
     "datasets",
     "models",

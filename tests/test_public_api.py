@@ -23,6 +23,7 @@ FIXED = {
         "Crystals",
         "ElementTable",
         "UAETransformer",
+        "analysis",
         "as_crystals",
         "datasets",
         "models",
@@ -159,7 +160,7 @@ def test_documented_defaults_are_the_true_ones():
 def test_import_needs_nothing_optional():
     code = (
         "import importlib, sys, skuae\n"
-        "for name in ('crystals', 'datasets', 'embedding', 'models'):\n"
+        "for name in ('analysis', 'crystals', 'datasets', 'embedding', 'models'):\n"
         "    importlib.import_module(f'skuae.{name}')\n"
         f"print([name for name in {OPTIONAL} if name in sys.modules])"
     )
