@@ -104,9 +104,9 @@ class GraphNetworkMixin:
         """Return the table that `embedding` stands for, None if that is for it to learn."""
         return None if hasattr(self.embedding, "fit") else resolve_table(self.embedding)[0]
 
-    def _pack(self, crystals, device):
+    def _pack(self, crystals, device, merge=True):
         coords = self._coords is not None
-        graphs = self._backbone.graph_of(crystals, merge=not coords)
+        graphs = self._backbone.graph_of(crystals, merge=merge and not coords)
         return PackedTensors(crystals, graphs, device=device, dtype=self._dtype, coords=coords)
 
     def _build(self, n_outputs):

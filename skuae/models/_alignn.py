@@ -125,6 +125,10 @@ class ALIGNNModule(nn.Module):
         self.head = nn.Linear(d, n_outputs)
 
     def forward(self, batch):
+        return self.head(mean_over_sites(self.site_vectors(batch), batch))  # (B, n_outputs)
+
+    def site_vectors(self, batch):
+        """Return the vectors whose mean over the sites of a crystal the head reads: (N, d)."""
         n_sites = batch.site_counts
         n_bonds = batch.edge_counts * n_sites[batch.centers]
         x = self.atoms(self.elements(batch), n_sites)  # (N, d)
@@ -143,7 +147,7 @@ class ALIGNNModule(nn.Module):
             if i < n_angle_convs and y is not None:
                 counts = n_angles if i + 1 < n_angle_convs else None
                 y, z = self.angle_convs[i](y, z, batch.angles, n_bonds, counts)
-        return self.head(mean_over_sites(x, batch))  # (B, n_outputs)
+        return x
 
     @property
     def first_layer(self):
