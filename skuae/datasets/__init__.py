@@ -2,11 +2,14 @@
 
 from skuae.datasets._bunch import CrystalBunch
 from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites
+from skuae.datasets._duplicates import find_duplicates, leaking_rows
 from skuae.datasets._folder import read_folder
 from skuae.datasets._toy import make_toy_crystals
 
 __all__ = [
     "CrystalBunch",
+    "find_duplicates",
+    "leaking_rows",
     "load_mp_mini",
     "load_mp_perovskites",
     "make_toy_crystals",

@@ -1,0 +1,308 @@
+"""Crystals that two sets have in common: what must not be in training and test alike."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from skuae.crystals import as_crystals
+
+_ROWS_PER_TASK = 128
+_UNKNOWN = 0  # space group that spglib could not find
+_STEP = 1e-3  # of atomic fractions, where sources rounded occupancies
+
+# The second of two mirror-image space groups counts as the first: a crystal and its mirror image
+# have the same properties, and databases keep either.
+_MIRROR_IMAGES = {
+    78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152,
+    170: 169, 172: 171, 179: 178, 181: 180, 213: 212,
+}  # fmt: skip
+
+
+def find_duplicates(
+    A, B, *, volume_tolerance=0.02, symprec=0.1, confirm=False, n_jobs=None, verbose=0
+):
+    """Find the crystals of A that are in B, too.
+
+    For test rows that hide in a training or pre-training set. A pair is a duplicate if both have
+    the same id, or if they agree in all three: reduced composition, space group, and volume per
+    atom within `volume_tolerance`. Which description of the cell was chosen does not matter, nor
+    which of two mirror images.
+
+    Parameters
+    ----------
+    A, B : Crystals, list, Series, DataFrame or ndarray
+        Anything that :func:`skuae.as_crystals` reads; `data.structures` of a loader brings its ids.
+        Ids that are plain numbers are not compared: they may be row numbers. Prefix real ones
+        (``"oqmd-1234"``).
+    volume_tolerance : float, default=0.02
+        How much larger than the other the larger volume per atom may be. Relaxations of one crystal
+        with different functionals differ by up to about 5 %.
+    symprec : float, default=0.1
+        Distance in Å by which sites may miss a symmetry, for spglib; that of the Materials Project.
+        Coarser than pymatgen's 0.01, so that two relaxations of one crystal get one space group.
+    confirm : bool, default=False
+        Keep only pairs that pymatgen's StructureMatcher, at its defaults, finds equal, besides
+        those with equal ids: that parts the polytypes of SiC and perovskites whose A and B are
+        exchanged, which are pairs without it. Some milliseconds a pair, more for large cells.
+    n_jobs : int, optional
+        Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
+    verbose : int, default=0
+        Show progress bars if above 0.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair, ordered by `row_a` and `row_b`, with columns
+
+        - ``row_a``, ``row_b``: positions in A and B; ``pairs["row_a"].unique()`` is what to drop
+          from A, see also :func:`leaking_rows`;
+        - ``id_a``, ``id_b``: None where there are no ids;
+        - ``reason``: ``"id"``; ``"structure"``; or ``"composition and volume"`` where spglib found
+          no space group for one of the two;
+        - ``volume_ratio``: volume per atom in A over that in B.
+
+    Warns
+    -----
+    UserWarning
+        spglib found no space group for some crystals. They count as equal in it to any: a row too
+        many left out costs less than a test row in the training set.
+
+    See Also
+    --------
+    leaking_rows : The same as a mask, and by formula.
+
+    Notes
+    -----
+    Space groups are computed only for crystals whose composition and volume match something on the
+    other side. Sites with several species or vacancies count with their occupancies: in the
+    composition, where atomic fractions must agree to 0.001 if one of the two crystals is
+    disordered, in the volume per atom, and as sites of their own kind in the space group. So a
+    doped crystal is no duplicate of the parent that it was made from.
+
+    Examples
+    --------
+    >>> from skuae.datasets import find_duplicates, load_mp_mini
+    >>> crystals = load_mp_mini().structures
+    >>> find_duplicates(crystals[:200], crystals[198:300])[["row_a", "row_b", "id_a", "reason"]]
+       row_a  row_b        id_a reason
+    0    198      0  mp-1651584     id
+    1    199      1  mp-1113712     id
+    """
+    if not 0 <= volume_tolerance < 1:
+        raise ValueError(f"volume_tolerance={volume_tolerance} must be from 0 up to 1")
+    if not symprec > 0:
+        raise ValueError(f"symprec={symprec} must be above 0, in Å")
+    A, B = as_crystals(A), as_crystals(B)
+    atoms_a, atoms_b = _n_atoms(A), _n_atoms(B)
+    log_a, log_b = np.log(A.volumes / atoms_a), np.log(B.volumes / atoms_b)
+
+    row_a, row_b = _same_id(A, B)
+    by_id = row_a * len(B) + row_b
+    near_a, near_b = _same_composition_and_volume(A, B, log_a, log_b, np.log1p(volume_tolerance))
+    new = ~np.isin(near_a * len(B) + near_b, by_id)
+    near_a, near_b = near_a[new], near_b[new]
+    group_a = _space_groups(A, near_a, symprec, n_jobs, verbose)
+    group_b = _space_groups(B, near_b, symprec, n_jobs, verbose)
+    unknown = (group_a == _UNKNOWN) | (group_b == _UNKNOWN)
+    if unknown.any():
+        none = [
+            X.where(int(rows[group == _UNKNOWN][0]))
+            for X, rows, group in ((A, near_a, group_a), (B, near_b, group_b))
+            if (group == _UNKNOWN).any()
+        ]
+        warnings.warn(
+            f"spglib found no space group for {' and '.join(none)}, in {unknown.sum()} pairs of "
+            "equal composition and volume; they count as duplicates",
+            stacklevel=2,
+        )
+    same = unknown | (group_a == group_b)
+    near_a, near_b, unknown = near_a[same], near_b[same], unknown[same]
+    if confirm:
+        equal = _match(A, B, near_a, near_b, n_jobs, verbose)
+        near_a, near_b, unknown = near_a[equal], near_b[equal], unknown[equal]
+
+    reason = np.where(unknown, "composition and volume", "structure").astype(object)
+    row_a, row_b = np.concatenate([row_a, near_a]), np.concatenate([row_b, near_b])
+    pairs = pd.DataFrame(
+        {
+            "row_a": row_a,
+            "row_b": row_b,
+            "id_a": None if A.ids is None else A.ids[row_a].astype(object),
+            "id_b": None if B.ids is None else B.ids[row_b].astype(object),
+            "reason": np.concatenate([np.full(len(by_id), "id", dtype=object), reason]),
+            "volume_ratio": np.exp(log_a[row_a] - log_b[row_b]),
+        }
+    )
+    return pairs.sort_values(["row_a", "row_b"], ignore_index=True)
+
+
+def leaking_rows(A, B, *, by="structure", **options):
+    """Mark the rows of A that must go so that nothing of B is in it.
+
+    ``A[~leaking_rows(A, B)]`` is what may be trained on when B is the test set.
+
+    Parameters
+    ----------
+    A, B : Crystals, list, Series, DataFrame or ndarray
+        Anything that :func:`skuae.as_crystals` reads.
+    by : {"structure", "formula", "id"}, default="structure"
+        What leaks. Each is wider than the one before:
+
+        - ``"id"``: a row with the id of a row in B. Misses the same crystal under another name.
+        - ``"structure"``: or that is a duplicate, see :func:`find_duplicates`. The same crystal is
+          gone; its polymorphs, whose labels are often close, stay.
+        - ``"formula"``: or that has the reduced formula of any row in B. The strictest, and the
+          fastest: what the shipped tables are held out by.
+    **options
+        Passed to :func:`find_duplicates`; for ``by="structure"`` only.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_crystals_of_A,)
+
+    Raises
+    ------
+    ValueError
+        If `by` is unknown, or is ``"id"`` and A or B has no ids.
+
+    Examples
+    --------
+    >>> from skuae.datasets import leaking_rows, load_mp_mini
+    >>> crystals = load_mp_mini().structures
+    >>> A, B = crystals[:200], crystals[150:]
+    >>> [int(leaking_rows(A, B, by=by).sum()) for by in ("id", "structure", "formula")]
+    [50, 51, 57]
+    """
+    if by not in ("structure", "formula", "id"):
+        raise ValueError(f'by={by!r} must be "structure", "formula" or "id"')
+    if options and by != "structure":
+        raise TypeError(f'{", ".join(options)}: for by="structure" only, not for by={by!r}')
+    A, B = as_crystals(A), as_crystals(B)
+    if by == "id" and (A.ids is None or B.ids is None):
+        raise ValueError(
+            f'by="id" needs ids on both sides, and {"A" if A.ids is None else "B"} has none: pass '
+            "a Series with ids as index, or as_crystals(X, ids=...)"
+        )
+    leaking = np.zeros(len(A), dtype=bool)
+    if by == "structure":
+        leaking[find_duplicates(A, B, **options)["row_a"]] = True
+        return leaking
+    leaking[_same_id(A, B)[0]] = True
+    if by == "formula":
+        (coarse_a, coarse_b), (exact_a, exact_b) = _compositions(A, B)
+        leaking |= np.isin(exact_a, exact_b)
+        leaking |= np.isin(coarse_a, coarse_b[B.is_disordered])
+        leaking |= A.is_disordered & np.isin(coarse_a, coarse_b)
+    return leaking
+
+
+def _n_atoms(crystals):
+    rows, _, amounts = crystals.composition()
+    return np.bincount(rows, amounts, minlength=len(crystals))
+
+
+def _same_id(A, B):
+    """Return rows of equal ids, those that are plain numbers left out."""
+    if A.ids is None or B.ids is None:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    left, right = (
+        pd.DataFrame({"id": X.ids, row: np.arange(len(X))})[~np.char.isdigit(X.ids)]
+        for X, row in ((A, "row_a"), (B, "row_b"))
+    )
+    both = left.merge(right, on="id")
+    return both["row_a"].to_numpy(np.int64), both["row_b"].to_numpy(np.int64)
+
+
+def _compositions(A, B):
+    """Label compositions: of equal label, equal composition.
+
+    Returns
+    -------
+    coarse, exact : tuple of ndarray
+        Labels of the crystals of A and of those of B. Coarse ones are of atomic fractions in steps
+        of 0.001. A quotient of integers is rounded correctly, so that ordered crystals of one
+        reduced formula have bitwise the same fractions.
+    """
+    coarse, exact = [], []
+    for crystals in (A, B):
+        rows, numbers, amounts = crystals.composition()
+        fractions = amounts / np.bincount(rows, amounts)[rows]
+        # + 1e-6: what lies between two steps up to rounding errors goes up on both sides
+        steps = np.floor(fractions / _STEP + 0.5 + 1e-6).astype(np.int64)
+        keys = numbers * 10_000 + steps, np.column_stack([numbers, fractions])
+        bounds = np.searchsorted(rows, np.arange(len(crystals) + 1)).tolist()
+        for key, found in zip(keys, (coarse, exact), strict=True):
+            found += [key[i:j].tobytes() for i, j in pairwise(bounds)]
+    return tuple(
+        tuple(np.split(np.unique(keys, return_inverse=True)[1], [len(A)]))
+        for keys in (np.array(coarse, dtype=object), np.array(exact, dtype=object))
+    )
+
+
+def _same_composition_and_volume(A, B, log_a, log_b, tolerance):
+    """Return rows of pairs with equal composition and volumes per atom of near logarithm."""
+    (coarse_a, coarse_b), (exact_a, exact_b) = _compositions(A, B)
+    # One sorted axis: volumes of one composition lie together, far from those of the next.
+    apart = 2 * (1 + max(np.abs(log_a).max(), np.abs(log_b).max()))
+    place_a, place_b = coarse_a * apart + log_a, coarse_b * apart + log_b
+    order = np.argsort(place_b, kind="stable")
+    first = np.searchsorted(place_b[order], place_a - tolerance, side="left")
+    last = np.searchsorted(place_b[order], place_a + tolerance, side="right")
+    row_a = np.repeat(np.arange(len(A)), last - first)
+    within = np.arange(len(row_a)) - np.repeat(np.cumsum(last - first) - last, last - first)
+    row_b = order[within]
+    same = exact_a[row_a] == exact_b[row_b]
+    same |= A.is_disordered[row_a] | B.is_disordered[row_b]
+    return row_a[same], row_b[same]
+
+
+def _space_groups(crystals, rows, symprec, n_jobs, verbose):
+    """Return the space group of each row asked for, computed once per row."""
+    unique, inverse = np.unique(rows, return_inverse=True)
+    numbers = _in_tasks(_space_groups_of, crystals[unique], (symprec,), n_jobs, verbose, "symmetry")
+    return np.array(numbers, dtype=np.int64)[inverse]
+
+
+def _space_groups_of(crystals, symprec):
+    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
+
+    found = []
+    for structure in crystals:
+        try:
+            # 5 degrees: as the Materials Project has it
+            number = structure.get_space_group_info(symprec=symprec, angle_tolerance=5.0)[1]
+        except SymmetryUndeterminedError:
+            number = _UNKNOWN
+        found.append(_MIRROR_IMAGES.get(number, number))
+    return found
+
+
+def _match(A, B, row_a, row_b, n_jobs, verbose):
+    """Ask StructureMatcher which of the pairs are equal."""
+    pairs = list(zip(A[row_a].to_structures(), B[row_b].to_structures(), strict=True))
+    return np.array(_in_tasks(_matches, pairs, (), n_jobs, verbose, "match"), dtype=bool)
+
+
+def _matches(pairs):
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher()
+    return [matcher.fit(a, b) for a, b in pairs]
+
+
+def _in_tasks(function, rows, arguments, n_jobs, verbose, name):
+    """Apply a function to slices of rows, in processes, and return its results end to end."""
+    starts = range(0, len(rows), _ROWS_PER_TASK)
+    parts = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(function)(rows[i : i + _ROWS_PER_TASK], *arguments) for i in starts
+    )
+    results = []
+    with tqdm(total=len(rows), desc=name, disable=verbose < 1) as progress:
+        for part in parts:
+            results += part
+            progress.update(len(part))
+    return results
