@@ -33,7 +33,16 @@ FIXED = {
 }
 
 # What may be missing on a user's machine; see the extras in pyproject.toml.
-OPTIONAL = ("ase", "catboost", "elementembeddings", "matminer", "mendeleev", "shap", "umap")
+OPTIONAL = (
+    "ase",
+    "catboost",
+    "elementembeddings",
+    "graspologic_native",
+    "matminer",
+    "mendeleev",
+    "shap",
+    "umap",
+)
 
 # What numpydoc may not find in a docstring of ours.
 DOCUMENTED = {

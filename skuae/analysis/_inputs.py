@@ -1,0 +1,38 @@
+"""What the analyses share: how they take element tables."""
+
+from skuae.embedding import resolve_table
+
+
+def check_table(table, n_least=1):
+    """Return the element table that a user means, and check that it has enough elements.
+
+    Parameters
+    ----------
+    table : str, path, ElementTable or DataFrame
+        As `skuae.embedding.resolve_table` takes it, but no estimator: there are no crystals to
+        learn from.
+    n_least : int
+        Fewest elements that the analysis can work with.
+
+    Returns
+    -------
+    ElementTable
+
+    Raises
+    ------
+    TypeError
+        If it is an estimator, or nothing that holds element vectors.
+    ValueError
+        If it covers fewer elements.
+    """
+    if hasattr(table, "fit"):
+        raise TypeError(
+            f"table is a {type(table).__name__}; an analysis looks at element vectors that exist: "
+            "fit the estimator and pass its element_table_"
+        )
+    table, _ = resolve_table(table)
+    if table.seen.sum() < n_least:
+        raise ValueError(
+            f"table {table.name!r} covers {table.seen.sum()} elements; this needs {n_least}"
+        )
+    return table
