@@ -1,6 +1,6 @@
 """Figure of what `invariance_report` finds."""
 
-from skuae.analysis._colors import CLASS_COLORS
+from skuae.analysis._style import color_of
 
 
 class InvarianceDisplay:
@@ -70,7 +70,7 @@ class InvarianceDisplay:
         changes = list(next(iter(self.ratios.values())).index)
         outputs = list(dict.fromkeys(label.partition(": ")[2] for label in self.ratios))
         for place, (label, ratios) in enumerate(self.ratios.items()):
-            color = CLASS_COLORS[outputs.index(label.partition(": ")[2]) % len(CLASS_COLORS)]
+            color = color_of(outputs.index(label.partition(": ")[2]))
             y = [row - 0.3 + 0.6 * (place + 0.5) / len(self.ratios) for row in range(len(changes))]
             filled = label.startswith("fitted")
             ax.plot(ratios[changes].to_numpy(), y, "o" if filled else "s", color=color,

@@ -7,7 +7,7 @@ import pandas as pd
 from pymatgen.core.periodic_table import Element
 from sklearn.utils import Bunch
 
-from skuae.analysis._colors import CLASS_COLORS
+from skuae.analysis._style import color_of
 from skuae.crystals import as_crystals
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number
 
@@ -265,7 +265,7 @@ class OxideDisplay:
         for place, values in enumerate(groups.values()):
             if not len(values):
                 continue
-            color = CLASS_COLORS[place % len(CLASS_COLORS)]
+            color = color_of(place)
             parts = axis.violinplot([values], [place], widths=0.85, showextrema=False)
             parts["bodies"][0].set(facecolor=color, edgecolor="black", linewidth=0.6, alpha=0.75)
             low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skuae.analysis._colors import CLASS_COLORS
+from skuae.analysis._style import color_of
 
 
 class ProbeDisplay:
@@ -84,7 +84,7 @@ class ProbeDisplay:
         step = 0.8 / len(tables)
         floor = -1.0  # a probe that is worse than this is as good as none
         for place, table in enumerate(tables):
-            color = CLASS_COLORS[place % len(CLASS_COLORS)]
+            color = color_of(place)
             for row, prop in enumerate(properties):
                 chosen = (self.scores["property"] == prop) & (self.scores["table"] == table)
                 r2 = self.scores.loc[chosen, "r2"].to_numpy()
