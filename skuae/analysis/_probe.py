@@ -185,9 +185,9 @@ def _collect(tasks, results, targets, table):
             importances.setdefault(prop, []).append(importance)
     scores = pd.DataFrame(scores, columns=["property", "table", "split", "n_train", "n_test", "r2"])
     keys = ["property", "table"]
-    predictions = pd.concat(held_out).groupby([*keys, "element"], sort=False).mean()
+    predictions = pd.concat(held_out).groupby([*keys, "element"]).mean()
     by_table = scores.groupby(keys, sort=False)["r2"]
-    pooled = predictions.groupby(keys, sort=False)
+    pooled = predictions.groupby(keys)
     summary = pd.DataFrame(
         {
             "n_elements": pooled.size(),
@@ -195,7 +195,8 @@ def _collect(tasks, results, targets, table):
             "r2_std": by_table.std(),
             "r2_best": by_table.max(),
             "r2_pooled": pooled.apply(lambda rows: r2_score(rows["value"], rows["predicted"])),
-        }
+        },
+        index=by_table.size().index,  # in the order of the tables given
     )
     mean = pd.DataFrame({prop: np.mean(rows, axis=0) for prop, rows in importances.items()})
     mean.index = pd.Index(table.columns, name="dim")
