@@ -132,7 +132,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        StructureFeatures of shape (n_samples, n_features_out_)
+        StructureFeatures of shape (n_samples, n_features)
             A float32 matrix; one block of columns per statistic.
         """
         check_options(self.statistics, self.on_missing_element)
@@ -152,7 +152,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        StructureFeatures of shape (n_samples, n_features_out_)
+        StructureFeatures of shape (n_samples, n_features)
             A float32 matrix; one block of columns per statistic.
 
         Raises
@@ -227,7 +227,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str of shape (n_features_out_,)
+        ndarray of str of shape (n_features,)
         """
         check_is_fitted(self)
         return np.array(self.feature_labels(), dtype=object)
