@@ -121,6 +121,7 @@ class AtomAttributionDisplay:
         labels = [f"{s}  {i}" for i, s in zip(self.sites.index, self.sites["species"], strict=True)]
         ax.set_yticks(np.arange(n), labels, fontsize="small")
         ax.set_ylim(n - 0.4, -0.6)
+        ax.use_sticky_edges = False  # room beside the longest bar, and beside zero
         ax.axvline(0, color="0.3", linewidth=1)
         unit = f" {self.unit}" if self.unit else ""
         title = f"prediction {self.prediction:.3g}{unit}"
