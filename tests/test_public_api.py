@@ -36,11 +36,11 @@ FIXED = {
 OPTIONAL = (
     "ase",
     "catboost",
+    "dtaidistance",
     "elementembeddings",
     "graspologic_native",
     "matminer",
     "mendeleev",
-    "shap",
     "umap",
 )
 

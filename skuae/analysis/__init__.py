@@ -4,19 +4,37 @@ from skuae.analysis._attribution import attribute_atoms
 from skuae.analysis._attribution_display import AtomAttributionDisplay
 from skuae.analysis._calibration import UncertaintyCalibrationDisplay
 from skuae.analysis._clusters import cluster_elements
+from skuae.analysis._comparison import compare_tables
+from skuae.analysis._comparison_display import TableSimilarityDisplay, WarpingDisplay
+from skuae.analysis._invariance import invariance_report
+from skuae.analysis._invariance_display import InvarianceDisplay
 from skuae.analysis._learning_curves import LearningCurvesDisplay, compare_learning_curves
 from skuae.analysis._loss_curve import LossCurveDisplay
+from skuae.analysis._oxides import OxideDisplay, oxide_distributions
 from skuae.analysis._parity import ParityDisplay
+from skuae.analysis._probe import probe_elements
+from skuae.analysis._probe_display import ProbeDisplay
+from skuae.analysis._properties import element_properties
 from skuae.analysis._spaces import map_elements
 
 __all__ = [
     "AtomAttributionDisplay",
+    "InvarianceDisplay",
     "LearningCurvesDisplay",
     "LossCurveDisplay",
+    "OxideDisplay",
     "ParityDisplay",
+    "ProbeDisplay",
+    "TableSimilarityDisplay",
     "UncertaintyCalibrationDisplay",
+    "WarpingDisplay",
     "attribute_atoms",
     "cluster_elements",
     "compare_learning_curves",
+    "compare_tables",
+    "element_properties",
+    "invariance_report",
     "map_elements",
+    "oxide_distributions",
+    "probe_elements",
 ]

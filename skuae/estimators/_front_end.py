@@ -179,6 +179,20 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
+    def embed(self, X):
+        """Return the vectors of crystals that the predictions are read from.
+
+        Parameters
+        ----------
+        X : array-like of structures of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, d_model), float32
+            What `readout` names: the mean of the sites' tokens, or one token.
+        """
+        return self._outputs(X, "embed")
+
     @property
     def _transform(self):
         return partial(augment, coord_noise=self.coord_noise) if self.augment else None

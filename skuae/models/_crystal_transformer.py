@@ -60,6 +60,11 @@ class CrystalTransformerModule(nn.Module):
         self.heads = nn.ModuleList(make_head(d_model, n_outputs) for _ in range(n_outputs))
 
     def forward(self, batch):
+        pooled = self.embed(batch)
+        return torch.cat([head(pooled) for head in self.heads], dim=1)  # (B, n_outputs)
+
+    def embed(self, batch):
+        """Return what the heads read: one vector per crystal, (B, d_model)."""
         x = torch.einsum("ni,nij->nj", batch.frac_coords, batch.lattices[batch.crystal])  # (N, 3)
         if self.input_norm:
             x = (x - mean_over_sites(x, batch)[batch.crystal]) / self.coords_scale
@@ -69,10 +74,8 @@ class CrystalTransformerModule(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, mask)
         if self.readout == "mean":
-            pooled = mean_over_sites(tokens.flatten(0, 1)[place], batch)
-        else:
-            pooled = tokens[:, 0]
-        return torch.cat([head(pooled) for head in self.heads], dim=1)  # (B, n_outputs)
+            return mean_over_sites(tokens.flatten(0, 1)[place], batch)
+        return tokens[:, 0]
 
     def _pad(self, z, batch):
         """Lay the sites of each crystal in a row of tokens."""

@@ -74,15 +74,15 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
         self._fit_params = encode_params(self)
         return self
 
-    def _outputs(self, X):
-        """Return the network's outputs for the rows of X, (n_samples, n_outputs)."""
+    def _outputs(self, X, method="__call__"):
+        """Return what a method of the network gives for the rows of X, (n_samples, n_outputs)."""
         check_is_fitted(self)
         crystals, _ = crystals_and_table(X)
         self._check_elements(crystals)
         packed = self._pack(crystals, self.device_)
         dataset = CrystalDataset(packed, np.arange(len(crystals)))
         loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=self._by_size)
-        return self.net_.outputs(loader)
+        return self.net_.outputs(loader, method)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -159,11 +159,12 @@ class CrystalNet(NeuralNet):
             torch.nn.utils.clip_grad_norm_(self.module_.parameters(), self.clip_norm)
 
     @torch.inference_mode()
-    def outputs(self, loader):
-        """Return the module's outputs on all batches of an unshuffled loader, in row order."""
+    def outputs(self, loader, method="__call__"):
+        """Return what a method of the module gives on an unshuffled loader, in row order."""
         self.module_.eval()
+        run = getattr(self.module_, method)
         index = np.concatenate(loader.order())
-        outputs = torch.cat([self.module_(batch) for batch, _ in loader])
+        outputs = torch.cat([run(batch) for batch, _ in loader])
         result = torch.empty_like(outputs)
         result[torch.as_tensor(index, device=outputs.device)] = outputs
         return result.cpu().numpy()

@@ -1,0 +1,184 @@
+"""Figures of what `compare_tables` finds."""
+
+import numpy as np
+
+from skuae.analysis._comparison import MEASURES
+
+_TITLES = {
+    "cka": "linear CKA",
+    "procrustes": "Procrustes, 1 - disparity",
+    "rsa": "RSA, rank correlation of distances",
+}
+
+
+class TableSimilarityDisplay:
+    """Similarity of tables as a matrix; on the diagonal, that of several seeds of one table.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        As `compare_tables` returns it.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skuae.analysis import TableSimilarityDisplay, compare_tables
+    >>> found = compare_tables(["megnet16", "random"], n_permutations=2)
+    >>> TableSimilarityDisplay.from_comparison(found).plot(measure="rsa").ax_.get_title()
+    'RSA, rank correlation of distances'
+    """
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    @classmethod
+    def from_comparison(cls, comparison):
+        """Take what `compare_tables` returns.
+
+        Parameters
+        ----------
+        comparison : Bunch
+
+        Returns
+        -------
+        TableSimilarityDisplay
+        """
+        return cls(comparison.pairs)
+
+    def plot(self, ax=None, *, measure="cka"):
+        """Draw the matrix: values above, below each what is expected by chance.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            By default of a new figure.
+        measure : {"cka", "procrustes", "rsa"}, default="cka"
+
+        Returns
+        -------
+        TableSimilarityDisplay
+        """
+        import matplotlib.pyplot as plt
+
+        if measure not in MEASURES:
+            raise ValueError(f"measure must be one of {', '.join(MEASURES)}; got {measure!r}")
+        names = list(dict.fromkeys([*self.pairs["first"], *self.pairs["second"]]))
+        if ax is None:
+            side = 1.9 + 0.85 * len(names)
+            _, ax = plt.subplots(figsize=(side + 0.7, side), layout="constrained")
+        means = self.pairs.groupby(["first", "second"])[[measure, f"{measure}_null"]].mean()
+        values = np.full((len(names), len(names)), np.nan)
+        for (first, second), (value, null) in means.iterrows():
+            for x, y in {(first, second), (second, first)}:
+                row, column = names.index(x), names.index(y)
+                values[row, column] = value
+                ax.text(column, row, f"{value:.2f}\n({null:.2f})", ha="center", va="center",
+                        fontsize=9, color="white" if value > 0.55 else "black")  # fmt: skip
+        image = ax.imshow(values, cmap="Blues", vmin=0.0, vmax=1.0)
+        ax.set_facecolor("0.92")  # of cells without a value
+        ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(names)), names)
+        ax.set_title(_TITLES[measure], fontsize=11)
+        ax.figure.colorbar(image, ax=ax, label="similarity (in brackets: by chance)", shrink=0.85)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class WarpingDisplay:
+    """Cost of every step of the warping path of two mean embeddings.
+
+    Parameters
+    ----------
+    path : DataFrame
+        With the column ``cost``.
+    names : tuple of str
+        Of the two tables.
+    cost_threshold : float
+        Steps that cost less are shaded.
+    inverse_threshold : float
+        Its inverse is a dotted line.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skuae.analysis import WarpingDisplay, compare_tables
+    >>> found = compare_tables(["megnet16", "random"], n_permutations=2)
+    >>> WarpingDisplay.from_comparison(found).plot().ax_.get_ylabel()
+    'cost |a - b|'
+    """
+
+    def __init__(self, path, names, cost_threshold, inverse_threshold):
+        self.path = path
+        self.names = names
+        self.cost_threshold = cost_threshold
+        self.inverse_threshold = inverse_threshold
+
+    @classmethod
+    def from_comparison(cls, comparison, pair=0):
+        """Take what `compare_tables` returns.
+
+        Parameters
+        ----------
+        comparison : Bunch
+        pair : int, default=0
+            Row of ``comparison.pairs``.
+
+        Returns
+        -------
+        WarpingDisplay
+        """
+        first, second, number = list(comparison.paths)[pair]
+        return cls(
+            comparison.paths[first, second, number],
+            (first, second),
+            comparison.cost_threshold,
+            comparison.inverse_threshold,
+        )
+
+    def plot(self, ax=None):
+        """Draw the costs along the path, on a logarithmic axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            By default of a new figure.
+
+        Returns
+        -------
+        WarpingDisplay
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
+        cost = np.maximum(self.path["cost"].to_numpy(), 1e-6)
+        steps = np.arange(len(cost))
+        ax.plot(steps, cost, color="#0072B2", linewidth=1.0, marker=".", markersize=3)
+        ax.fill_between(
+            steps, 0, 1, where=cost < self.cost_threshold, step="mid", color="#E69F00", alpha=0.35,
+            transform=ax.get_xaxis_transform(), linewidth=0,
+            label=f"similar: cost < {self.cost_threshold:g}",
+        )  # fmt: skip
+        ax.axhline(
+            1.0 / self.inverse_threshold, color="0.3", linestyle=":",
+            label=f"inverse cost of {self.inverse_threshold:g}",
+        )  # fmt: skip
+        ax.set_yscale("log")
+        ax.set_xlim(0, len(cost) - 1)
+        ax.set_xlabel("step of the warping path")
+        ax.set_ylabel("cost |a - b|")
+        ax.set_title(" and ".join(self.names), fontsize=11)
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=9
+        )
+        ax.spines[["top", "right"]].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

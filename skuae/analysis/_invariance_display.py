@@ -1,0 +1,86 @@
+"""Figure of what `invariance_report` finds."""
+
+from skuae.analysis._style import color_of
+
+
+class InvarianceDisplay:
+    """How far apart a model puts ways to write down one crystal, relative to different crystals.
+
+    Parameters
+    ----------
+    ratios : dict from str to Series
+        For each line of the legend, ratios indexed by the kind of change.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skuae.analysis import InvarianceDisplay
+    >>> ratios = {"fitted: vectors": pd.Series({"rotation": 0.1, "order": 0.0})}
+    >>> float(InvarianceDisplay(ratios).plot().ax_.get_xlim()[0])
+    0.0
+    """
+
+    def __init__(self, ratios):
+        self.ratios = ratios
+
+    @classmethod
+    def from_report(cls, report):
+        """Take what `invariance_report` returns.
+
+        Parameters
+        ----------
+        report : Bunch
+
+        Returns
+        -------
+        InvarianceDisplay
+        """
+        ratios = {}
+        if len(report.vectors):
+            for model, rows in report.vectors["ratio"].groupby(level="model", sort=False):
+                ratios[f"{model}: vectors"] = rows.droplevel("model")
+        levels = ["model", "target"]
+        for (model, target), rows in report.predictions["ratio"].groupby(level=levels, sort=False):
+            ratios[f"{model}: {target if isinstance(target, str) else 'prediction'}"] = (
+                rows.droplevel(levels)
+            )
+        return cls(ratios)
+
+    def plot(self, ax=None):
+        """Draw one row per change, one marker per model and output.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            By default of a new figure.
+
+        Returns
+        -------
+        InvarianceDisplay
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(8.0, 3.2), layout="constrained")
+        changes = list(next(iter(self.ratios.values())).index)
+        outputs = list(dict.fromkeys(label.partition(": ")[2] for label in self.ratios))
+        for place, (label, ratios) in enumerate(self.ratios.items()):
+            color = color_of(outputs.index(label.partition(": ")[2]))
+            y = [row - 0.3 + 0.6 * (place + 0.5) / len(self.ratios) for row in range(len(changes))]
+            filled = label.startswith("fitted")
+            ax.plot(ratios[changes].to_numpy(), y, "o" if filled else "s", color=color,
+                    fillstyle="full" if filled else "none", label=label, clip_on=False)  # fmt: skip
+        ax.axvline(1.0, color="0.4", linestyle="--", linewidth=0.8)
+        ax.set_yticks(range(len(changes)), changes)
+        ax.set_ylim(len(changes) - 0.5, -0.5)
+        ax.set_xlim(0.0, max(1.05, *(1.05 * ratios.max() for ratios in self.ratios.values())))
+        ax.set_xlabel("difference, relative to that between different crystals")
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        ax.spines[["top", "right"]].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
