@@ -101,6 +101,8 @@ def compare_tables(
     named = _name(tables)
     if len(named) < 2:
         raise ValueError("one table alone cannot be compared; give two or more")
+    if n_permutations < 1:
+        raise ValueError(f"n_permutations must be at least 1; got {n_permutations!r}")
     rng = check_random_state(random_state)
     pairs, paths = [], {}
     for (first, one), (second, other) in itertools.combinations(named, 2):
@@ -114,15 +116,14 @@ def compare_tables(
         kind = "seeds" if first == second else "tables"
         pair = {"first": first, "second": second, "kind": kind, "n_elements": int(common.sum())}
         pair.update(_compare(*rows, n_permutations, rng))
-        path = _warp(*(smooth(r.mean(axis=0), window) for r in rows))
+        a, b = (r.mean(axis=0) for r in rows)
+        path = _warp(smooth(a, window), smooth(b, window))
         pair.update(_judge(path, cost_threshold, inverse_threshold))
         shuffled = [
-            _warp(
-                *(smooth(r.mean(axis=0), window) for r in (rows[0], _shuffle_columns(rows[1], rng)))
-            )
+            _warp(smooth(a, window), smooth(rng.permutation(b), window))
             for _ in range(n_permutations)
         ]
-        pair["dtw_null"] = np.mean([p["cost"].mean() for p in shuffled]) if shuffled else np.nan
+        pair["dtw_null"] = np.mean([p["cost"].mean() for p in shuffled])
         paths[first, second, len(pairs)] = path
         pairs.append(pair)
     pairs = pd.DataFrame(pairs)
@@ -175,7 +176,7 @@ def _compare(a, b, n_permutations, rng):
 
     found = measure(np.arange(len(a)))
     null = [measure(rng.permutation(len(a))) for _ in range(n_permutations)]
-    means = np.mean(null, axis=0) if null else np.full(len(MEASURES), np.nan)
+    means = np.mean(null, axis=0)
     result = {name: float(value) for name, value in zip(MEASURES, found, strict=True)}
     return result | {f"{name}_null": float(v) for name, v in zip(MEASURES, means, strict=True)}
 
@@ -242,7 +243,3 @@ def _judge(path, cost_threshold, inverse_threshold):
         "similar": (path["cost"] < cost_threshold).mean(),
         "similar_inverse": (path["inverse"] > inverse_threshold).mean(),
     }
-
-
-def _shuffle_columns(rows, rng):
-    return rows[:, rng.permutation(rows.shape[1])]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skuae.analysis._comparison import MEASURES
+from skuae.analysis._style import color_of
 
 _TITLES = {
     "cka": "linear CKA",
@@ -50,7 +51,10 @@ class TableSimilarityDisplay:
         return cls(comparison.pairs)
 
     def plot(self, ax=None, *, measure="cka"):
-        """Draw the matrix: values above, below each what is expected by chance.
+        """Draw the matrix: values, and below each what chance gives; colours show the difference.
+
+        Colours are of ``(value - chance) / (1 - chance)``, as other measures are adjusted for
+        chance: with more dimensions than elements, tables of pure noise have a CKA of 0.5 and more.
 
         Parameters
         ----------
@@ -73,17 +77,18 @@ class TableSimilarityDisplay:
         means = self.pairs.groupby(["first", "second"])[[measure, f"{measure}_null"]].mean()
         values = np.full((len(names), len(names)), np.nan)
         for (first, second), (value, null) in means.iterrows():
+            adjusted = (value - null) / (1.0 - null)
             for x, y in {(first, second), (second, first)}:
                 row, column = names.index(x), names.index(y)
-                values[row, column] = value
+                values[row, column] = adjusted
                 ax.text(column, row, f"{value:.2f}\n({null:.2f})", ha="center", va="center",
-                        fontsize=9, color="white" if value > 0.55 else "black")  # fmt: skip
+                        fontsize=9, color="white" if adjusted > 0.55 else "black")  # fmt: skip
         image = ax.imshow(values, cmap="Blues", vmin=0.0, vmax=1.0)
         ax.set_facecolor("0.92")  # of cells without a value
         ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(names)), names)
         ax.set_title(_TITLES[measure], fontsize=11)
-        ax.figure.colorbar(image, ax=ax, label="similarity (in brackets: by chance)", shrink=0.85)
+        ax.figure.colorbar(image, ax=ax, label="similarity above chance", shrink=0.85)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -161,11 +166,10 @@ class WarpingDisplay:
             _, ax = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
         cost = np.maximum(self.path["cost"].to_numpy(), 1e-6)
         steps = np.arange(len(cost))
-        ax.plot(steps, cost, color="#0072B2", linewidth=1.0, marker=".", markersize=3)
-        ax.fill_between(
-            steps, 0, 1, where=cost < self.cost_threshold, step="mid", color="#E69F00", alpha=0.35,
-            transform=ax.get_xaxis_transform(), linewidth=0,
-            label=f"similar: cost < {self.cost_threshold:g}",
+        ax.plot(steps, cost, color=color_of(0), linewidth=1.0, marker=".", markersize=3)
+        ax.bar(
+            steps[cost < self.cost_threshold], 1.0, width=1.0, color=color_of(1), alpha=0.35,
+            transform=ax.get_xaxis_transform(), label=f"similar: cost < {self.cost_threshold:g}",
         )  # fmt: skip
         ax.axhline(
             1.0 / self.inverse_threshold, color="0.3", linestyle=":",

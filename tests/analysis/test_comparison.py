@@ -146,6 +146,11 @@ def test_errors(tables, error, words):
         compare_tables(tables)
 
 
+def test_no_permutations_give_no_null(mine, noise):
+    with pytest.raises(ValueError, match="n_permutations must be at least 1"):
+        compare(mine, noise, n_permutations=0)
+
+
 def test_names_the_extra_where_dtaidistance_is_missing(mine, noise, monkeypatch):
     monkeypatch.setitem(sys.modules, "dtaidistance", None)
     with pytest.raises(ImportError, match=r"skuae\[analysis\]"):
