@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from skuae._files import read_safetensors, write_bytes, write_safetensors
-from skuae.embedding import _interchange
+from skuae.embedding import _interchange, _neighbors
 from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
 
@@ -220,6 +220,39 @@ class ElementTable:
         if len(missing) and on_missing == "mean":
             vectors[np.isin(numbers, missing)] = self.values[self.seen].mean(axis=0)
         return vectors
+
+    def most_similar(self, element, n=5, *, metric="cosine"):
+        """Find the covered elements that are nearest to one, or to any vector.
+
+        The cosine is that of the rows as they are. A vector that all rows share raises all of them;
+        ``table.standardize().most_similar(...)`` takes it out.
+
+        Parameters
+        ----------
+        element : str, int or array-like of shape (n_dims,)
+            Symbol, atomic number, or a vector such as ``table["Ti"] - table["Zr"] + table["Hf"]``.
+        n : int, default=5
+            How many; fewer if the table covers fewer.
+        metric : {"cosine", "euclidean"}, default="cosine"
+            Cosine similarity, or Euclidean distance.
+
+        Returns
+        -------
+        Series
+            Similarity or distance by symbol, the nearest first; without `element` itself.
+
+        Raises
+        ------
+        ValueError
+            If the table does not cover the element, or a vector is zero and has no cosine.
+
+        Examples
+        --------
+        >>> from skuae.embedding import get_table
+        >>> list(get_table("mat2vec").most_similar("Na", n=2).index)
+        ['Li', 'Rb']
+        """
+        return _neighbors.most_similar(self, element, n, metric)
 
     # -- other tables made from it ----------------------------------------------------------------
 

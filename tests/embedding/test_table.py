@@ -221,3 +221,45 @@ def test_elements_in_a_table():
     assert "O" not in table
     with pytest.raises(ValueError, match="Xx"):
         assert "Xx" in table
+
+
+def test_most_similar():
+    angles = np.deg2rad([0, 10, 25, 90, 180])
+    rows = np.column_stack([np.cos(angles), np.sin(angles)]) * np.array([[1], [9], [2], [1], [1]])
+    table = ElementTable(rows, ["Na", "K", "Rb", "Fe", "Cl"], name="angles")
+    near = table.most_similar("Na", n=2)
+    assert list(near.index) == ["K", "Rb"]
+    np.testing.assert_allclose(near, np.cos(np.deg2rad([10, 25])), rtol=1e-6)
+    far = table.most_similar(11, n=99, metric="euclidean")
+    assert list(far.index) == ["Rb", "Fe", "Cl", "K"]
+    assert far["Cl"] == pytest.approx(2)
+    direction = table["K"] - table["Na"]
+    assert list(table.most_similar(direction, n=1).index) == ["K"]  # itself is not left out
+    moved = ElementTable(rows + 50, ["Na", "K", "Rb", "Fe", "Cl"], name="moved")
+    assert moved.most_similar("Na")["Cl"] > 0.99  # what the docstring warns of
+    pd.testing.assert_series_equal(
+        moved.standardize().most_similar("Na"), table.standardize().most_similar("Na"), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"element": "Po"}, r"no vector for Po \(Z=84\)"),
+        ({"element": "Xx"}, "'Xx' is not an element"),
+        ({"element": [1.0, 2.0, 3.0]}, r"shape \(3,\); give .* 2 finite numbers"),
+        ({"element": [0.0, 0.0]}, "is zero: no cosine; use metric='euclidean'"),
+        ({"element": "Fe", "metric": "manhattan"}, "choose from cosine, euclidean"),
+        ({"element": "Fe", "n": 0}, "n=0; at least 1"),
+    ],
+)
+def test_most_similar_refuses(table, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        table.most_similar(**arguments)
+
+
+def test_most_similar_names_the_zero_vector():
+    table = ElementTable([[1, 0], [0, 0], [2, 1]], ["H", "He", "Li"], name="zero")
+    with pytest.raises(ValueError, match=r"vector of He \(Z=2\) is zero"):
+        table.most_similar("H")
+    assert list(table.most_similar("H", metric="euclidean").index) == ["He", "Li"]
