@@ -1,13 +1,19 @@
-"""Crystals with labels: bundled, synthetic, or read from a folder."""
+"""Crystals with labels: bundled, synthetic, fetched, or read from a folder."""
 
 from skuae.datasets._bunch import CrystalBunch
 from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites
 from skuae.datasets._duplicates import find_duplicates, leaking_rows
 from skuae.datasets._folder import read_folder
+from skuae.datasets._jarvis import fetch_jarvis
+from skuae.datasets._matbench import fetch_matbench
+from skuae.datasets._materials_project import fetch_mp
 from skuae.datasets._toy import make_toy_crystals
 
 __all__ = [
     "CrystalBunch",
+    "fetch_jarvis",
+    "fetch_matbench",
+    "fetch_mp",
     "find_duplicates",
     "leaking_rows",
     "load_mp_mini",

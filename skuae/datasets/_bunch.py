@@ -32,9 +32,9 @@ class CrystalBunch(Bunch):
     def __missing__(self, key):
         if key != "frame":
             raise KeyError(key)
-        self["frame"] = structure_frame(self["structures"], self["labels"].index).join(
-            self["labels"]
-        )
+        column = structure_frame(self["structures"], self["labels"].index)
+        # side by side, not joined: ids of published sets may occur twice
+        self["frame"] = pd.concat([column, self["labels"]], axis=1)
         return self["frame"]
 
     def __dir__(self):

@@ -1,0 +1,130 @@
+"""Files from the web, kept in one folder: whole and checked, or not at all."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+
+from skuae._files import write_bytes
+from skuae.crystals import Crystals
+
+_TIMEOUT = 30  # seconds without any answer
+_FORMAT = 1  # of what `keep` writes: raise it when conversions change
+
+
+def data_folder():
+    """Return the folder of downloads, which may not exist yet.
+
+    Returns
+    -------
+    Path
+        The environment variable ``SKUAE_DATA``, else where the system keeps caches.
+    """
+    import pooch
+
+    return Path(os.environ.get("SKUAE_DATA") or pooch.os_cache("skuae")).expanduser()
+
+
+def download(name, urls, *, known_hash=None, verbose=0):
+    """Get a file from the first address that has it, unless it is there already.
+
+    Parameters
+    ----------
+    name : str
+        File name in the folder of downloads. Where no hash is known, it ends in ``.zip``: such
+        files carry checksums of their own.
+    urls : list of str
+    known_hash : str, optional
+        ``"sha256:..."`` or ``"md5:..."``.
+    verbose : int, default=0
+        Show a progress bar if above 0.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConnectionError
+        If no address gave the file, or not as published. The message says what to do by hand.
+    """
+    import pooch
+    import requests
+
+    def get(url, file, _):
+        pooch.HTTPDownloader(progressbar=verbose > 0, timeout=_TIMEOUT)(url, file, None)
+        # figshare turns some clients away with an empty answer that counts as success
+        if not os.path.getsize(file):
+            raise ValueError("the answer was empty; a browser may be let through")
+        if name.endswith(".zip"):
+            _check_zip(file)
+
+    path = data_folder() / name
+    spoilt = ""
+    if path.exists():
+        spoilt = f"\nThe file {path} that was there is not the published one, or is damaged."
+        if known_hash is None:
+            try:
+                _check_zip(path)
+            except ValueError:
+                path.unlink()  # pooch would take it as it is
+    reasons = []
+    for url in urls:
+        try:
+            return Path(
+                pooch.retrieve(url, known_hash, fname=name, path=path.parent, downloader=get)
+            )
+        except (requests.RequestException, ValueError) as error:
+            reasons.append(f"\n  {url}: {error}")
+    raise ConnectionError(
+        f"could not get {name}:{''.join(reasons)}{spoilt}\n"
+        "Try again later; or download the file by hand (a browser, another machine) from "
+        f"{urls[0]}, save it as {path}"
+        f"{f' (checksum {known_hash})' if known_hash else ''}, and call again. The environment "
+        "variable SKUAE_DATA names another folder for such files"
+    )
+
+
+def keep(name, make):
+    """Return crystals and labels kept under a name, or make them and keep them.
+
+    Parameters
+    ----------
+    name : str
+        Start of the names of the two files.
+    make : callable
+        Returns Crystals and a DataFrame with an index ``id``.
+
+    Returns
+    -------
+    structures : Crystals
+    labels : DataFrame of shape (n_crystals, n_labels)
+        Indexed by id.
+    """
+    path = data_folder() / f"{name}.skuae{_FORMAT}"
+    structures_path, labels_path = Path(f"{path}.npz"), Path(f"{path}.csv")
+    if not structures_path.exists() or not labels_path.exists():
+        structures, labels = make()
+        structures_path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(labels_path, labels.to_csv().encode())
+        structures.save(structures_path)
+    labels = pd.read_csv(
+        labels_path,
+        index_col="id",
+        dtype={"id": str},
+        float_precision="round_trip",
+        keep_default_na=False,  # NaN is a formula: sodium nitride
+        na_values=[""],
+    )
+    return Crystals.load(structures_path), labels
+
+
+def _check_zip(file):
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile:
+        raise ValueError("the answer was no ZIP file, or only the beginning of one") from None
+    if damaged is not None:
+        raise ValueError(f"{damaged} in the ZIP file does not have its checksum")

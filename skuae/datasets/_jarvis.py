@@ -1,0 +1,189 @@
+"""Databases that NIST publishes for jarvis-tools on figshare."""
+
+import io
+import warnings
+import zipfile
+from typing import NamedTuple
+
+import pandas as pd
+
+from skuae.datasets._bunch import check_targets, make_bunch
+from skuae.datasets._download import download, keep
+from skuae.datasets._published import Packer, json_items
+
+_URLS = (
+    "https://ndownloader.figshare.com/files/{}",
+    "https://api.figshare.com/v2/file/download/{}",
+)
+_JARVIS = "doi:10.1038/s41524-020-00440-1"
+_MEGNET = "doi:10.1021/acs.chemmater.9b01294"
+
+
+class _Database(NamedTuple):
+    what: str
+    target: str
+    file: int
+    member: str
+    known_hash: str | None
+    citation: str
+
+
+_DATABASES = {
+    "dft_3d": _Database(
+        "JARVIS-DFT of 2022-12-12, 75,993 crystals, OptB88vdW",
+        "formation_energy_peratom",
+        38521619,
+        "jdft_3d-12-12-2022.json",
+        "md5:fb3e1eb80339a70ff313af1c644c1777",
+        _JARVIS,
+    ),
+    "dft_3d_2021": _Database(
+        "JARVIS-DFT of 2021-08-18, 55,723 crystals, OptB88vdW",
+        "formation_energy_peratom",
+        29204826,
+        "jdft_3d-8-18-2021.json",
+        None,
+        _JARVIS,
+    ),
+    "dft_2d": _Database(
+        "JARVIS-DFT of 2022-12-12, about 1,100 monolayers in cells with vacuum, OptB88vdW",
+        "formation_energy_peratom",
+        38521268,
+        "d2-12-12-2022.json",
+        None,
+        _JARVIS,
+    ),
+    "megnet": _Database(
+        "Materials Project of 2018-06-01, the 69,239 crystals of the MEGNet paper",
+        "e_form",
+        26724977,
+        "megnet.json",
+        None,
+        _MEGNET,
+    ),
+    "megnet2": _Database(
+        "Materials Project of 2019-04-01, about 133,000 crystals",
+        "e_form",
+        28332741,
+        "megnet-mp-2019-04-01.json",
+        None,
+        _MEGNET,
+    ),
+}
+
+
+def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False, verbose=0):
+    """Fetch a database of JARVIS, or one of the Materials Project that JARVIS keeps.
+
+    Downloaded once from figshare and kept in the folder that the environment variable
+    ``SKUAE_DATA`` names, else where the system keeps caches. Later calls do not touch the network.
+
+    Parameters
+    ----------
+    name : str, default="dft_3d"
+        As in jarvis-tools:
+
+        - ``"dft_3d"``: JARVIS-DFT, release 2022-12-12, 75,993 crystals.
+        - ``"dft_3d_2021"``: release 2021-08-18, 55,723 crystals, 11 ids occur twice.
+        - ``"dft_2d"``: monolayers, release 2022-12-12.
+        - ``"megnet"``: Materials Project 2018-06-01, the set of the MEGNet paper, 69,239 crystals.
+        - ``"megnet2"``: Materials Project 2019-04-01, about 133,000 crystals.
+    target : str or list of str, optional
+        Columns to predict; a list gives a column each. Default: the formation energy per atom in
+        eV, ``"formation_energy_peratom"`` in JARVIS-DFT and ``"e_form"`` in the others.
+    return_X_y : bool, default=False
+        Return ``(structures, target)`` instead of a Bunch.
+    as_frame : bool, default=False
+        Give the target as a Series or DataFrame indexed by id and, with `return_X_y`, the
+        structures as a one-column DataFrame.
+    verbose : int, default=0
+        Show a progress bar of the download if above 0.
+
+    Returns
+    -------
+    data : CrystalBunch
+        With `structures` (:class:`~skuae.Crystals`), `target`, `target_names`, `labels` (all
+        columns that hold numbers or text; those that hold lists, such as elastic tensors, are left
+        out), `ids`, `frame`, `DESCR` and `citation`. Labels that JARVIS calls ``na`` are NaN, which
+        skuae's estimators take for unknown.
+    (X, y) : tuple, if `return_X_y`
+
+    Raises
+    ------
+    ValueError
+        If there is no such database or target.
+    ConnectionError
+        If the file cannot be had. The message says from where to where to copy it by hand.
+
+    Warns
+    -----
+    UserWarning
+        Targets are unknown, or a structure makes no sense; such rows are kept.
+
+    Notes
+    -----
+    Only for ``"dft_3d"`` is a checksum of the file known (figshare's MD5); the others are checked
+    by the CRC-32 that ZIP files carry, which finds damage but not another version.
+
+    References
+    ----------
+    K. Choudhary et al., The joint automated repository for various integrated simulations (JARVIS)
+    for data-driven materials design, npj Comput. Mater. 6, 173 (2020),
+    doi:10.1038/s41524-020-00440-1.
+
+    Examples
+    --------
+    >>> from skuae.datasets import fetch_jarvis
+    >>> data = fetch_jarvis(target="optb88vdw_bandgap", verbose=1)  # doctest: +SKIP
+    """
+    if name not in _DATABASES:
+        raise ValueError(f"name={name!r} must be one of {', '.join(_DATABASES)}")
+    facts = _DATABASES[name]
+
+    def make():
+        path = download(
+            f"{facts.member}.zip",
+            [url.format(facts.file) for url in _URLS],
+            known_hash=facts.known_hash,
+            verbose=verbose,
+        )
+        return _read(path, facts.member, name)
+
+    structures, labels = keep(f"jarvis_{name}-{facts.file}", make)
+    target_names = check_targets(facts.target if target is None else target, labels.columns)
+    unknown = labels[target_names].isna().sum()
+    if unknown.any():
+        counts = ", ".join(f"{count} in {column!r}" for column, count in unknown.items())
+        warnings.warn(
+            f"unknown labels: {counts}, of {len(labels)} rows. They are NaN, which skuae's "
+            "estimators leave out of the loss; other estimators need those rows dropped",
+            stacklevel=2,
+        )
+    return make_bunch(
+        structures,
+        labels,
+        target_names,
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        DESCR=f"JARVIS database {name}: {facts.what}.\n\n{len(labels)} rows, from figshare file "
+        f"{facts.file} ({facts.member}). Cite {facts.citation} where you use them; columns and "
+        "units are described there and at https://jarvis-tools.readthedocs.io.\n",
+        citation=facts.citation,
+    )
+
+
+def _read(path, member, name):
+    packer, records, ids, nested = Packer(), [], [], set()
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        for _, record in json_items(io.TextIOWrapper(file, encoding="utf-8")):
+            packer.add_jarvis(record.pop("atoms"))
+            ids.append(str(record.pop("jid", None) or record.pop("id")))
+            nested |= {key for key, value in record.items() if isinstance(value, (list, dict))}
+            records.append({key: _scalar(v) for key, v in record.items() if key not in nested})
+    labels = pd.DataFrame.from_records(records, index=pd.Index(ids, name="id"))
+    labels = labels.drop(columns=nested & {*labels.columns}).infer_objects()
+    return packer.pack(ids, f"jarvis {name}"), labels
+
+
+def _scalar(value):
+    return None if isinstance(value, str) and value in ("na", "") else value

@@ -1,0 +1,151 @@
+import hashlib
+import io
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pooch
+import pytest
+
+from skuae.datasets import _download, make_toy_crystals
+from skuae.datasets._download import data_folder, download, keep
+
+CONTENT = b"what was published" * 1000
+HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+def zipped(content=CONTENT):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("data.json", content)
+    return buffer.getvalue()
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_downloaded_once(server, folder):
+    server.answers["/file"] = {"body": CONTENT}
+    path = download("file", [f"{server.url}/file"], known_hash=HASH)
+    assert path == folder / "file" and path.read_bytes() == CONTENT
+    assert left_in(folder) == ["file"]
+    server.answers.clear()
+    assert download("file", [f"{server.url}/file"], known_hash=HASH) == path
+    assert len(server.asked) == 1
+
+
+BAD = {
+    "truncated": ({"body": CONTENT[:100], "length": len(CONTENT)}, "IncompleteRead|Connection"),
+    "other": ({"body": CONTENT + b"!"}, "does not match the known hash"),
+    "empty": ({"status": 202}, "empty; a browser may be let through"),
+    "refused": ({"status": 403}, "403 Client Error"),
+    "missing": ({"status": 404}, "404 Client Error"),
+    "broken": ({"status": 500, "body": b"sorry"}, "500 Server Error"),
+    "slow": ({"body": CONTENT, "delay": 1.0}, "timed out"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_answer_leaves_nothing_and_says_what_to_do(name, server, folder, monkeypatch):
+    monkeypatch.setattr(_download, "_TIMEOUT", 0.2)
+    answer, reason = BAD[name]
+    server.answers["/file"] = answer
+    with pytest.raises(ConnectionError, match=reason) as error:
+        download("file", [f"{server.url}/file"], known_hash=HASH)
+    assert left_in(folder) == []
+    for needed in (f"{server.url}/file", str(folder / "file"), HASH, "by hand", "SKUAE_DATA"):
+        assert needed in str(error.value)
+    server.answers["/file"] = {"body": CONTENT}
+    assert download("file", [f"{server.url}/file"], known_hash=HASH).read_bytes() == CONTENT
+
+
+def test_offline(folder):
+    with pytest.raises(ConnectionError, match="could not get file"):
+        download("file", ["http://127.0.0.1:9/file"], known_hash=HASH)
+    assert left_in(folder) == []
+    folder.mkdir(exist_ok=True)
+    (folder / "file").write_bytes(CONTENT)  # as the message says
+    download("file", ["http://127.0.0.1:9/file"], known_hash=HASH)
+
+
+def test_an_interrupted_download_leaves_nothing(server, folder, monkeypatch):
+    server.answers["/file"] = {"body": CONTENT}
+
+    class Interrupted(pooch.HTTPDownloader):
+        def __call__(self, url, output_file, pooch):
+            super().__call__(url, output_file, pooch)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download("file", [f"{server.url}/file"], known_hash=HASH)
+    assert left_in(folder) == []
+
+
+def test_the_next_address_is_tried(server, folder):
+    server.answers["/second"] = {"body": CONTENT}
+    urls = [f"{server.url}/first", f"{server.url}/second"]
+    assert download("file", urls, known_hash=HASH).read_bytes() == CONTENT
+    assert [path for path, _ in server.asked] == ["/first", "/second"]
+
+
+def test_a_damaged_file_is_replaced_or_named(server, folder):
+    folder.mkdir()
+    (folder / "file").write_bytes(CONTENT[:-1])
+    with pytest.raises(ConnectionError, match="that was there is not the published one"):
+        download("file", [f"{server.url}/file"], known_hash=HASH)
+    server.answers["/file"] = {"body": CONTENT}
+    assert download("file", [f"{server.url}/file"], known_hash=HASH).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("damage", ["page", "cut", "bit"])
+def test_zip_files_without_a_known_hash(damage, server, folder):
+    whole = zipped()
+    flipped = bytearray(whole)
+    flipped[500] ^= 1
+    bad = {"page": b"<html>please log in</html>", "cut": whole[:-30], "bit": bytes(flipped)}[damage]
+    server.answers["/file"] = {"body": bad}
+    with pytest.raises(ConnectionError, match="ZIP file"):
+        download("file.zip", [f"{server.url}/file"])
+    assert left_in(folder) == []
+    (folder / "file.zip").write_bytes(bad)  # by hand
+    server.answers["/file"] = {"body": whole}
+    assert download("file.zip", [f"{server.url}/file"]).read_bytes() == whole
+    server.answers.clear()
+    assert download("file.zip", [f"{server.url}/file"]).read_bytes() == whole
+
+
+def test_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("SKUAE_DATA", str(tmp_path))
+    assert data_folder() == tmp_path
+    monkeypatch.setenv("SKUAE_DATA", "~/skuae")
+    assert data_folder().is_absolute()
+    monkeypatch.delenv("SKUAE_DATA")
+    assert data_folder().name == "skuae" or "skuae" in data_folder().parts
+
+
+def test_what_was_made_is_kept(folder):
+    data = make_toy_crystals(n_samples=3, random_state=0)
+    labels = pd.DataFrame(
+        {
+            "x": [0.1 + 0.2, np.nan, 1e-17],
+            "formula": ["NaN", None, "NA"],
+            "metal": [True, False, True],
+        },
+        index=pd.Index(["a", "001", "a"], name="id"),
+    )
+    made = []
+
+    def make():
+        made.append(1)
+        return data.structures, labels
+
+    for _ in range(2):
+        structures, kept = keep("toy", make)
+        np.testing.assert_array_equal(structures.frac_coords, data.structures.frac_coords)
+        assert list(kept.index) == ["a", "001", "a"]
+        np.testing.assert_array_equal(kept.x, labels.x)
+        assert kept.formula.tolist()[::2] == ["NaN", "NA"] and kept.formula.isna()[1:2].all()
+        assert kept.metal.dtype == bool
+    assert made == [1]

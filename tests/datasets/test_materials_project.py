@@ -1,0 +1,147 @@
+import json
+from urllib.parse import parse_qs
+
+import numpy as np
+import pymatgen.ext.matproj
+import pytest
+
+from skuae.datasets import _materials_project, fetch_mp, make_toy_crystals
+
+KEY = "k" * 32
+N = 25
+PATH = "/materials/summary/"
+
+
+@pytest.fixture
+def project(server, folder, monkeypatch):
+    """A Materials Project of 25 crystals, asked for ten at a time."""
+    structures = make_toy_crystals(n_samples=N, random_state=0).structures
+    documents = {
+        f"mp-{i}": {
+            "material_id": f"mp-{i}",
+            "structure": structure.as_dict(),
+            "formation_energy_per_atom": -0.1 * i,
+            "band_gap": None if i == 3 else 0.5 * i,
+            "symmetry": {"number": 225},
+        }
+        for i, structure in enumerate(structures)
+    }
+
+    def answer(query, headers):
+        query = {key: value[0] for key, value in parse_qs(query).items()}
+        if headers["x-api-key"] != KEY:
+            return {"status": 403, "body": b'{"message": "Forbidden"}'}
+        if "nonsense" in query:
+            return {"status": 400, "body": b'{"detail": "unknown filter nonsense"}'}
+        ids = query["material_ids"].split(",") if "material_ids" in query else list(documents)
+        if query.get("elements") == "Xe":
+            ids = []
+        start = (int(query["_page"]) - 1) * int(query["_per_page"])
+        fields = query["_fields"].split(",")
+        rows = [
+            {key: value for key, value in documents[name].items() if key in fields}
+            for name in ids[start : start + int(query["_per_page"])]
+        ]
+        return {"body": json.dumps({"data": rows}).encode()}
+
+    server.answers[PATH] = answer
+    monkeypatch.setitem(pymatgen.ext.matproj.SETTINGS, "PMG_MAPI_ENDPOINT", f"{server.url}/")
+    monkeypatch.setattr(_materials_project, "_IDS_PER_PAGE", 10)
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    return server
+
+
+def test_all_pages_once(project):
+    fields = ("formation_energy_per_atom", "band_gap")
+    data = fetch_mp(api_key=KEY, fields=fields)
+    assert len(project.asked) == 1 + 3
+    assert len(data.structures) == N and set(data.ids) == {f"mp-{i}" for i in range(N)}
+    number = np.array([int(name.removeprefix("mp-")) for name in data.ids])
+    np.testing.assert_allclose(data.target, -0.1 * number)
+    assert data.labels.band_gap.isna().sum() == 1
+    original = list(make_toy_crystals(n_samples=N, random_state=0).structures)
+    for row in (0, N - 1):
+        assert data.structures[row] == original[number[row]]
+    for needed in ("25 crystals", "CC BY 4.0", "10.1063/1.4812323", "as of 20"):
+        assert needed in data.DESCR
+    assert KEY not in data.DESCR
+    project.close()
+    again = fetch_mp(fields=fields, target="band_gap", as_frame=True)  # no key, no network
+    assert again.target.name == "band_gap" and list(again.ids) == list(data.ids)
+
+
+def test_the_key_is_nowhere_in_the_folder(project, folder):
+    fetch_mp(api_key=KEY, fields=["band_gap"], target="band_gap")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files and not any(KEY.encode() in path.read_bytes() for path in files)
+
+
+def test_criteria_reach_the_server(project, monkeypatch):
+    monkeypatch.setenv("MP_API_KEY", KEY)
+    fetch_mp({"elements": ["Na", "Cl"], "is_stable": True, "nelements": 2}, fields=["band_gap"],
+             target="band_gap")  # fmt: skip
+    query = parse_qs(project.asked[0][0].partition("?")[2])
+    assert (query["elements"], query["is_stable"], query["nelements"]) == (
+        ["Na,Cl"], ["true"], ["2"],
+    )  # fmt: skip
+    assert query["_fields"] == ["material_id"]
+
+
+def test_an_interrupted_call_goes_on(project, folder):
+    whole = project.answers[PATH]
+    asked = []
+
+    def breaks(query, headers):
+        asked.append(query)
+        return {"status": 502} if len(asked) == 3 else whole(query, headers)
+
+    project.answers[PATH] = breaks
+    with pytest.raises(ConnectionError, match=r"status code 502.*call again to go on"):
+        fetch_mp(api_key=KEY)
+    names = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    assert names == ["ids.json", "page0000000.json.gz"]
+    assert len(fetch_mp(api_key=KEY).structures) == N
+    assert len(asked) == 3 + 2
+
+
+def test_an_answer_cut_short_is_not_kept(project, folder):
+    project.answers[PATH] = {"body": b'{"data": [{"material_id": "mp-1"', "length": 1000}
+    with pytest.raises(ConnectionError, match="did not answer"):
+        fetch_mp(api_key=KEY)
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_crystals_that_are_gone_are_named(project):
+    whole = project.answers[PATH]
+
+    def loses(query, headers):
+        answer = whole(query, headers)
+        rows = json.loads(answer["body"])["data"]
+        rows = [row for row in rows if row["material_id"] != "mp-0" or len(row) == 1]
+        return {"body": json.dumps({"data": rows}).encode()}
+
+    project.answers[PATH] = loses
+    with pytest.raises(
+        ConnectionError, match=r"did not give 1 of 10 crystals asked for, e.g. mp-0"
+    ):
+        fetch_mp(api_key=KEY)
+
+
+def test_errors(project, monkeypatch):
+    with pytest.raises(ValueError, match=r"needs a key .* set the environment variable MP_API_KEY"):
+        fetch_mp()
+    with pytest.raises(ValueError, match="this is no key"):
+        fetch_mp(api_key="short")
+    with pytest.raises(ValueError, match=r"refused the key .*status code 403"):
+        fetch_mp(api_key="x" * 32)
+    with pytest.raises(ValueError, match=r"does not understand nonsense.*unknown filter"):
+        fetch_mp({"nonsense": 1}, api_key=KEY)
+    with pytest.raises(ValueError, match=r"nothing that meets criteria=.*Xe"):
+        fetch_mp({"elements": ["Xe"]}, api_key=KEY)
+    with pytest.raises(ValueError, match="target='gap' must be one or several of"):
+        fetch_mp(target="gap", api_key=KEY)
+    with pytest.raises(ValueError, match="'symmetry' does not hold one number or text"):
+        fetch_mp(fields=["symmetry"], target="symmetry", api_key=KEY)
+    project.close()
+    with pytest.raises(ConnectionError, match="did not answer"):
+        fetch_mp({"elements": ["Na"]}, api_key=KEY)
