@@ -81,6 +81,13 @@ def test_ways_to_pass_data(kind):
     assert list(frame["class"]) == ["C", "C", "B", "A"]
 
 
+def test_classes_as_cluster_elements_gives_them():
+    classes = pd.Series(CLASSES).map({"A": 0, "B": 1, "C": 2})
+    oxides = oxide_distributions(OXIDES, classes, labels=LABELS)
+    assert list(oxides.frame["class"]) == [2, 2, 1, 0]
+    assert list(oxides.summary.loc["band_gap"].index) == [0, 1, 2]
+
+
 def test_published_classes_on_real_crystals(mp_mini):
     oxides = oxide_distributions(mp_mini)
     assert list(oxides.frame.columns) == ["class", "formation_energy_per_atom", "band_gap"]
