@@ -34,7 +34,8 @@ _DATABASES = {
         "formation_energy_peratom",
         38521619,
         "jdft_3d-12-12-2022.json",
-        "md5:fb3e1eb80339a70ff313af1c644c1777",
+        # as several who downloaded it recorded; figshare's MD5 is fb3e1eb80339a70ff313af1c644c1777
+        "sha256:d4c64660e9e1fa45c82bd8868a96ec10162195eed69636445972c05550d8d0d6",
         _JARVIS,
     ),
     "dft_3d_2021": _Database(
@@ -46,7 +47,7 @@ _DATABASES = {
         _JARVIS,
     ),
     "dft_2d": _Database(
-        "JARVIS-DFT of 2022-12-12, about 1,100 monolayers in cells with vacuum, OptB88vdW",
+        "JARVIS-DFT of 2022-12-12, 1,103 monolayers in cells with vacuum, OptB88vdW",
         "formation_energy_peratom",
         38521268,
         "d2-12-12-2022.json",
@@ -85,7 +86,7 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
 
         - ``"dft_3d"``: JARVIS-DFT, release 2022-12-12, 75,993 crystals.
         - ``"dft_3d_2021"``: release 2021-08-18, 55,723 crystals, 11 ids occur twice.
-        - ``"dft_2d"``: monolayers, release 2022-12-12.
+        - ``"dft_2d"``: monolayers, release 2022-12-12, 1,103 crystals.
         - ``"megnet"``: Materials Project 2018-06-01, the set of the MEGNet paper, 69,239 crystals.
         - ``"megnet2"``: Materials Project 2019-04-01, about 133,000 crystals.
     target : str or list of str, optional
@@ -122,8 +123,8 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
 
     Notes
     -----
-    Only for ``"dft_3d"`` is a checksum of the file known (figshare's MD5); the others are checked
-    by the CRC-32 that ZIP files carry, which finds damage but not another version.
+    Only for ``"dft_3d"`` is a checksum of the file known; the others are checked by the CRC-32 that
+    ZIP files carry, which finds damage but not another version.
 
     References
     ----------
@@ -166,8 +167,9 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
         return_X_y=return_X_y,
         as_frame=as_frame,
         DESCR=f"JARVIS database {name}: {facts.what}.\n\n{len(labels)} rows, from figshare file "
-        f"{facts.file} ({facts.member}). Cite {facts.citation} where you use them; columns and "
-        "units are described there and at https://jarvis-tools.readthedocs.io.\n",
+        f"{facts.file} ({facts.member}), licence CC BY 4.0. Cite {facts.citation} where you "
+        "use them; columns and units are described there and at "
+        "https://jarvis-tools.readthedocs.io.\n",
         citation=facts.citation,
     )
 
@@ -177,7 +179,8 @@ def _read(path, member, name):
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
         for _, record in json_items(io.TextIOWrapper(file, encoding="utf-8")):
             packer.add_jarvis(record.pop("atoms"))
-            ids.append(str(record.pop("jid", None) or record.pop("id")))
+            names = [record.pop(key) for key in ("jid", "id") if key in record]
+            ids.append(str(names[0]))
             nested |= {key for key, value in record.items() if isinstance(value, (list, dict))}
             records.append({key: _scalar(v) for key, v in record.items() if key not in nested})
     labels = pd.DataFrame.from_records(records, index=pd.Index(ids, name="id"))

@@ -109,6 +109,7 @@ def jarvis(server, folder, monkeypatch):
     records = [
         {
             "jid": jid,
+            "id": 17,
             "atoms": {
                 "lattice_mat": s.lattice.matrix.tolist(),
                 "coords": s.frac_coords.tolist(),
