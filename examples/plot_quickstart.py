@@ -15,11 +15,12 @@ that come with skuae; nothing is downloaded.
 import matplotlib.pyplot as plt
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.metrics import PredictionErrorDisplay, mean_absolute_error
+from sklearn.metrics import mean_absolute_error
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
 from skuae import CrystalGNNRegressor, UAETransformer, datasets
+from skuae.analysis import ParityDisplay
 
 data = datasets.load_mp_mini()
 X_train, X_test, y_train, y_test = train_test_split(
@@ -54,21 +55,11 @@ for name, y_pred in predictions.items():
 # %%
 # Parity plot
 # -----------
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
 for ax, name in zip(axes, list(models)[1:], strict=True):
-    PredictionErrorDisplay.from_predictions(
-        y_test,
-        predictions[name],
-        kind="actual_vs_predicted",
-        scatter_kwargs={"alpha": 0.5, "s": 12},
-        ax=ax,
+    ParityDisplay.from_predictions(
+        y_test, predictions[name], quantity="formation energy", unit="eV/atom", name=name, ax=ax
     )
-    ax.set_title(f"{name}\nMAE {mean_absolute_error(y_test, predictions[name]):.3f} eV/atom")
-    ax.set_xlabel("predicted formation energy (eV/atom)")
-    ax.set_aspect("equal", adjustable="box")
-    ax.set(xticks=range(-4, 1), yticks=range(-4, 1), xlim=(-4.6, 0.5), ylim=(-4.6, 0.5))
-axes[0].set_ylabel("formation energy by DFT (eV/atom)")
-axes[1].set_ylabel("")
 figure.savefig("parity.png", dpi=150)
 print("parity plot written to parity.png")
 plt.show()

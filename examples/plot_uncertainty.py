@@ -21,6 +21,7 @@ from scipy.stats import norm
 from sklearn.model_selection import train_test_split
 
 from skuae import CrystalGNNRegressor, datasets
+from skuae.analysis import UncertaintyCalibrationDisplay
 
 X, y = datasets.load_mp_mini(target="band_gap", return_X_y=True, as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=600, random_state=0)
@@ -75,7 +76,8 @@ print(pd.DataFrame(rows, columns=columns).round(3).to_string(index=False))
 # --------------
 # Left: crystals with a larger predicted standard deviation have larger errors. The point above all
 # others is solid helium, with a gap of 16.6 eV and no helium in the training rows: of that, the
-# network had no idea. Middle: how many test crystals lie in intervals that promise to hold so many.
+# network had no idea. Middle: how many test crystals lie in intervals that promise to hold so many;
+# the area between a curve and the diagonal says how far off it is on average.
 # The errors are not distributed normally, so the network alone covers too few at the levels that
 # matter; both conformal kinds hold on average. Right: intervals of one width do so by covering the
 # easy crystals always and X
@@ -96,13 +98,10 @@ ax.set(xscale="log", yscale="log", ylim=(1e-3, None))
 ax.set(xlabel="predicted standard deviation (eV)", ylabel="absolute error (eV)")
 ax.legend(loc="lower right", fontsize="small")
 
-ax = axes[1]
-ax.plot([0, 1], [0, 1], "k:", linewidth=1)
-for name, covered in inside.items():
-    ax.plot(levels, covered.mean(axis=0), label=name, **style[name])
-ax.set(xlabel="promised coverage", ylabel="share of test crystals covered")
-ax.set_aspect("equal")
-ax.legend(loc="upper left", fontsize="small")
+for name, (low, high) in intervals.items():
+    UncertaintyCalibrationDisplay.from_intervals(
+        y_test, low, high, levels, name=name, ax=axes[1], **style[name]
+    )
 
 ax = axes[2]
 quarter = pd.qcut(std, 4, labels=False)
