@@ -58,8 +58,8 @@ for name, y_pred in predictions.items():
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
 for ax, name in zip(axes, list(models)[1:], strict=True):
     ParityDisplay.from_predictions(
-        y_test, predictions[name], quantity="formation energy", unit="eV/atom", name=name, ax=ax
-    )
+        y_test, predictions[name], quantity="formation energy", unit="eV/atom"
+    ).plot(ax, name=name)
 figure.savefig("parity.png", dpi=150)
 print("parity plot written to parity.png")
 plt.show()

@@ -99,9 +99,8 @@ ax.set(xlabel="predicted standard deviation (eV)", ylabel="absolute error (eV)")
 ax.legend(loc="lower right", fontsize="small")
 
 for name, (low, high) in intervals.items():
-    UncertaintyCalibrationDisplay.from_intervals(
-        y_test, low, high, levels, name=name, ax=axes[1], **style[name]
-    )
+    display = UncertaintyCalibrationDisplay.from_intervals(y_test, low, high, levels)
+    display.plot(axes[1], name=name, **style[name])
 
 ax = axes[2]
 quarter = pd.qcut(std, 4, labels=False)

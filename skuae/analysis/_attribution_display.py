@@ -38,7 +38,7 @@ class AtomAttributionDisplay:
     >>> gnn.fit(toy.structures, toy.target)
     CrystalGNNRegressor(...)
     >>> display = AtomAttributionDisplay.from_estimator(gnn, toy.structures[0])
-    >>> len(display.bars_)
+    >>> len(display.plot().bars_)
     2
     """
 
@@ -49,8 +49,8 @@ class AtomAttributionDisplay:
         self.unit = unit
 
     @classmethod
-    def from_estimator(cls, estimator, structure, *, unit=None, ax=None, **options):
-        """Explain and draw one crystal.
+    def from_estimator(cls, estimator, structure, *, unit=None, **options):
+        """Explain one crystal.
 
         Parameters
         ----------
@@ -59,8 +59,6 @@ class AtomAttributionDisplay:
         structure : Structure, or anything that `as_crystals` takes for one row
         unit : str, optional
             Unit of the target.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
         **options : dict
             As in `attribute_atoms`.
 
@@ -69,11 +67,11 @@ class AtomAttributionDisplay:
         display : AtomAttributionDisplay
         """
         attribution = attribute_atoms(estimator, [structure], **options)
-        return cls.from_attribution(attribution, unit=unit, ax=ax)
+        return cls.from_attribution(attribution, unit=unit)
 
     @classmethod
-    def from_attribution(cls, attribution, row=0, *, unit=None, ax=None):
-        """Draw one row of what `attribute_atoms` found.
+    def from_attribution(cls, attribution, row=0, *, unit=None):
+        """Take one row of what `attribute_atoms` found.
 
         Parameters
         ----------
@@ -82,20 +80,17 @@ class AtomAttributionDisplay:
         row : int, default=0
         unit : str, optional
             Unit of the target.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
 
         Returns
         -------
         display : AtomAttributionDisplay
         """
-        display = cls(
+        return cls(
             sites=attribution.sites.loc[row],
             prediction=float(attribution.predictions[row]),
             baseline=attribution.baseline,
             unit=unit,
         )
-        return display.plot(ax)
 
     def plot(self, ax=None):
         """Draw.

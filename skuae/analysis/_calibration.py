@@ -57,8 +57,8 @@ class UncertaintyCalibrationDisplay:
         self.miscalibration_area_ = float(np.trapezoid(np.abs(np.interp(grid, x, y) - grid), grid))
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **line_kwargs):
-        """Draw a regressor that predicts standard deviations, on rows it was not fitted on.
+    def from_estimator(cls, estimator, X, y):
+        """Take a regressor that predicts standard deviations, and rows it was not fitted on.
 
         Parameters
         ----------
@@ -69,34 +69,22 @@ class UncertaintyCalibrationDisplay:
         X : array-like of structures, or whatever its `predict` takes
         y : array-like of shape (n_samples,)
             True values.
-        name : str, optional
-            Name in the legend.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
-        **line_kwargs : dict
-            Passed to matplotlib's `plot`.
 
         Returns
         -------
         display : UncertaintyCalibrationDisplay
         """
         mean, std = estimator.predict(X, return_std=True)
-        return cls.from_predictions(y, mean, std, name=name, ax=ax, **line_kwargs)
+        return cls.from_predictions(y, mean, std)
 
     @classmethod
-    def from_predictions(cls, y_true, y_pred, y_std, *, name=None, ax=None, **line_kwargs):
-        """Draw predictions with standard deviations that are there already.
+    def from_predictions(cls, y_true, y_pred, y_std):
+        """Take predictions with standard deviations that are there already.
 
         Parameters
         ----------
         y_true, y_pred, y_std : array-like of shape (n_samples,)
             Truth, prediction and its standard deviation, in the same units.
-        name : str, optional
-            Name in the legend.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
-        **line_kwargs : dict
-            Passed to matplotlib's `plot`.
 
         Returns
         -------
@@ -117,11 +105,11 @@ class UncertaintyCalibrationDisplay:
         z = np.abs(y_true - y_pred) / y_std
         coverage = (z[:, None] <= norm.ppf(0.5 + LEVELS / 2)).mean(axis=0)
         rms_z = float(np.sqrt(np.mean(z**2)))
-        return cls(levels=LEVELS, coverage=coverage, rms_z=rms_z).plot(ax, name=name, **line_kwargs)
+        return cls(levels=LEVELS, coverage=coverage, rms_z=rms_z)
 
     @classmethod
-    def from_intervals(cls, y_true, lower, upper, levels, *, name=None, ax=None, **line_kwargs):
-        """Draw intervals of several levels, such as those of MAPIE.
+    def from_intervals(cls, y_true, lower, upper, levels):
+        """Take intervals of several levels, such as those of MAPIE.
 
         Parameters
         ----------
@@ -130,12 +118,6 @@ class UncertaintyCalibrationDisplay:
             Ends of the intervals; both count as inside.
         levels : array-like of shape (n_levels,)
             Promised coverages, rising, between 0 and 1.
-        name : str, optional
-            Name in the legend.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
-        **line_kwargs : dict
-            Passed to matplotlib's `plot`.
 
         Returns
         -------
@@ -157,7 +139,7 @@ class UncertaintyCalibrationDisplay:
                 "per row of y_true, a column per level"
             )
         inside = (lower <= y_true[:, None]) & (y_true[:, None] <= upper)
-        return cls(levels=levels, coverage=inside.mean(axis=0)).plot(ax, name=name, **line_kwargs)
+        return cls(levels=levels, coverage=inside.mean(axis=0))
 
     def plot(self, ax=None, *, name=None, **line_kwargs):
         """Draw.
@@ -189,6 +171,6 @@ class UncertaintyCalibrationDisplay:
         (self.line_,) = ax.plot(self.levels, self.coverage, **options)
         ax.set(xlabel="promised coverage", ylabel="share of rows covered")
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        ax.legend(fontsize="small", loc="upper left")
+        ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self

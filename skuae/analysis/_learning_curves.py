@@ -149,8 +149,8 @@ class LearningCurvesDisplay:
     >>> from skuae.analysis import LearningCurvesDisplay
     >>> X, y = [[i] for i in range(40)], range(40)
     >>> models = {"mean": DummyRegressor(), "Ridge": Ridge()}
-    >>> display = LearningCurvesDisplay.from_estimators(models, X, y, unit="eV")
-    >>> display.ax_[0].get_ylabel()
+    >>> display = LearningCurvesDisplay.from_estimators(models, X, y)
+    >>> display.plot(unit="eV").ax_[0].get_ylabel()
     'mean absolute error (eV)'
     """
 
@@ -158,18 +158,14 @@ class LearningCurvesDisplay:
         self.comparison = comparison
 
     @classmethod
-    def from_estimators(cls, estimators, X, y, *, unit=None, ax=None, **options):
-        """Fit, compare and draw.
+    def from_estimators(cls, estimators, X, y, **options):
+        """Fit and compare.
 
         Parameters
         ----------
         estimators : dict of str to estimator
         X : array-like of structures, or whatever the estimators take
         y : array-like of shape (n_samples,)
-        unit : str, optional
-            Unit of the score, e.g. ``"eV/atom"``.
-        ax : sequence of two matplotlib Axes, optional
-            Drawn into a new figure if None.
         **options : dict
             As in `compare_learning_curves`.
 
@@ -177,26 +173,22 @@ class LearningCurvesDisplay:
         -------
         display : LearningCurvesDisplay
         """
-        return cls(compare_learning_curves(estimators, X, y, **options)).plot(ax, unit=unit)
+        return cls(compare_learning_curves(estimators, X, y, **options))
 
     @classmethod
-    def from_comparison(cls, comparison, *, unit=None, ax=None):
-        """Draw a comparison that is there already.
+    def from_comparison(cls, comparison):
+        """Take a comparison that is there already.
 
         Parameters
         ----------
         comparison : Bunch
             As returned by `compare_learning_curves`.
-        unit : str, optional
-            Unit of the score, e.g. ``"eV/atom"``.
-        ax : sequence of two matplotlib Axes, optional
-            Drawn into a new figure if None.
 
         Returns
         -------
         display : LearningCurvesDisplay
         """
-        return cls(comparison).plot(ax, unit=unit)
+        return cls(comparison)
 
     def plot(self, ax=None, *, unit=None):
         """Draw.

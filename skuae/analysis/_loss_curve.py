@@ -41,19 +41,14 @@ class LossCurveDisplay:
         self.best_epoch = best_epoch
 
     @classmethod
-    def from_estimator(cls, estimator, *, name=None, ax=None):
-        """Draw the history of a fitted estimator.
+    def from_estimator(cls, estimator):
+        """Take the history of a fitted estimator.
 
         Parameters
         ----------
         estimator : CrystalGNNRegressor, CrystalGNNClassifier, CrystalTransformerRegressor or \
                 Pipeline that ends with one
             Fitted.
-        name : str, optional
-            Put before "training" and "validation" in the legend, to tell several models on one
-            `ax` apart.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
 
         Returns
         -------
@@ -78,8 +73,7 @@ class LossCurveDisplay:
         if "valid_loss" in history[-1]:
             valid = np.array([e.get("valid_loss", np.nan) for e in history])
             best = int(epochs[np.nanargmin(valid)])
-        display = cls(epochs=epochs, train_loss=train, valid_loss=valid, best_epoch=best)
-        return display.plot(ax, name=name)
+        return cls(epochs=epochs, train_loss=train, valid_loss=valid, best_epoch=best)
 
     def plot(self, ax=None, *, name=None):
         """Draw.
@@ -89,7 +83,8 @@ class LossCurveDisplay:
         ax : matplotlib Axes, optional
             Drawn into a new figure if None.
         name : str, optional
-            Put before "training" and "validation" in the legend.
+            Put before "training" and "validation" in the legend, to tell several models on one
+            `ax` apart.
 
         Returns
         -------

@@ -41,6 +41,8 @@ class ParityDisplay:
     ... )
     >>> round(display.metrics_["MAE"], 3)
     0.333
+    >>> display.plot().ax_.get_xlabel()
+    'true formation energy (eV/atom)'
     """
 
     def __init__(self, *, y_true, y_pred, quantity="target", unit=None):
@@ -55,8 +57,8 @@ class ParityDisplay:
         }
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, **options):
-        """Draw the predictions of a fitted regressor.
+    def from_estimator(cls, estimator, X, y, *, quantity=None, unit=None):
+        """Take the predictions of a fitted regressor.
 
         Parameters
         ----------
@@ -65,20 +67,20 @@ class ParityDisplay:
         X : array-like of structures, or whatever its `predict` takes
         y : array-like of shape (n_samples,)
             True values.
-        **options : dict
-            As in `from_predictions`.
+        quantity : str, optional
+            What is predicted; the name of `y` if that is a Series, else "target".
+        unit : str, optional
+            Its unit, e.g. ``"eV/atom"``.
 
         Returns
         -------
         display : ParityDisplay
         """
-        return cls.from_predictions(y, estimator.predict(X), **options)
+        return cls.from_predictions(y, estimator.predict(X), quantity=quantity, unit=unit)
 
     @classmethod
-    def from_predictions(
-        cls, y_true, y_pred, *, quantity=None, unit=None, kind="auto", name=None, ax=None
-    ):
-        """Draw predictions that are there already.
+    def from_predictions(cls, y_true, y_pred, *, quantity=None, unit=None):
+        """Take predictions that are there already.
 
         Parameters
         ----------
@@ -87,13 +89,6 @@ class ParityDisplay:
             What is predicted; the name of `y_true` if that is a Series, else "target".
         unit : str, optional
             Its unit, e.g. ``"eV/atom"``.
-        kind : {"auto", "scatter", "hexbin"}, default="auto"
-            Points, or hexagons coloured by the number of rows in them; "auto" draws hexagons from
-            1,000 rows on.
-        name : str, optional
-            Title of the plot, such as the name of the model.
-        ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
 
         Returns
         -------
@@ -106,8 +101,7 @@ class ParityDisplay:
         """
         quantity = quantity or getattr(y_true, "name", None) or "target"
         y_true, y_pred = check_rows(y_true=y_true, y_pred=y_pred)
-        display = cls(y_true=y_true, y_pred=y_pred, quantity=quantity, unit=unit)
-        return display.plot(ax, kind=kind, name=name)
+        return cls(y_true=y_true, y_pred=y_pred, quantity=quantity, unit=unit)
 
     def plot(self, ax=None, *, kind="auto", name=None):
         """Draw.
@@ -117,8 +111,10 @@ class ParityDisplay:
         ax : matplotlib Axes, optional
             Drawn into a new figure if None.
         kind : {"auto", "scatter", "hexbin"}, default="auto"
+            Points, or hexagons coloured by the number of rows in them; "auto" draws hexagons from
+            1,000 rows on.
         name : str, optional
-            Title of the plot.
+            Title of the plot, such as the name of the model.
 
         Returns
         -------

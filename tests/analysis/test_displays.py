@@ -48,8 +48,8 @@ def texts(ax):
 
 def test_parity_metrics_units_and_equal_scales():
     y = pd.Series([1.0, 2.0, 3.0, 4.0], name="band_gap")
-    display = ParityDisplay.from_predictions(
-        y, y + np.array([1, -1, 1, -1]), unit="eV", name="model"
+    display = ParityDisplay.from_predictions(y, y + np.array([1, -1, 1, -1]), unit="eV").plot(
+        name="model"
     )
     assert display.metrics_ == pytest.approx({"MAE": 1.0, "RMSE": 1.0, "R2": 0.2})
     ax = display.ax_
@@ -62,16 +62,16 @@ def test_parity_metrics_units_and_equal_scales():
 
 def test_parity_draws_all_of_many_rows():
     y = np.random.default_rng(0).normal(size=5000)
-    display = ParityDisplay.from_predictions(y, y + 0.1)
+    display = ParityDisplay.from_predictions(y, y + 0.1).plot()
     assert display.points_.get_array().sum() == 5000
     assert len(display.figure_.axes) == 2  # with a colour bar
-    scatter = ParityDisplay.from_predictions(y, y, kind="scatter")
+    scatter = ParityDisplay.from_predictions(y, y).plot(kind="scatter")
     assert len(scatter.points_.get_offsets()) == 5000
 
 
 def test_parity_of_an_estimator_on_given_axes(gnn, toy):
     _, ax = plt.subplots()
-    display = ParityDisplay.from_estimator(gnn, toy.structures, toy.target, ax=ax)
+    display = ParityDisplay.from_estimator(gnn, toy.structures, toy.target).plot(ax)
     assert display.ax_ is ax
     assert display.metrics_["R2"] == pytest.approx(gnn.score(toy.structures, toy.target))
 
@@ -91,7 +91,7 @@ def test_parity_refuses(y_true, y_pred, message):
 
 
 def test_loss_curve_reads_the_history(gnn):
-    display = LossCurveDisplay.from_estimator(gnn, name="small")
+    display = LossCurveDisplay.from_estimator(gnn).plot(name="small")
     valid = [e["valid_loss"] for e in gnn.history_]
     np.testing.assert_array_equal(display.valid_loss, valid)
     assert display.best_epoch == np.argmin(valid) + 1
@@ -107,7 +107,7 @@ def test_loss_curve_reads_the_history(gnn):
 def test_loss_curve_of_likelihoods_that_may_be_negative():
     fitted = DummyRegressor().fit([[0]], [0])
     fitted.history_ = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": -0.5}]
-    display = LossCurveDisplay.from_estimator(fitted)
+    display = LossCurveDisplay.from_estimator(fitted).plot()
     assert display.ax_.get_yscale() == "linear"
     assert display.valid_loss is None and len(display.lines_) == 1
     with pytest.raises(TypeError, match="DummyRegressor has no history_"):
@@ -138,13 +138,13 @@ def test_calibration_area_is_the_one_known():
 def test_calibration_of_an_estimator_and_of_intervals():
     X, y = np.arange(30.0)[:, None], np.zeros(30)
     gpr = GaussianProcessRegressor(alpha=1.0, optimizer=None).fit(X, y)
-    first = UncertaintyCalibrationDisplay.from_estimator(gpr, X, y, name="GP")
+    first = UncertaintyCalibrationDisplay.from_estimator(gpr, X, y).plot(name="GP")
     assert np.all(first.coverage == 1)
     half = np.array([1.0, 3.0])
     lower, upper = np.tile(-half, (30, 1)), np.tile(half, (30, 1))
     second = UncertaintyCalibrationDisplay.from_intervals(
-        np.linspace(-2, 2, 30), lower, upper, [0.5, 0.9], ax=first.ax_, color="k"
-    )
+        np.linspace(-2, 2, 30), lower, upper, [0.5, 0.9]
+    ).plot(first.ax_, color="k")
     assert second.coverage.tolist() == pytest.approx([14 / 30, 1.0])
     labels = [t.get_text() for t in second.ax_.get_legend().get_texts()]
     assert labels[0] == "as promised" and len(labels) == 3
@@ -205,7 +205,7 @@ def test_learning_curves_of_crystals(toy):
     }
     display = LearningCurvesDisplay.from_estimators(
         tables, toy.structures, toy.target, train_sizes=[0.5, 1.0], seeds=range(2)
-    )
+    ).plot()
     left, right = display.ax_
     assert [t.get_text() for t in left.get_legend().get_texts()] == list(tables)
     assert left.get_ylabel() == "mean absolute error"
@@ -213,22 +213,24 @@ def test_learning_curves_of_crystals(toy):
     drawn = next(line for line in right.lines if line.get_label() == "random")
     np.testing.assert_allclose(drawn.get_ydata(), means.loc["random"])
     again = LearningCurvesDisplay.from_comparison(
-        Bunch(**{**display.comparison, "scoring": "r2"}), ax=plt.subplots(1, 2)[1]
-    )
+        Bunch(**{**display.comparison, "scoring": "r2"})
+    ).plot(plt.subplots(1, 2)[1])
     assert again.ax_[0].get_ylabel() == "R²"
 
 
 def test_attribution_bars(gnn, toy):
     found = attribute_atoms(gnn, toy.structures)
-    display = AtomAttributionDisplay.from_attribution(found, 2, unit="eV")
+    display = AtomAttributionDisplay.from_attribution(found, 2, unit="eV").plot()
     widths = [bar.get_width() for bar in display.bars_]
     np.testing.assert_array_equal(widths, found.sites.loc[2, "contribution"])
     assert sum(widths) + display.baseline == pytest.approx(display.prediction)
     species = [str(site.specie) for site in toy.structures[2]]
     labels = [t.get_text().split()[0] for t in display.ax_.get_yticklabels()]
     assert labels == species
-    same = AtomAttributionDisplay.from_estimator(gnn, toy.structures[2])
+    same = AtomAttributionDisplay.from_estimator(gnn, toy.structures[2]).plot()
     np.testing.assert_allclose([b.get_width() for b in same.bars_], widths, atol=1e-6)
     assert "mean of training" in same.ax_.get_title()
-    occluded = AtomAttributionDisplay.from_estimator(gnn, toy.structures[2], method="occlusion")
+    occluded = AtomAttributionDisplay.from_estimator(
+        gnn, toy.structures[2], method="occlusion"
+    ).plot()
     assert "average atom" in occluded.ax_.get_xlabel()
