@@ -62,7 +62,8 @@ def compare_tables(
           steps. ``dtw_null``: the mean after permutations of the dimensions of one table, which
           change nothing in it. ``similar`` and ``similar_inverse``: share of the steps that pass
           either threshold.
-        - ``summary``: DataFrame, mean and standard deviation over the pairs of two names.
+        - ``summary``: DataFrame, mean and standard deviation over the pairs of two names (NaN for
+          the standard deviation of a single pair).
         - ``paths``: dict from (first, second, number of the pair) to the DataFrame of the steps of
           the path: ``i`` and ``j``, the smoothed means there, ``cost`` and ``inverse`` of it.
         - ``cost_threshold``, ``inverse_threshold``: as given.

@@ -99,13 +99,15 @@ def invariance_report(front_end, X, *, n_repeats=10, untrained="auto", random_st
         models["untrained"] = untrained
     vectors, predictions = {}, {}
     for name, model in models.items():
-        for change, written in changed.items():
-            if hasattr(model, "embed"):
+        if hasattr(model, "embed"):
+            for change, written in changed.items():
                 z = _by_crystal(model.embed(written), n_repeats)
                 vectors[name, change] = _compare_vectors(z)
-            y = _by_crystal(model.predict(written), n_repeats)
-            targets = getattr(front_end, "target_names_", None) or range(y.shape[2])
-            for column, target in enumerate(targets):
+        predicted = {c: _by_crystal(model.predict(w), n_repeats) for c, w in changed.items()}
+        n_targets = next(iter(predicted.values())).shape[2]
+        targets = getattr(front_end, "target_names_", None) or range(n_targets)
+        for column, target in enumerate(targets):
+            for change, y in predicted.items():
                 predictions[name, target, change] = _compare_numbers(y[:, :, column])
     return Bunch(
         vectors=_frame(

@@ -1,6 +1,10 @@
 """Figure of what `invariance_report` finds."""
 
+import numpy as np
+
 from skuae.analysis._style import color_of
+
+_FLOOR = 1e-6  # rounding in float32 is below; zero has no place on a logarithmic axis
 
 
 class InvarianceDisplay:
@@ -21,8 +25,8 @@ class InvarianceDisplay:
     >>> import pandas as pd
     >>> from skuae.analysis import InvarianceDisplay
     >>> ratios = {"fitted: vectors": pd.Series({"rotation": 0.1, "order": 0.0})}
-    >>> float(InvarianceDisplay(ratios).plot().ax_.get_xlim()[0])
-    0.0
+    >>> InvarianceDisplay(ratios).plot().ax_.get_xscale()
+    'log'
     """
 
     def __init__(self, ratios):
@@ -49,10 +53,13 @@ class InvarianceDisplay:
             ratios[f"{model}: {target if isinstance(target, str) else 'prediction'}"] = (
                 rows.droplevel(levels)
             )
-        return cls(ratios)
+        # Both models of one output one below the other.
+        outputs = list(dict.fromkeys(label.partition(": ")[2] for label in ratios))
+        order = sorted(ratios, key=lambda label: outputs.index(label.partition(": ")[2]))
+        return cls({label: ratios[label] for label in order})
 
     def plot(self, ax=None):
-        """Draw one row per change, one marker per model and output.
+        """Draw one row per change, one marker per model and output, on a logarithmic axis.
 
         Parameters
         ----------
@@ -66,19 +73,24 @@ class InvarianceDisplay:
         import matplotlib.pyplot as plt
 
         if ax is None:
-            _, ax = plt.subplots(figsize=(8.0, 3.2), layout="constrained")
+            _, ax = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
         changes = list(next(iter(self.ratios.values())).index)
         outputs = list(dict.fromkeys(label.partition(": ")[2] for label in self.ratios))
         for place, (label, ratios) in enumerate(self.ratios.items()):
             color = color_of(outputs.index(label.partition(": ")[2]))
             y = [row - 0.3 + 0.6 * (place + 0.5) / len(self.ratios) for row in range(len(changes))]
             filled = label.startswith("fitted")
-            ax.plot(ratios[changes].to_numpy(), y, "o" if filled else "s", color=color,
+            ax.plot(np.maximum(ratios[changes], _FLOOR), y, "o" if filled else "s", color=color,
                     fillstyle="full" if filled else "none", label=label, clip_on=False)  # fmt: skip
         ax.axvline(1.0, color="0.4", linestyle="--", linewidth=0.8)
         ax.set_yticks(range(len(changes)), changes)
         ax.set_ylim(len(changes) - 0.5, -0.5)
-        ax.set_xlim(0.0, max(1.05, *(1.05 * ratios.max() for ratios in self.ratios.values())))
+        ax.set_xscale("log")
+        ticks = [_FLOOR, 1e-4, 1e-2, 1.0]
+        ax.set_xticks(ticks, ["≤ $10^{-6}$", "$10^{-4}$", "$10^{-2}$", "1"])
+        ax.set_xlim(_FLOOR, max(1.3, *(1.3 * ratios.max() for ratios in self.ratios.values())))
+        ax.grid(axis="x", color="0.9")
+        ax.set_axisbelow(True)
         ax.set_xlabel("difference, relative to that between different crystals")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         ax.spines[["top", "right"]].set_visible(False)
