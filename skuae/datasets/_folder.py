@@ -117,7 +117,7 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
     labels = labels.iloc[kept]
     _report_unknown(labels)
     return make_bunch(
-        _concatenate([part for part in parts if part is not None]),
+        concatenate([part for part in parts if part is not None]),
         labels,
         list(labels.columns),
         return_X_y=False,
@@ -170,7 +170,8 @@ def _pack(structures, ids):
     return as_crystals(list(structures.values()), ids=[ids[i] for i in structures])
 
 
-def _concatenate(parts):
+def concatenate(parts):
+    """Join `Crystals`; all have ids."""
     first_site = np.cumsum([0, *(part.n_sites for part in parts)])
     disordered = [
         (p, start) for p, start in zip(parts, first_site, strict=False) if p.occ_sites is not None

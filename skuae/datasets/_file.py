@@ -1,0 +1,211 @@
+"""One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from pymatgen.core import Structure
+from tqdm.auto import tqdm
+
+from skuae.crystals import as_crystals
+from skuae.datasets._bunch import make_bunch
+from skuae.datasets._folder import concatenate, read_folder
+
+_IDS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
+_STRUCTURES = ("structure", "atoms", "cif", "file", "path")
+_PACKED = ("lattice", "atomic_numbers", "frac_coords")
+_ROWS_PER_TASK = 64
+
+
+def read_file(path, *, target=None, n_jobs=None, verbose=0):
+    """Read crystals and their labels from one file, or from a folder with ``id_prop.csv``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        - ``.parquet`` (needs ``pip install "skuae[parquet]"``);
+        - ``.json`` or ``.json.gz``: a list of records, or matminer's index, columns and data;
+        - ``.jsonl`` or ``.jsonl.gz``: a record a line;
+        - ``.csv``: with CIF texts, or names of structure files beside it;
+        - a folder: see :func:`read_folder`.
+
+        A row's structure is in the column ``structure``, ``atoms`` (JARVIS), ``cif``, ``file`` or
+        ``path``: a dictionary, its JSON text, a CIF text, or the name of a file relative to the
+        table. Or it is in three columns ``lattice`` (3 x 3, rows a, b, c, in Å),
+        ``atomic_numbers`` and ``frac_coords``. The name of a row is in the column
+        ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id``.
+    target : str or list of str, optional
+        Columns that are the target.
+    n_jobs : int, optional
+        Processes that read structures; -1 takes all cores.
+    verbose : int, default=0
+        Show a progress bar if above 0.
+
+    Returns
+    -------
+    CrystalBunch
+        With `structures`, `target` (None unless asked for), `target_names`, `labels` (all columns
+        that are not structures), `ids`, `frame` and `DESCR`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, a column is missing, or a row cannot be read: row and reason are
+        named.
+
+    Examples
+    --------
+    >>> from skuae.datasets import read_file
+    >>> data = read_file("mp.parquet", target="band_gap", verbose=1)  # doctest: +SKIP
+    """
+    path = Path(path)
+    if path.is_dir():
+        names = [target] if isinstance(target, str) else target
+        return read_folder(path, target_names=names, n_jobs=n_jobs, verbose=verbose)
+    frame = _read_frame(path)
+    if not len(frame):
+        raise ValueError(f"{path} holds no rows")
+    id_column = next((name for name in _IDS if name in frame), None)
+    ids = frame.index if id_column is None else frame[id_column]
+    ids = pd.Index(ids.astype(str), name="id")
+    if not ids.is_unique:
+        again = ids[ids.duplicated()][0]
+        raise ValueError(f"{path}: {again!r} names several rows; ids must be unique")
+    used, structures = _read_structures(path, frame, ids, n_jobs, verbose)
+    labels = frame.drop(columns=[*used, *([id_column] if id_column else [])]).set_axis(ids)
+    names = [target] if isinstance(target, str) else list(target or [])
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, labels.columns))}"
+        )
+    for name in names:
+        labels[name] = _numbers(path, labels[name])
+    return make_bunch(
+        structures,
+        labels,
+        names,
+        return_X_y=False,
+        as_frame=False,
+        DESCR=f"{len(structures)} crystals of {path.name}",
+    )
+
+
+def _numbers(path, column):
+    """Return a label column as floats; NaN where it is empty."""
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    wrong = numbers.isna() & column.notna()
+    if wrong.any():
+        row = wrong.idxmax()
+        raise ValueError(
+            f"{path}, row {row}: {column.name} is {column[row]!r}, not a number; leave unknown "
+            "labels empty"
+        )
+    return numbers
+
+
+def _read_frame(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
+    try:
+        if kind == ".parquet":
+            return _read_parquet(path)
+        if kind == ".csv":
+            return pd.read_csv(path)
+        if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
+            opened = gzip.open if kind.endswith(".gz") else open
+            with opened(path, "rt", encoding="utf-8") as file:
+                if kind.startswith(".jsonl"):
+                    return pd.DataFrame([json.loads(line) for line in file if line.strip()])
+                return _frame_of(json.load(file))
+    except (ValueError, EOFError, OSError) as error:  # what pandas, json and gzip raise
+        raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
+    raise ValueError(
+        f"{path}: name it *.parquet, *.json, *.jsonl (both may be .gz) or *.csv, after what it is"
+    )
+
+
+def _read_parquet(path):
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise ImportError(
+            'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
+        ) from error
+
+
+def _frame_of(content):
+    if isinstance(content, dict) and {"columns", "data"} <= set(content):
+        return pd.DataFrame(content["data"], content.get("index"), content["columns"])
+    if not isinstance(content, list):
+        raise ValueError("expected a list of records")
+    return pd.DataFrame(content)
+
+
+def _read_structures(path, frame, ids, n_jobs, verbose):
+    """Return the columns that hold the structures, and the structures."""
+    if set(_PACKED) <= set(frame):
+        rows = list(frame[list(_PACKED)].itertuples(index=False, name=None))
+        return _PACKED, _pack(path, rows, ids)
+    column = next((name for name in _STRUCTURES if name in frame), None)
+    if column is None:
+        raise ValueError(
+            f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
+            f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
+        )
+    cells = frame[column].tolist()
+    starts = range(0, len(cells), _ROWS_PER_TASK)
+    parts = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_read_cells)(cells[i : i + _ROWS_PER_TASK], ids[i : i + _ROWS_PER_TASK], path)
+        for i in starts
+    )
+    parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
+    return (column,), concatenate(parts)
+
+
+def _pack(path, rows, ids):
+    structures = []
+    for row, (lattice, numbers, coords) in enumerate(rows):
+        try:
+            structures.append(Structure(np.array(lattice, float), numbers, np.array(coords, float)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}, row {row} (id {ids[row]!r}): {error}") from error
+    return as_crystals(structures, ids=ids)
+
+
+def _read_cells(cells, ids, path):
+    structures = []
+    for cell, name in zip(cells, ids, strict=True):
+        try:
+            structures.append(_read_cell(cell, path.parent))
+        except Exception as error:  # pymatgen's parsers raise all sorts
+            raise ValueError(f"{path}, id {name!r}: {error}") from error
+    return as_crystals(structures, ids=ids)
+
+
+def _read_cell(cell, folder):
+    if isinstance(cell, str) and cell.lstrip().startswith("{"):
+        cell = json.loads(cell)
+    if isinstance(cell, dict):
+        return _from_jarvis(cell) if "lattice_mat" in cell else Structure.from_dict(cell)
+    if not isinstance(cell, str):
+        raise ValueError(f"there is no structure ({cell!r})")
+    if re.search(r"^_cell_length_a", cell, re.MULTILINE):
+        return Structure.from_str(cell, fmt="cif")
+    return Structure.from_file(folder / cell)
+
+
+def _from_jarvis(atoms):
+    return Structure(
+        atoms["lattice_mat"],
+        atoms["elements"],
+        atoms["coords"],
+        coords_are_cartesian=bool(atoms.get("cartesian", False)),
+    )

@@ -1,0 +1,123 @@
+"""The model card of a learned element table, in Markdown."""
+
+import numpy as np
+
+from skuae.embedding._elements import SYMBOLS
+
+_FEW = 20  # crystals of an element, below which its vector says little
+
+_TEMPLATE = """# {name}
+
+{n_elements} elements x {n_dims} columns, learned by a {front_end} from {n_train:,} crystals.
+
+```python
+from skuae import CrystalGNNRegressor, ElementTable, UAETransformer
+
+table = ElementTable.load("{name}.safetensors")
+CrystalGNNRegressor(embedding=table)
+UAETransformer(table)
+```
+
+## Data
+
+- Source: {source}
+- Licence: {licence}
+- Rows: {rows}
+- Targets: {targets}
+
+## Leakage
+
+{leakage}
+
+## Errors on the validation rows
+
+| target | unit | rows trained on | rows | mean absolute error | of the mean | R² |
+|---|---|---|---|---|---|---|
+{metrics}
+
+These say how well the front-end was trained. What the table does for another model has to be
+measured with that model.
+
+## Elements
+
+Seen in training: {elements}.
+
+In fewer than {few} crystals, so that their vectors say little: {rare}.
+
+## How
+
+`random_state={random_state}`, {fit_seconds} s on {machine}; skuae {skuae}, torch {torch}, Python
+{python}. `config.json` has all of it, `split.csv` what became of each row, `model/` the front-end.
+
+| parameter | value |
+|---|---|
+{params}
+
+## Citation
+
+Jin et al., Transformer-generated atomic embeddings to enhance prediction accuracy of crystal
+properties with machine learning, Nature Communications 16, 1210 (2025),
+doi:10.1038/s41467-025-56481-x; and the source of the data.
+"""
+
+
+def model_card(table, config, crystals):
+    """Write the card.
+
+    Parameters
+    ----------
+    table : ElementTable
+    config : dict
+        What `pretrain` decided and measured.
+    crystals : Crystals
+        The training rows.
+
+    Returns
+    -------
+    str
+    """
+    rows, numbers, _ = crystals.composition()
+    counts = np.bincount(numbers, minlength=119)[1:]
+    rare = [f"{SYMBOLS[z]} ({counts[z]})" for z in np.flatnonzero((counts > 0) & (counts < _FEW))]
+    metrics = [
+        f"| {target} | {config['targets'][target]} | {m['n_train']:,} | {m['n_validation']:,} | "
+        f"{_number(m['mae'])} | {_number(m['mae_of_mean'])} | {_number(m['r2'])} |"
+        for target, m in config["metrics"].items()
+    ]
+    return _TEMPLATE.format(
+        **{k: config[k] for k in ("name", "front_end", "random_state", "fit_seconds", "machine",
+                                  "skuae", "torch", "python")},
+        n_elements=len(table.symbols),
+        n_dims=table.n_dims,
+        n_train=config["rows"]["train"],
+        source=config["source"] or "not said",
+        licence=config["licence"] or "not said",
+        rows=", ".join(f"{n:,} {part}" for part, n in config["rows"].items()),
+        targets=", ".join(f"{t} ({u})" if u else t for t, u in config["targets"].items()),
+        leakage=leakage_statement(config),
+        metrics="\n".join(metrics),
+        elements=", ".join(table.symbols),
+        few=_FEW,
+        rare=", ".join(rare) or "none",
+        params="\n".join(f"| {k} | {v} |" for k, v in config["params"].items()),
+    )  # fmt: skip
+
+
+def leakage_statement(config):
+    """Say in words what was kept out of the training rows."""
+    level = {
+        "formula": "has the reduced formula of",
+        "structure": "is, or duplicates (composition, space group, volume per atom),",
+        "id": "has the id of",
+    }[config["hold_out_by"]]
+    sets = ", ".join(f"{name} ({n:,} rows)" for name, n in config["hold_out"].items())
+    held_out = f"No training row {level} a row of these test sets: {sets}. " if sets else ""
+    return (
+        f"{held_out}No training row has the reduced formula of a validation row. Any other crystal "
+        "of the source may have been trained on, with the targets above: on your own test rows "
+        "from the same source, a table learned without them is the honest one."
+    )
+
+
+def _number(value):
+    return "-" if value is None or np.isnan(value) else f"{value:.4g}"
