@@ -8,7 +8,7 @@ from pymatgen.core.periodic_table import Element
 
 from skuae._files import write_bytes
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
-from skuae.crystals._packing import frozen, take_rows
+from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
 
 _FORMAT = "skuae-crystals-1"
@@ -304,6 +304,38 @@ class Crystals:
                 parent, rows = self._parent
                 self._graphs[key] = parent._cached(build, setting).take(rows)
         return self._graphs[key]
+
+    @classmethod
+    def concatenate(cls, parts):
+        """Join crystals end to end.
+
+        Parameters
+        ----------
+        parts : sequence of Crystals
+            At least one. Ids are kept if all have them.
+
+        Returns
+        -------
+        Crystals
+        """
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("numbers", "frac_coords", "lattices")
+        }
+        if all(part.ids is not None for part in parts):
+            arrays["ids"] = np.concatenate([part.ids for part in parts])
+        starts = np.cumsum([0, *(part.n_sites for part in parts)])[:-1]
+        mixed = [
+            (part, start)
+            for part, start in zip(parts, starts, strict=True)
+            if part.occ_sites is not None
+        ]
+        if mixed:
+            arrays["occ_sites"] = np.concatenate([part.occ_sites + start for part, start in mixed])
+            arrays["occ_numbers"] = np.concatenate([part.occ_numbers for part, _ in mixed])
+            arrays["occ_values"] = np.concatenate([part.occ_values for part, _ in mixed])
+        sizes = np.concatenate([part.sizes for part in parts])
+        return cls(offsets=offsets_from_sizes(sizes), **arrays)
 
     # -- files ------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
-"""Crystals with labels: bundled, synthetic, fetched, or read from a folder."""
+"""Crystals with labels: bundled, synthetic, fetched, or read from files; what sets share."""
 
 from skuae.datasets._bunch import CrystalBunch
 from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites
-from skuae.datasets._duplicates import find_duplicates, leaking_rows
+from skuae.datasets._duplicates import find_duplicates, formula_groups, leaking_rows
+from skuae.datasets._file import read_file
 from skuae.datasets._folder import read_folder
 from skuae.datasets._jarvis import fetch_jarvis
 from skuae.datasets._matbench import fetch_matbench
@@ -15,9 +16,11 @@ __all__ = [
     "fetch_matbench",
     "fetch_mp",
     "find_duplicates",
+    "formula_groups",
     "leaking_rows",
     "load_mp_mini",
     "load_mp_perovskites",
     "make_toy_crystals",
+    "read_file",
     "read_folder",
 ]

@@ -200,6 +200,30 @@ def leaking_rows(A, B, *, by="structure", **options):
     return leaking
 
 
+def formula_groups(X):
+    """Give crystals of one reduced formula one number, for splits that keep them together.
+
+    Parameters
+    ----------
+    X : Crystals, list, Series, DataFrame or ndarray
+        Anything that :func:`skuae.as_crystals` reads.
+
+    Returns
+    -------
+    ndarray of int of shape (n_crystals,)
+        Equal for crystals of one reduced formula: ``groups`` of
+        :class:`sklearn.model_selection.GroupKFold`.
+
+    Examples
+    --------
+    >>> from skuae.datasets import formula_groups, load_mp_mini
+    >>> groups = formula_groups(load_mp_mini().structures)
+    >>> len(groups), groups.max() + 1
+    (2573, 2517)
+    """
+    return _compositions(as_crystals(X))[1][0]
+
+
 def _n_atoms(crystals):
     rows, _, amounts = crystals.composition()
     return np.bincount(rows, amounts, minlength=len(crystals))
@@ -217,18 +241,18 @@ def _same_id(A, B):
     return both["row_a"].to_numpy(np.int64), both["row_b"].to_numpy(np.int64)
 
 
-def _compositions(A, B):
+def _compositions(*sets):
     """Label compositions: of equal label, equal composition.
 
     Returns
     -------
     coarse, exact : tuple of ndarray
-        Labels of the crystals of A and of those of B. Coarse ones are of atomic fractions in steps
+        Labels of the crystals of each set. Coarse ones are of atomic fractions in steps
         of 0.001. A quotient of integers is rounded correctly, so that ordered crystals of one
         reduced formula have bitwise the same fractions.
     """
     coarse, exact = [], []
-    for crystals in (A, B):
+    for crystals in sets:
         rows, numbers, amounts = crystals.composition()
         fractions = amounts / np.bincount(rows, amounts)[rows]
         # + 1e-6: what lies between two steps up to rounding errors goes up on both sides
@@ -237,8 +261,9 @@ def _compositions(A, B):
         bounds = np.searchsorted(rows, np.arange(len(crystals) + 1)).tolist()
         for key, found in zip(keys, (coarse, exact), strict=True):
             found += [key[i:j].tobytes() for i, j in pairwise(bounds)]
+    ends = np.cumsum([len(crystals) for crystals in sets])[:-1]
     return tuple(
-        tuple(np.split(np.unique(keys, return_inverse=True)[1], [len(A)]))
+        tuple(np.split(np.unique(keys, return_inverse=True)[1], ends))
         for keys in (np.array(coarse, dtype=object), np.array(exact, dtype=object))
     )
 

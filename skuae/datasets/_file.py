@@ -11,9 +11,9 @@ from joblib import Parallel, delayed
 from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
-from skuae.crystals import as_crystals
+from skuae.crystals import Crystals, as_crystals
 from skuae.datasets._bunch import make_bunch
-from skuae.datasets._folder import concatenate, read_folder
+from skuae.datasets._folder import read_folder
 
 _IDS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
@@ -69,16 +69,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         names = [target] if isinstance(target, str) else target
         return read_folder(path, target_names=names, n_jobs=n_jobs, verbose=verbose)
     frame = _read_frame(path)
-    if not len(frame):
-        raise ValueError(f"{path} holds no rows")
-    id_column = next((name for name in _IDS if name in frame), None)
-    ids = frame.index if id_column is None else frame[id_column]
-    ids = pd.Index(ids.astype(str), name="id")
-    if not ids.is_unique:
-        again = ids[ids.duplicated()][0]
-        raise ValueError(f"{path}: {again!r} names several rows; ids must be unique")
-    used, structures = _read_structures(path, frame, ids, n_jobs, verbose)
-    labels = frame.drop(columns=[*used, *([id_column] if id_column else [])]).set_axis(ids)
+    used, structures = _read_structures(path, frame, n_jobs, verbose)
+    labels = frame.drop(columns=list(used))
     names = [target] if isinstance(target, str) else list(target or [])
     missing = [name for name in names if name not in labels]
     if missing:
@@ -97,6 +89,21 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
     )
 
 
+def read_labels(path):
+    """Read the columns of a file as a data frame indexed by id, structures or not.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As in `read_file`.
+
+    Returns
+    -------
+    DataFrame
+    """
+    return _read_frame(Path(path))
+
+
 def _numbers(path, column):
     """Return a label column as floats; NaN where it is empty."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
@@ -111,6 +118,21 @@ def _numbers(path, column):
 
 
 def _read_frame(path):
+    """Return the table in a file, indexed by id."""
+    frame = _read_table(path)
+    if not len(frame):
+        raise ValueError(f"{path} holds no rows")
+    column = next((name for name in _IDS if name in frame), None)
+    if column is not None:
+        frame = frame.set_index(column)
+    ids = frame.index = pd.Index(frame.index.astype(str), name="id")
+    if not ids.is_unique:
+        again = ids[ids.duplicated()][0]
+        raise ValueError(f"{path}: {again!r} names several rows; ids must be unique")
+    return frame
+
+
+def _read_table(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
@@ -149,8 +171,9 @@ def _frame_of(content):
     return pd.DataFrame(content)
 
 
-def _read_structures(path, frame, ids, n_jobs, verbose):
+def _read_structures(path, frame, n_jobs, verbose):
     """Return the columns that hold the structures, and the structures."""
+    ids = frame.index
     if set(_PACKED) <= set(frame):
         rows = list(frame[list(_PACKED)].itertuples(index=False, name=None))
         return _PACKED, _pack(path, rows, ids)
@@ -167,7 +190,7 @@ def _read_structures(path, frame, ids, n_jobs, verbose):
         for i in starts
     )
     parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
-    return (column,), concatenate(parts)
+    return (column,), Crystals.concatenate(parts)
 
 
 def _pack(path, rows, ids):

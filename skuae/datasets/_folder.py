@@ -5,7 +5,6 @@ import re
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from pymatgen.core import Structure
@@ -117,7 +116,7 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
     labels = labels.iloc[kept]
     _report_unknown(labels)
     return make_bunch(
-        concatenate([part for part in parts if part is not None]),
+        Crystals.concatenate([part for part in parts if part is not None]),
         labels,
         list(labels.columns),
         return_X_y=False,
@@ -168,29 +167,6 @@ def _pack(structures, ids):
     if not structures:
         return None
     return as_crystals(list(structures.values()), ids=[ids[i] for i in structures])
-
-
-def concatenate(parts):
-    """Join `Crystals`; all have ids."""
-    first_site = np.cumsum([0, *(part.n_sites for part in parts)])
-    disordered = [
-        (p, start) for p, start in zip(parts, first_site, strict=False) if p.occ_sites is not None
-    ]
-    occupancies = {}
-    if disordered:
-        occupancies = {
-            "occ_sites": np.concatenate([p.occ_sites + start for p, start in disordered]),
-            "occ_numbers": np.concatenate([p.occ_numbers for p, _ in disordered]),
-            "occ_values": np.concatenate([p.occ_values for p, _ in disordered]),
-        }
-    return Crystals(
-        np.concatenate([p.numbers for p in parts]),
-        np.concatenate([p.frac_coords for p in parts]),
-        np.concatenate([p.lattices for p in parts]),
-        np.cumsum(np.concatenate([[0], *(p.sizes for p in parts)])),
-        ids=np.concatenate([p.ids for p in parts]),
-        **occupancies,
-    )
 
 
 def _report(folder, errors, remarks, n_rows, on_error):

@@ -76,7 +76,7 @@ def model_card(table, config, crystals):
     -------
     str
     """
-    rows, numbers, _ = crystals.composition()
+    _, numbers, _ = crystals.composition()
     counts = np.bincount(numbers, minlength=119)[1:]
     rare = [f"{SYMBOLS[z]} ({counts[z]})" for z in np.flatnonzero((counts > 0) & (counts < _FEW))]
     metrics = [

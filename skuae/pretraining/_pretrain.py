@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 import skuae
 from skuae._files import write_bytes
 from skuae.crystals import as_crystals
-from skuae.datasets import leaking_rows
+from skuae.datasets import formula_groups, leaking_rows
 from skuae.embedding import ElementTable
 from skuae.estimators import CrystalTransformerRegressor
 from skuae.pretraining._card import leakage_statement, model_card
@@ -208,7 +208,7 @@ def _split(crystals, y, sets, by, validation_ids, fraction, max_sites, seed):
         valid = np.zeros(len(crystals), dtype=bool)
         valid[_find(crystals, validation_ids, "validation_ids")] = True
     else:
-        formulas = crystals.formula_groups()
+        formulas = formula_groups(crystals)
         n_formulas = formulas.max() + 1
         drawn = np.random.default_rng(seed).permutation(n_formulas) < fraction * n_formulas
         valid = drawn[formulas]

@@ -1,0 +1,188 @@
+"""The command ``skuae``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import skuae
+
+_FRONT_ENDS = ("transformer", "cgcnn", "megnet", "alignn")
+
+
+def main(arguments=None):
+    """Run the command line; return its exit status.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or 2 after an error in what the user gave, which is printed without a traceback.
+    """
+    parser = argparse.ArgumentParser(
+        prog="skuae", description="Universal atomic embeddings for crystals."
+    )
+    parser.add_argument("--version", action="version", version=f"skuae {skuae.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_pretrain(commands)
+    args = parser.parse_args(arguments)
+    try:
+        args.run(args)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"skuae {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nskuae {args.command}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _add_pretrain(commands):
+    p = commands.add_parser(
+        "pretrain",
+        help="learn an element table from crystals and their properties",
+        description="Learn an element table from crystals and their properties, and write it with "
+        "a card that says what it has seen. The same command again goes on where a stopped run "
+        "was.",
+    )
+    add = p.add_argument
+    add("data", nargs="*", metavar="DATA", help="parquet, JSON, JSON lines or CSV files, or folders"
+        " with id_prop.csv; see skuae.datasets.read_file")  # fmt: skip
+    add("-o", "--output", metavar="FOLDER", required=True)
+    add("--config", metavar="FILE", help="config.json of an earlier run; options given here win")
+    add("--labels", nargs="+", metavar="FILE", help="files with labels by id, where DATA lack them")
+    add("--targets", nargs="+", metavar="COLUMN", help="what to learn from")
+    add("--units", nargs="+", metavar="UNIT", help="of the targets, for the card")
+    add("--task-weights", nargs="+", type=float, metavar="W", help="of the targets in the loss")
+    add("--front-end", choices=_FRONT_ENDS, help="transformer (default), or a graph network")
+    add("--set", nargs="+", metavar="NAME=VALUE", help="parameters of the front-end, such as "
+        "max_epochs=8 n_layers=8 readout=first")  # fmt: skip
+    add("--hold-out", nargs="+", metavar="FILE", help="test sets, as DATA")
+    add("--hold-out-ids", metavar="FILE", help="ids of rows to keep out, one a line")
+    add("--hold-out-by", choices=("formula", "structure", "id"), help="default: formula")
+    add("--validation-ids", metavar="FILE", help="ids of rows to measure errors on, one a line")
+    add("--validation-fraction", type=float, help="without those; default: 0.05")
+    add("--max-sites", type=int, help="leave out larger cells")
+    add("--name", help="of the table; default: ct-uae")
+    add("--source", help="of the data, for the card")
+    add("--licence", help="of the data, for the card")
+    add("--random-state", type=int, help="default: 0")
+    add("--device", help="default: auto")
+    add("--jobs", type=int, help="processes that read structures; -1 takes all cores")
+    add("--threads", type=int, help="threads of PyTorch on the CPU")
+    add("--quiet", action="store_true", default=None, help="no progress bar")
+    p.set_defaults(run=_pretrain)
+
+
+def _pretrain(args):
+    import torch
+
+    from skuae._files import write_bytes
+    from skuae.pretraining import pretrain
+
+    options = _with_config(args)
+    _require(options, "data", "DATA: at least one file to learn from")
+    _require(options, "targets", "--targets: the columns to learn from")
+    targets, units = options["targets"], options.get("units") or []
+    if len(units) not in (0, len(targets)):
+        raise ValueError(f"{len(units)} --units for {len(targets)} --targets")
+    if "threads" in options:
+        torch.set_num_threads(options["threads"])
+    structures, labels = _read_data(options)
+    ids = {
+        key: Path(options[key]).read_text(encoding="utf-8").split()
+        for key in ("hold_out_ids", "validation_ids")
+        if key in options
+    }
+    given = ("hold_out_by", "validation_fraction", "max_sites", "name", "source", "licence")
+    run = pretrain(
+        structures,
+        labels[targets],
+        args.output,
+        front_end=_front_end(options),
+        units=dict(zip(targets, units, strict=False)),
+        hold_out={Path(f).name: _read(f, options).structures for f in options.get("hold_out", [])},
+        verbose=int("quiet" not in options),
+        **ids,
+        **{key: options[key] for key in given if key in options},
+    )
+    path = run.folder / "config.json"
+    config = {"command": options, **json.loads(path.read_text(encoding="utf-8"))}
+    write_bytes(path, json.dumps(config, indent=2).encode())
+    print(run.metrics.round(4).to_string())
+    print(f"{run.table} -> {run.folder}")
+
+
+def _with_config(args):
+    """Return the options given, over those of the config file."""
+    options = {}
+    if args.config is not None:
+        try:
+            options = json.loads(Path(args.config).read_text(encoding="utf-8"))["command"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{args.config} is not a config.json that skuae pretrain wrote ({error!r})"
+            ) from error
+    given = {k: v for k, v in vars(args).items() if v not in (None, [])}
+    for key in ("command", "run", "config", "output"):
+        given.pop(key, None)
+    return options | given
+
+
+def _require(options, key, text):
+    if not options.get(key):
+        raise ValueError(f"needs {text}")
+
+
+def _read(path, options):
+    from skuae.datasets import read_file
+
+    return read_file(path, n_jobs=options.get("jobs"), verbose=int("quiet" not in options))
+
+
+def _read_data(options):
+    """Return the crystals of all files, and their labels by id."""
+    import pandas as pd
+
+    from skuae.crystals import Crystals
+    from skuae.datasets._file import read_labels
+
+    bunches = [_read(path, options) for path in options["data"]]
+    structures = Crystals.concatenate([bunch.structures for bunch in bunches])
+    labels = pd.concat([bunch.labels for bunch in bunches])
+    for path in options.get("labels", []):
+        more = read_labels(path)
+        labels = labels.drop(columns=labels.columns.intersection(more.columns)).join(more)
+    missing = [target for target in options["targets"] if target not in labels]
+    if missing:
+        raise ValueError(
+            f"no file has the column {missing[0]!r}; there are "
+            f"{', '.join(map(str, labels.columns))}"
+        )
+    return structures, labels
+
+
+def _front_end(options):
+    """Return the estimator that the options describe."""
+    params = {}
+    for setting in options.get("set", []):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set {setting}: write NAME=VALUE")
+        try:
+            params[key] = json.loads(value)
+        except ValueError:
+            params[key] = value  # a word
+    for key in ("random_state", "device", "task_weights"):
+        if key in options:
+            params[key] = options[key]
+    kind = options.get("front_end", "transformer")
+    if kind == "transformer":
+        front_end = skuae.CrystalTransformerRegressor(random_state=0)
+    else:
+        front_end = skuae.CrystalGNNRegressor(kind, embedding="onehot", random_state=0)
+    return front_end.set_params(**params)
