@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from skuae.crystals import PackedTensors
-from skuae.embedding import ElementTable
+from skuae.embedding import ElementTable, resolve_table
 from skuae.embedding._elements import SYMBOLS
 from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
 from skuae.training import BaseCrystalRegressor
 from skuae.training._data import augment
 
-_ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm")
+_ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm",
+                 "element_features")  # fmt: skip
 N_ROWS = 100  # elements that the one-hot input has room for
 
 
@@ -40,6 +41,11 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         Start element vectors small and normalise them, centre coordinates and scale them to 8 Å;
         without it (the published input) coordinates or the random start drown what is learned
         about elements.
+    element_features : tuple of str, str, ElementTable or None, default=("magpie", "cgcnn")
+        What is known of the elements: one or several tables. An element's vector is a linear map of
+        its features, learned, plus a row of its own, so that elements that are alike share what
+        their crystals teach, most where an element is rare. Where a table lacks an element, the
+        mean of the others stands in. None, as published: only rows of their own.
     augment : bool, default=True
         Turn, mirror and shift every training crystal at random, anew in every epoch. Never applied
         to validation rows nor in `predict`.
@@ -126,6 +132,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         dropout=0.1,
         readout="mean",
         input_norm=True,
+        element_features=("magpie", "cgcnn"),
         augment=True,
         coord_noise=0.0,
         task_weights=None,
@@ -156,6 +163,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         self.dropout = dropout
         self.readout = readout
         self.input_norm = input_norm
+        self.element_features = element_features
         self.augment = augment
         self.coord_noise = coord_noise
         self.task_weights = task_weights
@@ -228,7 +236,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 f"the structure has {symbol}; drop the row"
             )
         if source is not None:
-            built = source._fit_params
+            built = source.get_params()
             changed = [k for k in _ARCHITECTURE if getattr(self, k) != built[k]]
             if changed:
                 raise ValueError(
@@ -236,6 +244,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                     f"{built[changed[0]]!r}, here {getattr(self, changed[0])!r}; use the same, or "
                     "start anew"
                 )
+        self._features = _stack_features(self.element_features)
         seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
         seen[numbers[np.isin(rows, train)] - 1] = True
         self._seen = seen
@@ -253,12 +262,13 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             dropout=self.dropout,
             readout=self.readout,
             input_norm=self.input_norm,
+            features=None if self._features is None else torch.tensor(self._features),
         )
 
     def _train(self, *args):
         super()._train(*args)
         # Rows of elements that no training row has are as they were drawn; the mean of the others
-        # is the best guess there is, and what on_missing_element="mean" stands for.
+        # (beside their features) is the best guess there is, and what "mean" stands for.
         weight = self.net_.module_.elements.linear.weight
         seen = torch.as_tensor(self._seen, device=weight.device)
         with torch.no_grad():
@@ -295,7 +305,30 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         )
 
     def _get_fitted(self):
-        return {}, {"seen": self._seen}
+        arrays = {"seen": self._seen}
+        if self._features is not None:
+            arrays["features"] = self._features
+        return {}, arrays
 
     def _set_fitted(self, config, arrays):
         self._seen = arrays["seen"]
+        self._features = arrays.get("features")
+
+
+def _stack_features(tables):
+    """Return the features of the elements 1 to 100 side by side, centred, (100, n) or None.
+
+    Scaled so that rows have a norm of 1 on average: what a vector starts with does not depend on
+    how many features there are.
+    """
+    if tables is None:
+        return None
+    blocks = []
+    for table in [tables] if isinstance(tables, (str, ElementTable)) else tables:
+        table, _ = resolve_table(table)
+        block = np.array(table.values[:N_ROWS], dtype=float)
+        block[~table.seen[:N_ROWS]] = block[table.seen[:N_ROWS]].mean(axis=0)
+        blocks.append(block)
+    features = np.concatenate(blocks, axis=1)
+    features -= features.mean(axis=0)
+    return (features / np.sqrt((features**2).sum(axis=1).mean())).astype(np.float32)

@@ -32,6 +32,8 @@ class CrystalTransformerModule(nn.Module):
     input_norm : bool, default=True
         Start element vectors small and normalise them, centre coordinates and scale them to 8 Å.
         False is the published input: vectors as torch initialises them, raw coordinates.
+    features : Tensor of shape (100, n_features), optional
+        What is known of the elements: their vectors are a linear map of it, plus rows of their own.
     """
 
     def __init__(
@@ -44,12 +46,13 @@ class CrystalTransformerModule(nn.Module):
         dropout=0.1,
         readout="mean",
         input_norm=True,
+        features=None,
     ):
         super().__init__()
         half = d_model // 2
         self.readout = readout
         self.input_norm = input_norm
-        self.elements = ElementLinear(half, input_norm)
+        self.elements = ElementLinear(half, input_norm, features)
         self.coords = nn.Linear(3, half)
         self.coords_scale = _COORDINATE_SCALE if input_norm else 1.0
         self.layers = nn.ModuleList(
@@ -96,22 +99,35 @@ class CrystalTransformerModule(nn.Module):
 
 
 class ElementLinear(nn.Module):
-    """A' = A W + b for one-hot rows A of 100 elements, occupancies on disordered sites."""
+    """A' = A (W + F V) + b for one-hot rows A of 100 elements, occupancies on disordered sites.
 
-    def __init__(self, dim, norm):
+    With features F, elements that are alike start alike: what crystals of one teach moves V, and
+    with it the rows of its relatives. W holds what is an element's own.
+    """
+
+    def __init__(self, dim, norm, features):
         super().__init__()
         self.linear = nn.Linear(100, dim)
         self.norm = norm
         if norm:
             nn.init.normal_(self.linear.weight, std=_ELEMENT_SCALE)
             nn.init.zeros_(self.linear.bias)
+        self.of_features = None
+        if features is not None:
+            self.register_buffer("features", features)
+            self.of_features = nn.Linear(features.shape[1], dim, bias=False)
+            nn.init.normal_(self.of_features.weight, std=_ELEMENT_SCALE)
 
     def forward(self, batch):
-        return self._finish(element_rows(self.linear.weight.t(), batch))
+        return self._finish(element_rows(self._rows(), batch))
 
     def table(self):
         """Return the vectors of the elements 1 to 100 as the network sees them, (100, dim)."""
-        return self._finish(self.linear.weight.t())
+        return self._finish(self._rows())
+
+    def _rows(self):
+        rows = self.linear.weight.t()
+        return rows if self.of_features is None else rows + self.of_features(self.features)
 
     def _finish(self, rows):
         rows = rows + self.linear.bias

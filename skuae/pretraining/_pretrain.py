@@ -259,7 +259,7 @@ def _measure(front_end, crystals, y, train, valid):
 def _covered(table, crystals):
     rows, numbers, _ = crystals.composition()
     covered = np.ones(len(crystals), dtype=bool)
-    covered[rows[table.missing(numbers)]] = False
+    covered[rows[~table.seen[numbers - 1]]] = False
     return covered
 
 

@@ -169,7 +169,9 @@ def _encode(value):
         return {"specification": type(value).__name__, "params": params}
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(v) for v in value]}
+    if isinstance(value, (list, np.ndarray)):
         return [_encode(v) for v in value]
     if isinstance(value, dict):  # of class weights; JSON would make strings of the labels
         return {"pairs": [[_encode(k), _encode(v)] for k, v in value.items()]}
@@ -180,6 +182,8 @@ def _decode(value):
     if isinstance(value, dict):
         if "pairs" in value:
             return dict(value["pairs"])
+        if "tuple" in value:
+            return tuple(_decode(v) for v in value["tuple"])
         return getattr(skuae.models, value["specification"])(**value["params"])
     return value
 

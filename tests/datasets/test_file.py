@@ -1,0 +1,130 @@
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skuae.datasets import load_mp_mini, read_file
+
+
+@pytest.fixture(scope="module")
+def records():
+    data = load_mp_mini(target=["formation_energy_per_atom", "band_gap"])
+    rows = zip(data.ids[:20], data.structures[:20].to_structures(), data.target, strict=False)
+    return [
+        {"material_id": name, "structure": structure.as_dict(), "e_form": y[0], "gap": y[1]}
+        for name, structure, y in rows
+    ]
+
+
+def write(folder, kind, records):
+    path = folder / f"crystals{kind}"
+    if kind == ".parquet":
+        pytest.importorskip("pyarrow")
+        frame = pd.DataFrame(records)
+        frame["structure"] = frame["structure"].map(json.dumps)
+        frame.to_parquet(path)
+        return path
+    if kind == ".csv":
+        frame = pd.DataFrame(records)
+        frame["structure"] = frame["structure"].map(json.dumps)
+        frame.to_csv(path, index=False)
+        return path
+    text = "\n".join(map(json.dumps, records)) if "jsonl" in kind else json.dumps(records)
+    data = text.encode()
+    path.write_bytes(gzip.compress(data) if kind.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("kind", [".parquet", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".csv"])
+def test_all_kinds_of_files_hold_the_same(tmp_path, records, kind):
+    data = read_file(write(tmp_path, kind, records), target="gap")
+    expected = load_mp_mini().structures[:20]
+    assert list(data.ids) == [record["material_id"] for record in records]
+    np.testing.assert_array_equal(data.structures.numbers, expected.numbers)
+    np.testing.assert_allclose(data.structures.lattices, expected.lattices, atol=1e-5)
+    np.testing.assert_allclose(data.target, [record["gap"] for record in records])
+    assert list(data.labels) == ["e_form", "gap"]
+
+
+def test_three_columns_of_numbers(tmp_path, records):
+    crystals = load_mp_mini().structures[:3]
+    rows = [
+        {
+            "id": f"x-{i}",
+            "lattice": s.lattice.matrix.tolist(),
+            "atomic_numbers": list(s.atomic_numbers),
+            "frac_coords": s.frac_coords.tolist(),
+            "y": i,
+        }
+        for i, s in enumerate(crystals)
+    ]
+    data = read_file(write(tmp_path, ".jsonl", rows), target=["y"])
+    np.testing.assert_array_equal(data.structures.numbers, crystals.numbers)
+    np.testing.assert_array_equal(data.target, [0, 1, 2])
+
+
+def test_matminers_table_and_jarvis_atoms(tmp_path, records):
+    structure = load_mp_mini().structures[:1].to_structures()[0]
+    atoms = {
+        "lattice_mat": structure.lattice.matrix.tolist(),
+        "coords": structure.cart_coords.tolist(),
+        "elements": [site.specie.symbol for site in structure],
+        "cartesian": True,
+    }
+    table = {"index": ["JVASP-1"], "columns": ["atoms", "y"], "data": [[atoms, 1.5]]}
+    path = tmp_path / "jarvis.json"
+    path.write_text(json.dumps(table))
+    data = read_file(path, target="y")
+    assert list(data.ids) == ["JVASP-1"]
+    read = data.structures.to_structures()[0]
+    np.testing.assert_allclose(read.distance_matrix, structure.distance_matrix, atol=1e-4)
+
+
+def test_cif_texts_and_files(tmp_path):
+    structures = load_mp_mini().structures[:2].to_structures()
+    structures[1].to(str(tmp_path / "b.cif"))
+    frame = pd.DataFrame({"id": ["a", "b"], "cif": [structures[0].to(fmt="cif"), "b.cif"]})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert read_file(tmp_path / "table.csv").structures.sizes.tolist() == [
+        len(structure) for structure in structures
+    ]
+
+
+def test_unknown_labels_are_nan_and_words_are_refused(tmp_path, records):
+    rows = [dict(record) for record in records[:3]]
+    rows[1]["gap"] = None
+    assert np.isnan(read_file(write(tmp_path, ".json", rows), target="gap").target[1])
+    rows[2]["gap"] = "large"
+    with pytest.raises(ValueError, match=r"row mp-\d+: gap is 'large', not a number"):
+        read_file(write(tmp_path, ".json", rows), target="gap")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: [{**row, "material_id": "mp-1"} for row in rows], "names several rows"),
+        (lambda rows: [{"material_id": "mp-1", "y": 1}], "has no structures"),
+        (lambda rows: [{**rows[0], "structure": None}], r"id 'mp-\d+': there is no structure"),
+        (lambda rows: [{**rows[0], "structure": "none.cif"}], r"id 'mp-\d+': .*none.cif"),
+        (lambda rows: [], "holds no rows"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, records, change, message):
+    with pytest.raises(ValueError, match=message):
+        read_file(write(tmp_path, ".json", change(records)))
+
+
+def test_missing_damaged_and_unknown_files(tmp_path, records):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        read_file(tmp_path / "none.json")
+    whole = write(tmp_path, ".json.gz", records)
+    whole.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="is damaged"):
+        read_file(whole)
+    (tmp_path / "crystals.xyz").write_text("1")
+    with pytest.raises(ValueError, match=r"\*\.parquet"):
+        read_file(tmp_path / "crystals.xyz")
+    with pytest.raises(ValueError, match="has no column 'gp'; it has e_form, gap"):
+        read_file(write(tmp_path, ".json", records), target="gp")

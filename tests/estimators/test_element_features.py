@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from skuae import CrystalTransformerRegressor, ElementTable, datasets
+
+SMALL = {"d_model": 32, "n_layers": 1, "n_heads": 2, "dim_feedforward": 16, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return datasets.load_mp_mini()
+
+
+def fit(mini, rows, **params):
+    front_end = CrystalTransformerRegressor(**{**SMALL, "max_epochs": 1, **params})
+    return front_end.fit(mini.structures[rows], mini.target[rows])
+
+
+def closeness(table, a, b):
+    a, b = (table[e] - table.values[table.seen].mean(axis=0) for e in (a, b))
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_elements_that_are_alike_start_alike(mini):
+    pairs = [("Na", "K"), ("Fe", "Co"), ("Cl", "Br"), ("Nd", "Pr"), ("Ti", "Zr")]
+    close = {}
+    for features in (("magpie", "cgcnn"), None):
+        front_end = fit(mini, np.arange(1500), d_model=128, lr=1e-7, element_features=features)
+        table = front_end.element_table_
+        close[features] = np.mean([closeness(table, *pair) for pair in pairs])
+    assert close["magpie", "cgcnn"] > 0.3
+    assert abs(close[None]) < 0.15
+
+
+def test_features_speak_for_an_element_that_was_not_seen(mini):
+    has_cl = np.array([17 in c.atomic_numbers for c in mini.structures])
+    rows = np.flatnonzero(~has_cl)[:400]
+    front_end = fit(mini, rows, d_model=128, on_missing_element="mean")
+    weights = front_end.net_.module_.elements.table().detach().numpy()
+    centred = weights - weights[front_end._seen].mean(axis=0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    nearest = 1 + np.argsort(-(unit @ unit[16]))[1:4]
+    assert {9, 35, 53} & set(nearest.tolist())  # F, Br, I
+
+
+def test_own_features_and_none(mini, tmp_path):
+    own = ElementTable(np.eye(5)[[0, 1, 2, 3, 4] * 19 + [0]][:96], range(1, 97), name="own")
+    for features in (own, "magpie", None):
+        front_end = fit(mini, np.arange(100), element_features=features)
+        front_end.save_pretrained(tmp_path)
+        again = CrystalTransformerRegressor.from_pretrained(tmp_path)
+        some = mini.structures[:5]
+        np.testing.assert_array_equal(again.predict(some), front_end.predict(some))
+
+
+def test_a_name_that_is_not_known(mini):
+    with pytest.raises(ValueError, match="no element table named 'magpi'"):
+        fit(mini, np.arange(10), element_features="magpi")
