@@ -11,10 +11,12 @@ from skuae.embedding import ElementTable, resolve_table
 from skuae.embedding._elements import SYMBOLS
 from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
 from skuae.training import BaseCrystalRegressor
-from skuae.training._data import augment
+from skuae.training._data import CrystalDataset, CrystalLoader, augment
+from skuae.training._sensitivity import scale_by, sensitivity
 
 _ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm",
                  "element_features")  # fmt: skip
+_SENSITIVITY_ROWS = 8192  # crystals that gradients are averaged over: enough for a 128 x 128 matrix
 N_ROWS = 100  # elements that the one-hot input has room for
 
 
@@ -46,6 +48,11 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         its features, learned, plus a row of its own, so that elements that are alike share what
         their crystals teach, most where an element is rare. Where a table lacks an element, the
         mean of the others stands in. None, as published: only rows of their own.
+    table_scale : {"sensitivity", None}, default="sensitivity"
+        How `element_table_` is read from the trained network. "sensitivity": the vectors turned and
+        scaled so that a direction is as long as predictions depend on it (the root of the mean
+        outer product of their gradients over training crystals). None, as published: the vectors
+        as the network sees them.
     augment : bool, default=True
         Turn, mirror and shift every training crystal at random, anew in every epoch. Never applied
         to validation rows nor in `predict`.
@@ -95,7 +102,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     Attributes
     ----------
     element_table_ : ElementTable
-        The element vectors as the network sees them, for the elements in the training rows.
+        The learned vectors of the elements in the training rows; see `table_scale`.
     net_ : skorch.NeuralNet
     history_ : list of dict
         Epoch, losses (on standardised targets) and seconds.
@@ -133,6 +140,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         readout="mean",
         input_norm=True,
         element_features=("magpie", "cgcnn"),
+        table_scale="sensitivity",
         augment=True,
         coord_noise=0.0,
         task_weights=None,
@@ -164,6 +172,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         self.readout = readout
         self.input_norm = input_norm
         self.element_features = element_features
+        self.table_scale = table_scale
         self.augment = augment
         self.coord_noise = coord_noise
         self.task_weights = task_weights
@@ -208,6 +217,8 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _prepare(self, crystals, table, y, sample_weight, source, train):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
+        if self.table_scale not in ("sensitivity", None):
+            raise ValueError(f'table_scale must be "sensitivity" or None; got {self.table_scale!r}')
         if self.on_missing_element not in ("raise", "mean"):
             raise ValueError(
                 f'on_missing_element must be "raise" or "mean"; got {self.on_missing_element!r}'
@@ -265,14 +276,21 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             features=None if self._features is None else torch.tensor(self._features),
         )
 
-    def _train(self, *args):
-        super()._train(*args)
+    def _train(self, crystals, targets, sample_weight, train, valid, seed, source):
+        super()._train(crystals, targets, sample_weight, train, valid, seed, source)
         # Rows of elements that no training row has are as they were drawn; the mean of the others
         # (beside their features) is the best guess there is, and what "mean" stands for.
         weight = self.net_.module_.elements.linear.weight
         seen = torch.as_tensor(self._seen, device=weight.device)
         with torch.no_grad():
             weight[:, ~seen] = weight[:, seen].mean(dim=1, keepdim=True)
+        self._sensitivity = None
+        if self.table_scale is not None:
+            some = np.random.default_rng(seed).permutation(train)[:_SENSITIVITY_ROWS]
+            dataset = CrystalDataset(self._pack(crystals[some], self.device_), np.arange(len(some)))
+            loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=True)
+            weights = self.task_weights or [1.0] * len(self.scaler_.mean_)
+            self._sensitivity = sensitivity(self.net_, loader, weights)
 
     def _check_known(self, crystals, rows, numbers):
         unseen = np.flatnonzero(~np.append(self._seen, np.zeros(18, dtype=bool))[numbers - 1])
@@ -293,9 +311,11 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
 
     def _make_table(self):
         with torch.no_grad():
-            vectors = self.net_.module_.elements.table().cpu().numpy()
+            vectors = self.net_.module_.elements.table().cpu().numpy()[self._seen]
+        if self._sensitivity is not None:
+            vectors = scale_by(vectors, self._sensitivity)
         return ElementTable(
-            vectors[self._seen],
+            vectors,
             symbols=np.flatnonzero(self._seen) + 1,
             name="ct-uae",
             metadata={
@@ -308,11 +328,14 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         arrays = {"seen": self._seen}
         if self._features is not None:
             arrays["features"] = self._features
+        if self._sensitivity is not None:
+            arrays["sensitivity"] = self._sensitivity
         return {}, arrays
 
     def _set_fitted(self, config, arrays):
         self._seen = arrays["seen"]
         self._features = arrays.get("features")
+        self._sensitivity = arrays.get("sensitivity")
 
 
 def _stack_features(tables):
