@@ -7,6 +7,8 @@ from pathlib import Path
 
 import skuae
 
+__all__ = ["main"]
+
 _FRONT_ENDS = ("transformer", "cgcnn", "megnet", "alignn")
 
 
