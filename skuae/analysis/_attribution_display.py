@@ -119,12 +119,12 @@ class AtomAttributionDisplay:
         ax.use_sticky_edges = False  # room beside the longest bar, and beside zero
         ax.axvline(0, color="0.3", linewidth=1)
         unit = f" {self.unit}" if self.unit else ""
-        title = f"prediction {self.prediction:.3g}{unit}"
+        title = f"prediction {self.prediction:#.3g}{unit}"
         if self.baseline is None:
             label = "drop of the prediction with an average atom there"
         else:
             rest = self.prediction - self.baseline
-            title += f"\n= mean of training {self.baseline:.3g} + contributions {rest:.3g}"
+            title += f"\n= mean of training {self.baseline:#.3g} + contributions {rest:#.3g}"
             label = "contribution"
         ax.set_title(title, fontsize="medium")
         ax.set_xlabel(f"{label} ({self.unit})" if self.unit else label)
