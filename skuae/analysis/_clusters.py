@@ -204,21 +204,22 @@ def _run(rows, kind, seed, method, space, ks, n_clusters):
         count = n_clusters if kind == "table" else None
         found, modularity = find_communities(neighbor_graph(points), method, int(seed), count)
         labels[n_clusters] = found
-        records.append({**_scores(rows, points, found), "modularity": modularity})
+        scores = _scores(rows, points, found)
+        records.append({"k": int(found.max() + 1), **scores, "modularity": modularity})
     for k in ks:
         if method == "kmeans":
             model = KMeans(k, n_init=10, random_state=seed)
         else:
             model = AgglomerativeClustering(k, linkage="ward")
         labels[k] = model.fit_predict(points)
-        records.append(_scores(rows, points, labels[k]))
+        records.append({"k": k, **_scores(rows, points, labels[k])})
     return Bunch(labels=labels, records=records, points=points)
 
 
 def _scores(rows, points, labels):
     found = np.unique(labels)
     inertia = sum(((points[labels == c] - points[labels == c].mean(0)) ** 2).sum() for c in found)
-    scores = {"k": len(found), "inertia": inertia}
+    scores = {"inertia": inertia}
     one_or_all = len(found) in (1, len(labels))
     scores["silhouette"] = np.nan if one_or_all else silhouette_score(points, labels)
     scores["silhouette_table"] = np.nan if one_or_all else silhouette_score(rows, labels)

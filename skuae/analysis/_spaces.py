@@ -1,9 +1,8 @@
 """Element vectors in fewer dimensions: UMAP, t-SNE, principal components."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
@@ -120,13 +119,14 @@ def _umap(rows, seed):
         import umap
     except ImportError as error:
         raise ImportError('this needs UMAP: pip install "skuae[analysis]"') from error
-    with warnings.catch_warnings():
-        # With fewer than 15 neighbours or few elements UMAP says what it does instead.
-        warnings.filterwarnings("ignore", module="umap")
-        model = umap.UMAP(
-            n_neighbors=min(15, len(rows) - 1),
-            init="spectral" if len(rows) > 10 else "random",  # too few for the eigensolver
-            random_state=seed,
-            n_jobs=1,  # a seed allows no more
-        )
-        return model.fit_transform(rows).astype(np.float64)
+    # The eigensolver needs some rows, and falls back on numbers of its own, other ones on every
+    # call, where all are equally far apart, as in a one-hot table.
+    lengths = pdist(rows)
+    spectral = len(rows) > 10 and np.ptp(lengths) > 1e-6 * lengths.max()
+    model = umap.UMAP(
+        n_neighbors=min(15, len(rows) - 1),
+        init="spectral" if spectral else "random",
+        random_state=seed,
+        n_jobs=1,  # a seed allows no more
+    )
+    return model.fit_transform(rows).astype(np.float64)

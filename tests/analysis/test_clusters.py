@@ -127,6 +127,7 @@ def test_umap_layout_depends_on_the_seed_alone(blobs):
     pd.testing.assert_frame_equal(one, two)
     assert not np.allclose(one, other)
     assert list(one.columns) == ["UMAP 1", "UMAP 2"]
+    pd.testing.assert_frame_equal(map_elements("onehot"), map_elements("onehot"))
 
 
 def test_leiden_is_the_same_in_another_process():
