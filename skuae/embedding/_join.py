@@ -1,0 +1,59 @@
+"""Several element tables made one."""
+
+import numpy as np
+
+from skuae.embedding._table import ElementTable
+
+
+def join_tables(tables, n_dims=None, *, name, metadata=None):
+    """Put tables side by side, each with the same say, and turn them to their principal axes.
+
+    Two tables learned from different random starts agree on what the data say and differ in what
+    chance says; distances in the joined table are the root of the mean of their squares.
+
+    Parameters
+    ----------
+    tables : sequence of ElementTable
+        Of the elements that all of them cover, rows are centred and scaled to variance 1.
+    n_dims : int, optional
+        Principal axes to keep; all by default.
+    name : str
+    metadata : dict, optional
+
+    Returns
+    -------
+    ElementTable
+        Values have mean 0 and, all together, variance 1; columns by falling variance.
+
+    Raises
+    ------
+    ValueError
+        If the tables have no element in common, one says the same of all elements, or `n_dims` is
+        more than there are.
+
+    Examples
+    --------
+    >>> from skuae.embedding import get_table, join_tables
+    >>> join_tables([get_table("magpie"), get_table("mat2vec")], 32, name="both")
+    ElementTable('both', 97 elements x 32 columns)
+    """
+    common = np.logical_and.reduce([table.seen for table in tables])
+    if not common.any():
+        raise ValueError(f"{', '.join(table.name for table in tables)} have no element in common")
+    blocks = []
+    for table in tables:
+        block = table.values[common].astype(float)
+        block -= block.mean(axis=0)
+        spread = np.sqrt((block**2).sum(axis=1).mean())
+        if spread == 0:
+            raise ValueError(f"table {table.name!r} says the same of all elements")
+        blocks.append(block / spread)
+    left, scales, right = np.linalg.svd(np.concatenate(blocks, axis=1), full_matrices=False)
+    n_dims = len(scales) if n_dims is None else n_dims
+    if not 1 <= n_dims <= len(scales):
+        raise ValueError(f"n_dims={n_dims}; from 1 to {len(scales)} axes are there")
+    # the sign of an axis is free: let its largest entry be positive, on any machine
+    signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
+    values = (left * scales * signs)[:, :n_dims]
+    symbols = [s for s, has in zip(tables[0].symbols, common[tables[0].seen], strict=True) if has]
+    return ElementTable(values / values.std(), symbols, name=name, metadata=metadata)

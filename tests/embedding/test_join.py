@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from skuae import ElementTable
+from skuae.embedding import get_table, join_tables
+
+
+def distances(table):
+    rows = table.values[table.seen].astype(float)
+    return ((rows[:, None] - rows) ** 2).sum(axis=-1)
+
+
+def test_squared_distances_are_the_mean_of_those_of_the_parts():
+    rng = np.random.default_rng(0)
+    symbols = ["H", "O", "Fe", "Na", "Cl"]
+    parts = [ElementTable(rng.normal(size=(5, d)), symbols, name="t") for d in (3, 7)]
+    joined = distances(join_tables(parts, name="joined"))
+    mean = sum(distances(part) / distances(part).mean() for part in parts)
+    np.testing.assert_allclose(joined / joined.mean(), mean / mean.mean(), rtol=1e-5)
+
+
+def test_only_common_elements_and_only_the_first_axes():
+    both = join_tables([get_table("magpie"), get_table("mat2vec")], 8, name="both")
+    assert both.symbols == get_table("magpie").symbols
+    spread = both.values[both.seen].std(axis=0)
+    assert both.n_dims == 8 and (np.diff(spread) <= 0).all()
+    assert both.values[both.seen].std() == pytest.approx(1, rel=1e-5)
+
+
+def test_what_cannot_be_joined():
+    one, other = (ElementTable([[1.0, 2.0]], [e], name=e) for e in ("H", "He"))
+    with pytest.raises(ValueError, match="H, He have no element in common"):
+        join_tables([one, other], name="none")
+    with pytest.raises(ValueError, match="says the same of all"):
+        join_tables([one], name="none")
+    with pytest.raises(ValueError, match="n_dims=99; from 1 to 22"):
+        join_tables([get_table("magpie")], 99, name="none")
