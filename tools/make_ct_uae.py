@@ -4,7 +4,7 @@
     python tools/make_ct_uae.py --data ../shared/data --output runs --ship      # copy and join them
 
 Materials Project crystals of `mp_merged_labels.parquet` and `mp_structures_part*.jsonl.gz`, of at
-most 32 sites, without the formulas of any test set: the bundled data sets, the validation and test
+most 20 sites, without the formulas of any test set: the bundled data sets, the validation and test
 rows of the MEGNet split, matbench_perovskites, and the perovskites of OQMD, of the Materials
 Project and of hybrid organic-inorganic kind. One folder a table and seed, as `pretrain` writes
 them; a run that is there is not repeated, and one that was stopped goes on.
@@ -59,7 +59,7 @@ def front_ends(seed):
             f"ct-uae-{task}",
             targets,
             CrystalTransformerRegressor(
-                n_layers=2, max_epochs=6, random_state=seed, on_missing_element="mean"
+                n_layers=2, max_epochs=5, random_state=seed, on_missing_element="mean"
             ),
         )
     published = CrystalTransformerRegressor(
@@ -70,7 +70,7 @@ def front_ends(seed):
         yield (
             name,
             TASKS["mt2"],
-            CrystalGNNRegressor(backbone, embedding="onehot", max_epochs=6, random_state=seed),
+            CrystalGNNRegressor(backbone, embedding="onehot", max_epochs=5, random_state=seed),
         )
 
 
@@ -142,7 +142,7 @@ def main():
                 units={target: UNITS[target] for target in targets},
                 hold_out=tests,
                 validation_ids=validation,
-                max_sites=32,
+                max_sites=20,
                 source=SOURCE,
                 licence="CC BY 4.0 (Materials Project)",
                 verbose=0,
