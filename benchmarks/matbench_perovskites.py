@@ -1,0 +1,216 @@
+"""MatBench v0.1, matbench_perovskites: the five official folds.
+
+    python benchmarks/matbench_perovskites.py cgcnn --output docs/matbench
+    python benchmarks/matbench_perovskites.py alignn --folds 0 --device cuda --output docs/matbench
+    python benchmarks/matbench_perovskites.py --average cgcnn alignn-128 --output docs/matbench
+
+The data are fetched, or read from `--data` (JSON lines with id, lattice, atomic_numbers,
+frac_coords and e_form, in the published order). Nothing is chosen by the test rows: no early
+stopping, and the settings below were chosen on a part of the training rows of fold 0.
+
+Each fold that is done is kept: its predictions in `<model>.json.gz`, in the layout of the
+leaderboard, its error, time and settings in `folds.csv`. A fold that was stopped goes on from its
+last checkpoint.
+"""
+
+import argparse
+import gzip
+import hashlib
+import json
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import max_error, mean_absolute_error, root_mean_squared_error
+from sklearn.model_selection import KFold
+
+import skuae
+from skuae import CrystalGNNRegressor, datasets, models
+from skuae._files import write_bytes
+
+TASK = "matbench_perovskites"
+SETTINGS = {"loss": "absolute_error", "lr_schedule": "onecycle"}
+MODELS = {
+    "cgcnn": {"backbone": "cgcnn", "max_epochs": 100, "batch_size": 128},
+    "cgcnn-shell": {
+        "backbone": models.CGCNN(whole_shell=True),
+        "embedding": "ct-uae-mt",
+        "max_epochs": 100,
+        "batch_size": 128,
+    },
+    "megnet": {"backbone": "megnet", "max_epochs": 100, "batch_size": 128},
+    "alignn": {"backbone": "alignn", "max_epochs": 100, "batch_size": 64},
+    "alignn-128": {
+        "backbone": models.ALIGNN(hidden_dim=128, n_alignn=2, n_gcn=2),
+        "max_epochs": 60,
+        "batch_size": 64,
+    },
+    "alignn-64": {
+        "backbone": models.ALIGNN(hidden_dim=64, n_alignn=2, n_gcn=2),
+        "max_epochs": 60,
+        "batch_size": 64,
+    },
+}
+
+
+def read(path):
+    """Return crystals, targets and the published ids."""
+    if path is None:
+        data = datasets.fetch_matbench(TASK, verbose=1)
+        return data.structures, data.target, data.ids
+    data = datasets.read_file(path, target="e_form")
+    return data.structures, data.target, data.ids
+
+
+def folds(n):
+    """Return the published folds."""
+    return list(KFold(5, shuffle=True, random_state=18012019).split(np.arange(n)))
+
+
+def run(name, fold, data, args):
+    """Fit and predict one fold; return the predictions and a row for folds.csv."""
+    structures, y, _ = data
+    train, test = folds(len(y))[fold]
+    model = CrystalGNNRegressor(
+        **{**SETTINGS, **MODELS[name]},
+        checkpoint_dir=args.checkpoints,
+        device=args.device,
+        random_state=fold,
+        verbose=int(args.verbose),
+    )
+    start = time.perf_counter()
+    model.fit(structures[train], y[train])
+    seconds = time.perf_counter() - start
+    predicted = model.predict(structures[test])
+    row = {
+        "model": name,
+        "fold": fold,
+        "mae": round(mean_absolute_error(y[test], predicted), 5),
+        "rmse": round(root_mean_squared_error(y[test], predicted), 5),
+        "epochs": model.n_iter_,
+        "peak_lr": model._peak_lr(),
+        "batch_size": model.batch_size,
+        "parameters": sum(p.numel() for p in model.net_.module_.parameters()),
+        "fit_s": round(seconds),
+        "machine": f"{platform.machine()}, {model.device_}, {torch.get_num_threads()} threads",
+        "skuae": skuae.__version__,
+    }
+    return predicted, row
+
+
+def scores(y, predicted):
+    """Return the leaderboard's four metrics."""
+    large = np.abs(y) > 1e-5  # of what is nearly 0, a percentage says nothing
+    return {
+        "mae": float(mean_absolute_error(y, predicted)),
+        "rmse": float(root_mean_squared_error(y, predicted)),
+        "mape": float(np.mean(np.abs((y - predicted)[large] / y[large]))),
+        "max_error": float(max_error(y, predicted)),
+    }
+
+
+def read_predictions(path):
+    """Return the predictions of the folds that are done, {fold: {id: value}}."""
+    if not path.exists():
+        return {}
+    results = json.loads(gzip.decompress(path.read_bytes()))["tasks"][TASK]["results"]
+    return {int(key.removeprefix("fold_")): fold["data"] for key, fold in results.items()}
+
+
+def write_results(path, done, y, ids, parameters):
+    """Write what is done in the leaderboard's layout."""
+    truth = dict(zip(ids, y, strict=True))
+    results = {}
+    for fold, data in sorted(done.items()):
+        names = list(data)
+        values = np.array([data[name] for name in names])
+        results[f"fold_{fold}"] = {
+            "data": {name: float(data[name]) for name in sorted(names)},
+            "parameters": parameters,
+            "scores": scores(np.array([truth[name] for name in names]), values),
+        }
+    content = {
+        "@module": "matbench.bench",
+        "@class": "MatbenchBenchmark",
+        "version": "0.1.0",
+        "benchmark_name": "matbench_v0.1",
+        "datestamp": time.strftime("%Y.%m.%d %H:%M.%S", time.gmtime()),
+        "user_metadata": {"algorithm": f"skuae {skuae.__version__}: {path.name.split('.')[0]}"},
+        "tasks": {
+            TASK: {
+                "@module": "matbench.task",
+                "@class": "MatbenchTask",
+                "benchmark_name": "matbench_v0.1",
+                "dataset_name": TASK,
+                "version": "0.1.0",
+                "results": results,
+            }
+        },
+    }
+    content["hash"] = hashlib.sha256(json.dumps(_sorted(content)).encode()).hexdigest()
+    write_bytes(path, gzip.compress(json.dumps(content).encode(), mtime=0))
+
+
+def _sorted(value):
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return value
+
+
+def log(path, row):
+    """Put a row into folds.csv in place of an older one of the same model and fold."""
+    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(row))
+    rows = rows[(rows["model"] != row["model"]) | (rows["fold"] != row["fold"])]
+    rows = pd.concat([rows, pd.DataFrame([row])]) if len(rows) else pd.DataFrame([row])
+    write_bytes(path, rows.sort_values(["model", "fold"]).to_csv(index=False).encode())
+
+
+def main():
+    """Run the folds that are missing, or average models; print the table."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("model", nargs="?", choices=MODELS)
+    p.add_argument("--average", nargs="+", metavar="MODEL", help="of the predictions of these")
+    p.add_argument("--folds", type=int, nargs="+", default=list(range(5)))
+    p.add_argument("--data", type=Path)
+    p.add_argument("--output", type=Path, required=True)
+    p.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
+    p.add_argument("--device", default="auto")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--verbose", action="store_true")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    args.output.mkdir(parents=True, exist_ok=True)
+    data = read(args.data)
+    _, y, ids = data
+    if args.average:
+        parts = [read_predictions(args.output / f"{name}.json.gz") for name in args.average]
+        done, name = {}, "+".join(args.average)
+        for fold in sorted(set.intersection(*(set(part) for part in parts))):
+            done[fold] = {i: np.mean([part[fold][i] for part in parts]) for i in parts[0][fold]}
+            test = folds(len(y))[fold][1]
+            mean = np.array([done[fold][i] for i in ids[test]])
+            row = {"model": name, "fold": fold, "mae": round(mean_absolute_error(y[test], mean), 5),
+                   "rmse": round(root_mean_squared_error(y[test], mean), 5)}  # fmt: skip
+            log(args.output / "folds.csv", row)
+        write_results(args.output / f"{name}.json.gz", done, y, ids, {"average": args.average})
+    for fold in args.folds if args.model else []:
+        path = args.output / f"{args.model}.json.gz"
+        done = read_predictions(path)
+        if fold in done:
+            continue
+        predicted, row = run(args.model, fold, data, args)
+        test = folds(len(y))[fold][1]
+        done[fold] = dict(zip(ids[test], predicted.astype(float), strict=True))
+        parameters = {k: str(v) for k, v in {**SETTINGS, **MODELS[args.model]}.items()}
+        write_results(path, done, y, ids, parameters)
+        log(args.output / "folds.csv", row)
+        print(row, flush=True)
+    rows = pd.read_csv(args.output / "folds.csv")
+    print(rows.groupby("model")["mae"].agg(["mean", "std", "count"]).round(4).to_string())
+
+
+if __name__ == "__main__":
+    main()
