@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from skuae.embedding._elements import SYMBOLS
-
 _FEW = 20  # crystals of an element, below which its vector says little
 
 _TEMPLATE = """# {name}
@@ -61,7 +59,7 @@ doi:10.1038/s41467-025-56481-x; and the source of the data.
 """
 
 
-def model_card(table, config, crystals):
+def model_card(table, config):
     """Write the card.
 
     Parameters
@@ -69,16 +67,13 @@ def model_card(table, config, crystals):
     table : ElementTable
     config : dict
         What `pretrain` decided and measured.
-    crystals : Crystals
-        The training rows.
 
     Returns
     -------
     str
     """
-    _, numbers, _ = crystals.composition()
-    counts = np.bincount(numbers, minlength=119)[1:]
-    rare = [f"{SYMBOLS[z]} ({counts[z]})" for z in np.flatnonzero((counts > 0) & (counts < _FEW))]
+    counts = config["crystals_per_element"].items()
+    rare = [f"{symbol} ({n})" for symbol, n in counts if n < _FEW]
     metrics = [
         f"| {target} | {config['targets'][target]} | {m['n_train']:,} | {m['n_validation']:,} | "
         f"{_number(m['mae'])} | {_number(m['mae_of_mean'])} | {_number(m['r2'])} |"

@@ -17,6 +17,7 @@ from skuae._files import write_bytes
 from skuae.crystals import as_crystals
 from skuae.datasets import formula_groups, leaking_rows
 from skuae.embedding import ElementTable
+from skuae.embedding._elements import SYMBOLS
 from skuae.estimators import CrystalTransformerRegressor
 from skuae.pretraining._card import leakage_statement, model_card
 from skuae.training._persistence import encode_params
@@ -158,6 +159,7 @@ def pretrain(
         "random_state": int(front_end.random_state),
         "metrics": json.loads(metrics.to_json(orient="index", double_precision=6)),
         "fit_seconds": round(seconds),
+        "crystals_per_element": _count_elements(crystals[train]),
     }
     table = _with_card(front_end.element_table_, config)
     table.save(folder / f"{name}.safetensors")
@@ -165,7 +167,7 @@ def pretrain(
     front_end.save_pretrained(folder / "model")
     split = pd.Series(split, index=_ids(crystals), name="part").rename_axis("id")
     write_bytes(folder / "split.csv", split.to_csv().encode())
-    write_bytes(folder / "README.md", model_card(table, config, crystals[train]).encode())
+    write_bytes(folder / "README.md", model_card(table, config).encode())
     write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Bunch(table=table, front_end=front_end, metrics=metrics, split=split, folder=folder)
@@ -256,6 +258,13 @@ def _measure(front_end, crystals, y, train, valid):
     return pd.DataFrame(rows, index=pd.Index(y.columns, name="target"))
 
 
+def _count_elements(crystals):
+    """Return how many crystals have each element, {symbol: count}."""
+    _, numbers, _ = crystals.composition()
+    found, counts = np.unique(numbers, return_counts=True)
+    return {SYMBOLS[z - 1]: int(n) for z, n in zip(found, counts, strict=True)}
+
+
 def _covered(table, crystals):
     rows, numbers, _ = crystals.composition()
     covered = np.ones(len(crystals), dtype=bool)
@@ -265,7 +274,7 @@ def _covered(table, crystals):
 
 def _with_card(learned, config):
     keys = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "metrics", "params",
-            "front_end", "random_state", "fit_seconds", "skuae", "torch")  # fmt: skip
+            "front_end", "random_state", "fit_seconds", "crystals_per_element", "skuae", "torch")  # fmt: skip
     metadata = {key: config[key] for key in keys}
     metadata["description"] = (
         f"Element vectors that a {config['front_end']} learned from "

@@ -1,0 +1,238 @@
+"""The article's Tables 1 to 3 at desk scale: what element tables do for back-ends.
+
+    python benchmarks/paper_tables.py --data ../shared/data --plan tables    # sources of vectors
+    python benchmarks/paper_tables.py --data ../shared/data --plan curves    # few labels to many
+    python benchmarks/paper_tables.py --data ../shared/data --plan full      # the article's split
+    python benchmarks/paper_tables.py --report
+
+All sources of vectors see the same training rows, test rows, epochs and settings (the defaults of
+`CrystalGNNRegressor`); only the seed differs between repeats: it draws the training rows, the
+weights and the order. Test rows are in no pre-training pool, by formula. Runs that are done are
+kept in `docs/paper_tables.csv`, so a stopped plan goes on where it was; the errors of single test
+rows, for the intervals, in `--errors`.
+"""
+
+import argparse
+import csv
+import itertools
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skuae import CrystalGNNRegressor, Crystals, datasets, models
+
+DOCS = Path(__file__).parents[1] / "docs"
+COLUMNS = ["data", "backbone", "table", "mode", "n_train", "epochs", "seed"]
+ALL = 10**6
+BACKBONES = {"alignn-small": models.ALIGNN(hidden_dim=64, n_alignn=2, n_gcn=2)}
+MAX_SITES = 32  # of the desk-scale Materials Project sets
+SOURCES = ["native", "onehot", "random", "magpie", "mat2vec", "cg-uae", "meg-uae",
+           "ct-uae-published", "ct-uae-ef", "ct-uae-eg", "ct-uae-mt2", "ct-uae-mt3", "ct-uae-mt4",
+           "ct-uae-mt"]  # fmt: skip
+FEW = ["native", "onehot", "cg-uae", "ct-uae-published", "ct-uae-mt"]
+
+
+def plans():
+    """Return the runs of each plan, the most telling first."""
+    seeds = range(3)
+    tables = [
+        (data, "cgcnn", table, mode, 400, 100, seed)
+        for seed, data in itertools.product(seeds, ["mp_ef", "mp_eg"])
+        for table, mode in [
+            *((s, "tuned") for s in SOURCES),
+            ("ct-uae-mt", "frozen"),
+            ("ct-uae-mt", "coords"),
+        ]
+    ]
+    more = ["native", "onehot", "random", "cg-uae", "meg-uae", "ct-uae-mt"]
+    tables += [
+        (data, "megnet", table, "tuned", 400, 100, seed)
+        for seed, data, table in itertools.product(seeds, ["mp_ef", "mp_eg"], more)
+    ]
+    tables += [
+        ("mp_ef", "alignn-small", table, "tuned", 400, 60, seed)
+        for seed, table in itertools.product(seeds, ["native", "onehot", "ct-uae-mt"])
+    ]
+    sizes = {100: 100, 300: 100, 1000: 100, 3000: 60, ALL: 30}
+    curves = [
+        ("perovskites", "cgcnn", table, "tuned", n, epochs, seed)
+        for (n, epochs), seed, table in itertools.product(sizes.items(), seeds, FEW)
+    ]
+    curves += [
+        ("hoip", backbone, table, "tuned", n, 60, seed)
+        for n, backbone, seed, table in itertools.product(
+            (100, 300, 1000, 1700), ("cgcnn", "megnet"), seeds, FEW
+        )
+    ]
+    curves += [
+        ("mp_ef", "cgcnn", table, "tuned", n, epochs, seed)
+        for (n, epochs), seed, table in itertools.product(sizes.items(), seeds, FEW)
+    ]
+    full = [
+        ("mp_full_ef", backbone, table, "tuned", ALL, 100, 0)
+        for backbone in ("cgcnn", "megnet")
+        for table in ("native", "onehot", "cg-uae", "ct-uae-mt")
+    ]
+    return {"tables": tables, "curves": curves, "full": full}
+
+
+@cache
+def _materials_project(folder):
+    parts = [datasets.read_file(p) for p in sorted(folder.glob("mp_structures_part*.jsonl.gz"))]
+    crystals = Crystals.concatenate([part.structures for part in parts])
+    labels = pd.read_parquet(folder / "mp_merged_labels.parquet").set_index("id")
+    return crystals, labels.loc[crystals.ids]
+
+
+@cache
+def load(name, folder):
+    """Return crystals, target, rows that may be trained on, and test rows."""
+    draw = np.random.default_rng(0).permutation
+    if name.startswith("mp_"):
+        crystals, labels = _materials_project(folder)
+        target = {"ef": "formation_energy_per_atom", "eg": "band_gap"}[name[-2:]]
+        y = labels[f"{target}_megnet2018"].to_numpy()
+        split, known = labels["megnet_split"].to_numpy(), ~np.isnan(y)
+        if name.startswith("mp_full"):
+            return crystals, y, *(np.flatnonzero(known & (split == s)) for s in ("train", "test"))
+        known &= crystals.sizes <= MAX_SITES
+        train, test = (np.flatnonzero(known & (split == s)) for s in ("train", "test"))
+        return crystals, y, train, draw(test)[:1000]
+    file = {"perovskites": "matbench_perovskites", "hoip": "hoip_nakajima"}[name]
+    target = {"perovskites": "e_form", "hoip": "band_gap"}[name]
+    data = datasets.read_file(folder / f"{file}.jsonl.gz", target=target)
+    if name == "perovskites":  # fold 0 of MatBench
+        fold = data.labels["fold"].to_numpy()
+        return data.structures, data.target, np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
+    order = draw(len(data.target))
+    return data.structures, data.target, order[442:], order[:442]
+
+
+def run(key, args):
+    """Return absolute errors on the test rows, and the seconds of the fit."""
+    data, backbone, table, mode, n_train, epochs, seed = key
+    crystals, y, train, test = load(data, args.data)
+    train = np.random.default_rng(seed).permutation(train)[:n_train]
+    model = CrystalGNNRegressor(
+        BACKBONES.get(backbone, backbone),
+        embedding=None if table == "native" else table,
+        freeze_embedding=mode == "frozen",
+        coords=mode == "coords",
+        max_epochs=epochs,
+        checkpoint_dir=args.errors / "checkpoints" if data.startswith("mp_full") else None,
+        random_state=seed,
+        device=args.device,
+    )
+    start = time.perf_counter()
+    model.fit(crystals[train], y[train])
+    seconds = time.perf_counter() - start
+    return np.abs(model.predict(crystals[test]) - y[test]), seconds
+
+
+def do(plan, args):
+    """Run what is missing of a plan."""
+    if not args.output.exists():
+        args.output.write_text(",".join([*COLUMNS, "mae", "fit_s"]) + "\n")
+    for key in plans()[plan]:
+        if not _wanted(key, args):
+            continue
+        done = pd.read_csv(args.output)[COLUMNS].astype(str)
+        if (done == [str(k) for k in key]).all(axis=1).any():
+            continue
+        errors, seconds = run(key, args)
+        np.save(args.errors / f"{'_'.join(map(str, key))}.npy", errors.astype(np.float32))
+        with args.output.open("a", newline="") as file:
+            csv.writer(file).writerow([*key, round(float(errors.mean()), 5), round(seconds)])
+        print(*key, round(float(errors.mean()), 4), round(seconds), flush=True)
+
+
+def _wanted(key, args):
+    given = {"data": args.only_data, "backbone": args.only_backbone, "table": args.only_table,
+             "n_train": args.only_n}  # fmt: skip
+    return all(v is None or key[COLUMNS.index(k)] in v for k, v in given.items())
+
+
+def interval(rows, base, errors):
+    """Return the relative difference to the baseline and its 95 % interval.
+
+    Test rows and seeds are drawn with replacement, both models on the same ones.
+    """
+    both = rows.merge(base, on="seed", suffixes=("", "_base"))
+    if both.empty:
+        return None
+    ours, theirs = (
+        np.stack([np.load(errors / f"{'_'.join(str(row[c + end]) for c in COLUMNS[:-1])}_"
+                          f"{row['seed']}.npy") for _, row in both.iterrows()])
+        for end in ("", "_base")
+    )  # fmt: skip
+    rng, draws = np.random.default_rng(0), []
+    for _ in range(1000):
+        seeds = rng.integers(len(ours), size=len(ours))
+        tests = rng.integers(ours.shape[1], size=ours.shape[1])
+        draws.append(ours[seeds][:, tests].mean() / theirs[seeds][:, tests].mean() - 1)
+    return ours.mean() / theirs.mean() - 1, *np.quantile(draws, [0.025, 0.975])
+
+
+def report(args):
+    """Write docs/paper_tables.md from the runs that are done."""
+    runs = pd.read_csv(args.output)
+    lines = [
+        "# Element tables at desk scale",
+        "",
+        "Mean absolute error on held-out rows (mean of the seeds), and the difference to the "
+        "native input of the back-end in percent, with a 95 % interval from drawing test rows and "
+        "seeds anew. `benchmarks/paper_tables.py` says what the sets are; "
+        "[all runs](paper_tables.csv).",
+    ]
+    for (data, backbone, n), group in runs.groupby(["data", "backbone", "n_train"], sort=False):
+        rows = "all" if n == ALL else f"{n:,}"
+        epochs = ", ".join(map(str, sorted(group["epochs"].unique())))
+        lines += ["", f"## {data}, {backbone}, {rows} labels ({epochs} epochs)", "",
+                  "| vectors | mean absolute error | seeds | against native |",
+                  "|---|---|---|---|"]  # fmt: skip
+        base = group[(group["table"] == "native") & (group["mode"] == "tuned")]
+        means = group.groupby(["table", "mode"])["mae"].agg(["mean", "count"])
+        for (table, mode), row in means.sort_values("mean").iterrows():
+            name = table if mode == "tuned" else f"{table}, {mode}"
+            found = None
+            if table != "native" and len(base):
+                own = group[(group["table"] == table) & (group["mode"] == mode)]
+                found = interval(own, base, args.errors)
+            text = (
+                ""
+                if found is None
+                else "{:+.0f} % ({:+.0f} to {:+.0f})".format(*(100 * x for x in found))
+            )
+            lines.append(f"| {name} | {row['mean']:.4f} | {int(row['count'])} | {text} |")
+    (DOCS / "paper_tables.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main():
+    """Do a plan, or write the report."""
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--plan", choices=plans())
+    p.add_argument("--report", action="store_true")
+    p.add_argument("--data", type=Path)
+    p.add_argument("--output", type=Path, default=DOCS / "paper_tables.csv")
+    p.add_argument("--errors", type=Path, default=Path("paper_tables"))
+    p.add_argument("--only-data", nargs="+")
+    p.add_argument("--only-backbone", nargs="+")
+    p.add_argument("--only-table", nargs="+")
+    p.add_argument("--only-n", nargs="+", type=int)
+    p.add_argument("--device", default="auto")
+    p.add_argument("--threads", type=int, default=1)
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    args.errors.mkdir(parents=True, exist_ok=True)
+    if args.plan:
+        do(args.plan, args)
+    if args.report:
+        report(args)
+
+
+if __name__ == "__main__":
+    main()
