@@ -32,28 +32,30 @@ from skuae import CrystalGNNRegressor, datasets, models
 from skuae._files import write_bytes
 
 TASK = "matbench_perovskites"
-SETTINGS = {"loss": "absolute_error", "lr_schedule": "onecycle"}
 MODELS = {
-    "cgcnn": {"backbone": "cgcnn", "max_epochs": 100, "batch_size": 128},
-    "cgcnn-shell": {
-        "backbone": models.CGCNN(whole_shell=True),
+    "cgcnn": {
+        "backbone": models.CGCNN(n_conv=5),
+        "embedding": "cgcnn",
+        "max_epochs": 100,
+        "batch_size": 128,
+    },
+    "cgcnn-ct-uae": {
+        "backbone": models.CGCNN(n_conv=5),
         "embedding": "ct-uae-mt",
         "max_epochs": 100,
         "batch_size": 128,
     },
-    "megnet": {"backbone": "megnet", "max_epochs": 100, "batch_size": 128},
-    "alignn": {"backbone": "alignn", "max_epochs": 100, "batch_size": 64},
-    "alignn-128": {
-        "backbone": models.ALIGNN(hidden_dim=128, n_alignn=2, n_gcn=2),
-        "max_epochs": 60,
-        "batch_size": 64,
-    },
+    "megnet": {"backbone": "megnet", "loss": "absolute_error", "max_epochs": 200,
+               "batch_size": 128},
+    "alignn": {"backbone": "alignn", "loss": "absolute_error", "max_epochs": 100,
+               "batch_size": 64},
     "alignn-64": {
         "backbone": models.ALIGNN(hidden_dim=64, n_alignn=2, n_gcn=2),
+        "loss": "absolute_error",
         "max_epochs": 60,
         "batch_size": 64,
     },
-}
+}  # fmt: skip
 
 
 def read(path):
@@ -75,7 +77,7 @@ def run(name, fold, data, args):
     structures, y, _ = data
     train, test = folds(len(y))[fold]
     model = CrystalGNNRegressor(
-        **{**SETTINGS, **MODELS[name]},
+        **MODELS[name],
         checkpoint_dir=args.checkpoints,
         device=args.device,
         random_state=fold,
@@ -204,7 +206,7 @@ def main():
         predicted, row = run(args.model, fold, data, args)
         test = folds(len(y))[fold][1]
         done[fold] = dict(zip(ids[test], predicted.astype(float), strict=True))
-        parameters = {k: str(v) for k, v in {**SETTINGS, **MODELS[args.model]}.items()}
+        parameters = {k: str(v) for k, v in MODELS[args.model].items()}
         write_results(path, done, y, ids, parameters)
         log(args.output / "folds.csv", row)
         print(row, flush=True)

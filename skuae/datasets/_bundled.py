@@ -97,8 +97,8 @@ def load_mp_perovskites(*, target="formation_energy_per_atom", return_X_y=False,
     -----
     The data are of the Materials Project, under the licence CC BY 4.0: cite Jain et al. (2013)
     where you use them. The labels are of release MP-2018.6.1, which is not that of `load_mp_mini`:
-    formation energies differ by some 0.05 eV/atom. The shipped table ``ct-uae-mt`` was trained on
-    about half of these crystals, with both labels: no test of it.
+    formation energies differ by some 0.05 eV/atom. No crystal with one of these formulas was used
+    to train the shipped ``ct-uae`` tables.
 
     References
     ----------

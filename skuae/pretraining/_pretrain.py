@@ -22,6 +22,10 @@ from skuae.estimators import CrystalTransformerRegressor
 from skuae.pretraining._card import leakage_statement, model_card
 from skuae.training._persistence import encode_params
 
+_IN_CARD = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "metrics", "params",
+            "front_end", "random_state", "fit_seconds", "crystals_per_element", "skuae",
+            "torch")  # fmt: skip
+
 
 def pretrain(
     structures,
@@ -273,9 +277,7 @@ def _covered(table, crystals):
 
 
 def _with_card(learned, config):
-    keys = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "metrics", "params",
-            "front_end", "random_state", "fit_seconds", "crystals_per_element", "skuae", "torch")  # fmt: skip
-    metadata = {key: config[key] for key in keys}
+    metadata = {key: config[key] for key in _IN_CARD}
     metadata["description"] = (
         f"Element vectors that a {config['front_end']} learned from "
         f"{config['rows']['train']:,} crystals and {', '.join(config['targets'])}"
