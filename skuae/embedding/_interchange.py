@@ -17,23 +17,82 @@ def import_element_embeddings():
     return core
 
 
-def to_element_embeddings(table):
-    """Return an ``Embedding`` with the rows of `table`."""
-    core = import_element_embeddings()
-    rows = table.values[table.seen].astype(np.float64)
-    return core.Embedding(dict(zip(table.symbols, rows, strict=True)), table.name, table.columns)
+class InterchangeMixin:
+    """Adds conversions to and from other packages to `ElementTable`."""
 
+    def to_element_embeddings(self):
+        """Make an ``Embedding`` of the ElementEmbeddings package; needs ``skuae[embeddings]``.
 
-def read_element_embeddings(embedding):
-    """Return ``(rows, symbols, arguments of ElementTable)`` of an ``Embedding``."""
-    symbols = list(embedding.embeddings)
-    rows = np.stack([np.asarray(embedding.embeddings[symbol], float) for symbol in symbols])
-    card = {
-        "name": embedding.embedding_name or "element-embeddings",
-        "columns": embedding.feature_labels,
-        "metadata": {"source": "ElementEmbeddings", "citation": embedding.citation() or []},
-    }
-    return rows, symbols, card
+        Returns
+        -------
+        elementembeddings.core.Embedding
+            With the rows, the columns and the name of the table.
+        """
+        core = import_element_embeddings()
+        rows = self.values[self.seen].astype(np.float64)
+        return core.Embedding(dict(zip(self.symbols, rows, strict=True)), self.name, self.columns)
+
+    @classmethod
+    def from_element_embeddings(cls, embedding, *, name=None, metadata=None):
+        """Make a table of an ``Embedding`` of the ElementEmbeddings package.
+
+        Parameters
+        ----------
+        embedding : elementembeddings.core.Embedding
+            Of elements (not of species).
+        name : str, optional
+            By default the name of the embedding.
+        metadata : dict, optional
+            Added to the card.
+
+        Returns
+        -------
+        ElementTable
+        """
+        symbols = list(embedding.embeddings)
+        rows = np.stack([np.asarray(embedding.embeddings[symbol], float) for symbol in symbols])
+        card = {"source": "ElementEmbeddings", "citation": embedding.citation() or []}
+        return cls(
+            rows,
+            symbols,
+            name=name or embedding.embedding_name or "element-embeddings",
+            columns=embedding.feature_labels,
+            metadata={**card, **(metadata or {})},
+        )
+
+    def to_matminer(self):
+        """Return a data source for matminer's ``ElementProperty``.
+
+        Returns
+        -------
+        object
+            Pass it as ``ElementProperty(source, features=source.prop_names, stats=["mean"],
+            impute_nan=False)``. Elements without a vector give NaN, as in matminer.
+        """
+        return MatminerSource(self)
+
+    @classmethod
+    def from_matminer(cls, data_source, features=None, *, name=None):
+        """Make a table of a matminer data source.
+
+        Parameters
+        ----------
+        data_source : object
+            ``MagpieData()``, ``MEGNetElementData()``, ..., or an ``ElementProperty`` featurizer,
+            whose source and features are taken.
+        features : list of str, optional
+            The properties that become columns. May be left out where the source lists them.
+        name : str, optional
+            By default the class name of the source.
+
+        Returns
+        -------
+        ElementTable
+            It covers the elements for which the source knows any of the features.
+        """
+        rows, symbols, card = _read_matminer(data_source, features)
+        card["name"] = name or card["name"]
+        return cls(rows, symbols, **card)
 
 
 class MatminerSource:
@@ -62,7 +121,7 @@ class MatminerSource:
         return [self.get_elemental_property(elem, property_name) for elem in elems]
 
 
-def read_matminer(data_source, features=None):
+def _read_matminer(data_source, features):
     """Return ``(rows, symbols, arguments of ElementTable)`` of a matminer data source."""
     from pymatgen.core.periodic_table import Element
 

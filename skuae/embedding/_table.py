@@ -8,14 +8,15 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from skuae._files import read_safetensors, write_bytes, write_safetensors
-from skuae.embedding import _interchange, _neighbors
+from skuae.embedding import _neighbors
 from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
+from skuae.embedding._interchange import InterchangeMixin, read_csv
 
 _FORMAT = "skuae-element-table-1"
 
 
-class ElementTable:
+class ElementTable(InterchangeMixin):
     """A table with one vector per element, its coverage, and where it came from.
 
     Tables are values: nothing changes them in place, and methods return new ones. They are
@@ -365,75 +366,7 @@ class ElementTable:
         """
         path = Path(path)
         if path.suffix == ".csv":
-            frame = _interchange.read_csv(path)
+            frame = read_csv(path)
             return cls(frame, name=path.stem, metadata={"source": path.name})
         tensors, card = read_safetensors(path, format=_FORMAT)
         return cls(tensors["values"], tensors["numbers"], **card)
-
-    # -- other packages ---------------------------------------------------------------------------
-
-    def to_element_embeddings(self):
-        """Make an ``Embedding`` of the ElementEmbeddings package; needs ``skuae[embeddings]``.
-
-        Returns
-        -------
-        elementembeddings.core.Embedding
-            With the rows, the columns and the name of the table.
-        """
-        return _interchange.to_element_embeddings(self)
-
-    @classmethod
-    def from_element_embeddings(cls, embedding, *, name=None, metadata=None):
-        """Make a table of an ``Embedding`` of the ElementEmbeddings package.
-
-        Parameters
-        ----------
-        embedding : elementembeddings.core.Embedding
-            Of elements (not of species).
-        name : str, optional
-            By default the name of the embedding.
-        metadata : dict, optional
-            Added to the card.
-
-        Returns
-        -------
-        ElementTable
-        """
-        rows, symbols, card = _interchange.read_element_embeddings(embedding)
-        card["name"] = name or card["name"]
-        card["metadata"] = {**card["metadata"], **(metadata or {})}
-        return cls(rows, symbols, **card)
-
-    def to_matminer(self):
-        """Return a data source for matminer's ``ElementProperty``.
-
-        Returns
-        -------
-        object
-            Pass it as ``ElementProperty(source, features=source.prop_names, stats=["mean"],
-            impute_nan=False)``. Elements without a vector give NaN, as in matminer.
-        """
-        return _interchange.MatminerSource(self)
-
-    @classmethod
-    def from_matminer(cls, data_source, features=None, *, name=None):
-        """Make a table of a matminer data source.
-
-        Parameters
-        ----------
-        data_source : object
-            ``MagpieData()``, ``MEGNetElementData()``, ..., or an ``ElementProperty`` featurizer,
-            whose source and features are taken.
-        features : list of str, optional
-            The properties that become columns. May be left out where the source lists them.
-        name : str, optional
-            By default the class name of the source.
-
-        Returns
-        -------
-        ElementTable
-            It covers the elements for which the source knows any of the features.
-        """
-        rows, symbols, card = _interchange.read_matminer(data_source, features)
-        card["name"] = name or card["name"]
-        return cls(rows, symbols, **card)
