@@ -31,6 +31,7 @@ def main(arguments=None):
     parser.add_argument("--version", action="version", version=f"skuae {skuae.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_pretrain(commands)
+    _add_analyze(commands)
     args = parser.parse_args(arguments)
     try:
         args.run(args)
@@ -117,6 +118,45 @@ def _pretrain(args):
     write_bytes(path, json.dumps(config, indent=2).encode())
     print(run.metrics.round(4).to_string())
     print(f"{run.table} -> {run.folder}")
+
+
+def _add_analyze(commands):
+    p = commands.add_parser(
+        "analyze",
+        help="write what an element table knows as one HTML page",
+        description="Write what an element table knows, and what of it noise would give, as one "
+        "HTML page, with the figures as PNG and the numbers as CSV beside it.",
+    )
+    add = p.add_argument
+    add("table", metavar="TABLE", help="name of a table, or a .safetensors or .csv file")
+    add("-o", "--output", metavar="FOLDER", required=True)
+    add("--compare-with", nargs="+", metavar="TABLE", help="default: all that skuae ships")
+    add("--space", choices=("umap", "pca", "table"), default="umap", help="where classes are "
+        "sought; default: umap")  # fmt: skip
+    add("--seeds", type=int, default=5, metavar="N", help="how often; default: 5")
+    add("--random-state", type=int, default=0, help="default: 0")
+    add("--jobs", type=int, help="processes; -1 takes all cores")
+    add("--quiet", action="store_true", help="no progress bar")
+    p.set_defaults(run=_analyze)
+
+
+def _analyze(args):
+    import matplotlib
+
+    matplotlib.use("Agg")  # there may be no screen
+    from skuae.analysis import write_report
+
+    report = write_report(
+        args.table,
+        args.output,
+        compare_with=args.compare_with,
+        space=args.space,
+        n_seeds=args.seeds,
+        random_state=args.random_state,
+        n_jobs=args.jobs,
+        verbose=int(not args.quiet),
+    )
+    print(report.page)
 
 
 def _with_config(args):

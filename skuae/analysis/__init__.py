@@ -18,6 +18,7 @@ from skuae.analysis._periodic_table import PeriodicTableDisplay
 from skuae.analysis._probe import probe_elements
 from skuae.analysis._probe_display import ProbeDisplay
 from skuae.analysis._properties import element_properties
+from skuae.analysis._report import write_report
 from skuae.analysis._similarity import SimilarityDisplay
 from skuae.analysis._spaces import map_elements
 
@@ -45,4 +46,5 @@ __all__ = [
     "map_elements",
     "oxide_distributions",
     "probe_elements",
+    "write_report",
 ]

@@ -141,7 +141,7 @@ def _read_classes(classes):
     if isinstance(classes, str):
         if classes != "published":
             raise ValueError(f'classes must be "published" or a mapping; got {classes!r}')
-        classes = {symbol: _published_class(symbol) for symbol in SYMBOLS}
+        classes = {symbol: published_class(symbol) for symbol in SYMBOLS}
     classes = pd.Series(classes).dropna()
     if classes.empty:
         raise ValueError("classes names no element; give each its class, as in {'Li': 'C'}")
@@ -152,7 +152,17 @@ def _read_classes(classes):
     return names, code_of
 
 
-def _published_class(symbol):
+def published_class(symbol):
+    """Return the class "A", "B" or "C" of an element.
+
+    Parameters
+    ----------
+    symbol : str
+
+    Returns
+    -------
+    str
+    """
     group = Element(symbol).group  # lanthanides and actinides: 3
     return "A" if 2 <= group <= 4 else "B" if 5 <= group <= 10 else "C"
 

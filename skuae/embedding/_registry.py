@@ -41,7 +41,7 @@ _ELEMENT_EMBEDDINGS = {
 }
 
 
-def _shipped():
+def shipped_files():
     """Return the table files of the package by name: what lies in ``tables/`` is known."""
     folder = resources.files("skuae.embedding") / "tables"
     return {
@@ -66,7 +66,7 @@ def table_names():
     >>> {"onehot", "random", "cgcnn", "magpie", "mat2vec", "megnet16"} <= set(table_names())
     True
     """
-    return sorted({*_COMPUTED, *_shipped(), *_ELEMENT_EMBEDDINGS})
+    return sorted({*_COMPUTED, *shipped_files(), *_ELEMENT_EMBEDDINGS})
 
 
 @cache
@@ -97,7 +97,7 @@ def get_table(name):
     """
     if name in _COMPUTED:
         return _COMPUTED[name]()
-    shipped = _shipped()
+    shipped = shipped_files()
     if name in shipped:
         with resources.as_file(shipped[name]) as path:
             return ElementTable.load(path)

@@ -1,0 +1,176 @@
+"""Everything about one element table on one page."""
+
+import base64
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import Bunch
+from tqdm import tqdm
+
+import skuae
+from skuae._files import write_bytes
+from skuae.analysis._inputs import check_table
+from skuae.analysis._report_elements import (
+    card_section,
+    cluster_section,
+    nearest_section,
+    periodic_section,
+    tree_section,
+)
+from skuae.analysis._report_knowledge import comparison_section, oxide_section, probe_section
+from skuae.analysis._report_parts import number
+from skuae.embedding import ElementTable
+from skuae.embedding._registry import shipped_files
+
+_LEAST = 12  # elements: up to ten classes are tried, and a tree needs some in each
+
+
+def write_report(
+    table,
+    folder,
+    *,
+    compare_with=None,
+    space="umap",
+    n_seeds=5,
+    cv=None,
+    random_state=0,
+    n_jobs=None,
+    verbose=0,
+):
+    """Write what is in an element table, and what of it noise would give, as one HTML page.
+
+    The page holds its figures and needs neither network nor scripts. Every section says in a few
+    sentences what its numbers are and what a control says of them: classes of elements, their tree,
+    the periodic table, nearest elements, probes of measured properties, oxides by class, and other
+    tables. Beside the page lie the figures as PNG and the numbers as CSV. All of it takes about a
+    minute.
+
+    Parameters
+    ----------
+    table : str, path, ElementTable or DataFrame
+        Name of a table, a file (``.safetensors`` or ``.csv``), a table, or a data frame indexed by
+        symbol.
+    folder : str or path-like
+        Where to write; made if it is not there. Files of an earlier report are replaced.
+    compare_with : sequence of str, path, ElementTable or DataFrame, optional
+        Other tables. By default those that skuae ships, and random numbers.
+    space : {"umap", "pca", "table"}, default="umap"
+        Where classes are sought, see :func:`cluster_elements`.
+    n_seeds : int, default=5
+        How often they are sought.
+    cv : scikit-learn splitter, optional
+        For the probes, see :func:`probe_elements`.
+    random_state : int, default=0
+        The same number gives the same files.
+    n_jobs : int, optional
+        Processes, as in joblib.
+    verbose : int, default=0
+        Above 0, show a progress bar.
+
+    Returns
+    -------
+    Bunch
+        ``page``: path of ``report.html``. ``frames``: dict from the names of the CSV files without
+        their end to DataFrames. ``text``: dict from the title of each section to its sentences.
+
+    Raises
+    ------
+    ImportError
+        If UMAP, CatBoost or dtaidistance is not installed.
+    TypeError
+        If `table` is an estimator.
+    ValueError
+        If a parameter has no valid value, or the table has fewer than twelve elements that differ
+        from the mean of all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.model_selection import KFold
+    >>> from skuae.analysis import write_report
+    >>> from skuae.embedding import get_table
+    >>> light = get_table("megnet16").to_frame()[:14]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = write_report(light, folder, compare_with=["magpie"], space="pca", n_seeds=1,
+    ...                           cv=KFold(2))
+    >>> report.page.name, list(report.text)[-1]
+    ('report.html', 'Beside other tables')
+    """
+    table = check_table(table)
+    others = [*shipped_files(), "random"] if compare_with is None else compare_with
+    others = [one for one in map(check_table, others) if one != table]
+    table, dropped = _drop_means(table)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    done = tqdm(total=8, unit="section", disable=verbose < 1)
+    sections = []
+
+    def add(section):
+        sections.append(section)
+        done.update()
+
+    with _quiet_figures(), done:
+        card = card_section(table)
+        if dropped:
+            card.say(
+                f"Left out of all that follows: {', '.join(dropped)}, whose vectors are the mean "
+                "of all others, and say nothing."
+            )
+        add(card)
+        clusters, labels = cluster_section(table, space, n_seeds, random_state, n_jobs)
+        add(clusters)
+        add(tree_section(table, labels, random_state))
+        add(periodic_section(table, labels, random_state))
+        add(nearest_section(table, random_state))
+        add(probe_section(table, cv, random_state, n_jobs))
+        add(oxide_section(labels, random_state))
+        add(comparison_section(table, others, random_state))
+    return _write(folder, table.name, sections, random_state)
+
+
+def _drop_means(table):
+    """Leave out elements that have the mean vector, which has no direction and no cosine."""
+    rows = table.standardize().values[table.seen]
+    far = np.linalg.norm(rows, axis=1) > 1e-5 * np.sqrt(table.n_dims)
+    if far.sum() < _LEAST:
+        raise ValueError(
+            f"table {table.name!r} has {far.sum()} elements that differ from the mean of all; a "
+            f"report needs {_LEAST}"
+        )
+    if far.all():
+        return table, []
+    frame = table.to_frame()
+    kept = ElementTable(frame[far], name=table.name, metadata=table.metadata)
+    return kept, list(frame.index[~far])
+
+
+def _quiet_figures():
+    """No window and no notebook shows the figures while they are drawn."""
+    import matplotlib.pyplot as plt
+
+    return plt.ioff()
+
+
+def _write(folder, name, sections, random_state):
+    frames = {}
+    for section in sections:
+        for stem, (picture, _) in section.figures.items():
+            write_bytes(folder / f"{stem}.png", picture)
+        for stem, (frame, _) in section.frames.items():
+            write_bytes(folder / f"{stem}.csv", frame.to_csv().encode())
+            frames[stem] = frame
+    page = folder / "report.html"
+    text = _render(name=name, sections=sections, random_state=random_state)
+    write_bytes(page, text.encode())  # last: where it is, all that it names is there
+    return Bunch(page=page, frames=frames, text={s.title: s.text for s in sections})
+
+
+def _render(**values):
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
+    environment.filters["cell"] = lambda v: number(v, 3) if isinstance(v, float) else v
+    source = resources.files("skuae.analysis").joinpath("report.html.j2").read_text("utf-8")
+    return environment.from_string(source).render(version=skuae.__version__, **values)
