@@ -19,9 +19,11 @@ import time
 from functools import cache
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import ticker
 
 from skuae import CrystalGNNRegressor, Crystals, datasets, models
 
@@ -33,6 +35,10 @@ MAX_SITES = 20  # of the desk-scale Materials Project sets
 SOURCES = ["native", "onehot", "random", "magpie", "mat2vec", "cg-uae", "meg-uae",
            "ct-uae-published", "ct-uae-ef", "ct-uae-eg", "ct-uae-mt2", "ct-uae-mt3", "ct-uae-mt4",
            "ct-uae-mt"]  # fmt: skip
+UNITS = {"perovskites": "eV per cell", "mp_ef": "eV/atom", "hoip": "eV"}
+TITLES = {"perovskites": "MatBench perovskites, formation energy",
+          "mp_ef": "Materials Project, formation energy", "hoip": "hybrid perovskites, gap"}  # fmt: skip
+COLORS = ["#999999", "#56B4E9", "#E69F00", "#009E73", "#D55E00"]  # told apart by colour-blind, too
 FEW = ["native", "onehot", "cg-uae", "ct-uae-published", "ct-uae-mt"]
 
 
@@ -205,7 +211,31 @@ def report(args):
                 else "{:+.0f} % ({:+.0f} to {:+.0f})".format(*(100 * x for x in found))
             )
             lines.append(f"| {name} | {row['mean']:.4f} | {int(row['count'])} | {text} |")
+    draw(runs)
     (DOCS / "paper_tables.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def draw(runs):
+    """Draw docs/learning_curves.png: error against the number of labels, one line a table."""
+    sets = [d for d in UNITS if runs[runs["data"] == d]["n_train"].nunique() > 1]
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 4), layout="constrained")
+    for ax, data in zip(np.atleast_1d(axes), sets, strict=True):
+        own = runs[(runs["data"] == data) & (runs["backbone"] == "cgcnn")]
+        for color, table in zip(COLORS, FEW, strict=True):
+            rows = own[(own["table"] == table) & (own["mode"] == "tuned")]
+            rows = rows[(rows["n_train"] != 400) & (rows["n_train"] != ALL)]
+            by_size = rows.groupby("n_train")["mae"].agg(["mean", "min", "max"])
+            spread = [by_size["mean"] - by_size["min"], by_size["max"] - by_size["mean"]]
+            ax.errorbar(by_size.index, by_size["mean"], spread, label=table, color=color,
+                        marker="o", capsize=3, linewidth=2 if table == "ct-uae-mt" else 1.2)  # fmt: skip
+        ax.set(xscale="log", yscale="log", title=TITLES[data], xlabel="labels",
+               ylabel=f"test error in {UNITS[data]}")  # fmt: skip
+        ax.yaxis.set_minor_formatter(ticker.FormatStrFormatter("%.2f"))
+        ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.2f"))
+        ax.grid(alpha=0.3, which="both")
+    axes = np.atleast_1d(axes)
+    axes[0].legend(frameon=False)
+    figure.savefig(DOCS / "learning_curves.png", dpi=120)
 
 
 def main():

@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 
 from skuae import CrystalGNNRegressor, Crystals, CrystalTransformerRegressor, ElementTable, datasets
-from skuae.embedding import join_tables
+from skuae.analysis import PeriodicTableDisplay
+from skuae.embedding import get_table, join_tables
 from skuae.pretraining import pretrain
 
 UNITS = {
@@ -113,6 +114,14 @@ def ship(runs):
     ).save(package / "ct-uae-mt.safetensors")  # fmt: skip
 
 
+def draw(table):
+    """Draw docs/coverage.png: how many crystals taught each element."""
+    counts = pd.Series(table.metadata["crystals_per_element"])
+    label = "crystals that an element was learned from, decadic logarithm"
+    display = PeriodicTableDisplay.from_values(np.log10(counts), label=label).plot()
+    display.figure_.savefig(Path(__file__).parents[1] / "docs" / "coverage.png", dpi=120)
+
+
 def main():
     """Train what is missing, or ship what is there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -126,6 +135,7 @@ def main():
     torch.set_num_threads(args.threads)
     if args.ship:
         ship(args.output)
+        draw(get_table("ct-uae-mt2"))
         return
     crystals, labels, tests, validation = read(args.data)
     for seed in args.seeds:
