@@ -36,8 +36,11 @@ SOURCES = ["native", "onehot", "random", "magpie", "mat2vec", "cg-uae", "meg-uae
            "ct-uae-published", "ct-uae-ef", "ct-uae-eg", "ct-uae-mt2", "ct-uae-mt3", "ct-uae-mt4",
            "ct-uae-mt"]  # fmt: skip
 UNITS = {"perovskites": "eV per cell", "mp_ef": "eV/atom", "hoip": "eV"}
-TITLES = {"perovskites": "MatBench perovskites, formation energy",
-          "mp_ef": "Materials Project, formation energy", "hoip": "hybrid perovskites, gap"}  # fmt: skip
+TITLES = {
+    "perovskites": "MatBench perovskites, formation energy",
+    "mp_ef": "Materials Project, formation energy",
+    "hoip": "hybrid perovskites, gap",
+}
 COLORS = ["#999999", "#56B4E9", "#E69F00", "#009E73", "#D55E00"]  # told apart by colour-blind, too
 FEW = ["native", "onehot", "cg-uae", "ct-uae-published", "ct-uae-mt"]
 
@@ -226,8 +229,10 @@ def draw(runs):
             rows = rows[(rows["n_train"] != 400) & (rows["n_train"] != ALL)]
             by_size = rows.groupby("n_train")["mae"].agg(["mean", "min", "max"])
             spread = [by_size["mean"] - by_size["min"], by_size["max"] - by_size["mean"]]
-            ax.errorbar(by_size.index, by_size["mean"], spread, label=table, color=color,
-                        marker="o", capsize=3, linewidth=2 if table == "ct-uae-mt" else 1.2)  # fmt: skip
+            style = {"color": color, "linewidth": 2.5 if table == "ct-uae-mt" else 1.2}
+            ax.errorbar(
+                by_size.index, by_size["mean"], spread, label=table, marker="o", capsize=3, **style
+            )
         ax.set(xscale="log", yscale="log", title=TITLES[data], xlabel="labels",
                ylabel=f"test error in {UNITS[data]}")  # fmt: skip
         ax.yaxis.set_minor_formatter(ticker.FormatStrFormatter("%.2f"))
