@@ -61,8 +61,9 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     task_weights : sequence of float of length n_targets, optional
         Weights of the targets in the loss, which is their weighted sum; ones by default.
     on_missing_element : {"raise", "mean"}, default="raise"
-        What `predict` does about elements that `fit` has not seen: refuse, or take the mean vector
-        of those it has.
+        What to do about elements that `fit` has not seen: refuse them, or take the mean of the rows
+        of those it has, beside what `element_features` say; `element_table_` then covers all
+        elements that have features.
     max_epochs : int, default=20
     batch_size : int, default=128
         Crystals per step. Batches hold crystals of about equal size; those of very large crystals
@@ -255,7 +256,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                     f"{built[changed[0]]!r}, here {getattr(self, changed[0])!r}; use the same, or "
                     "start anew"
                 )
-        self._features = _stack_features(self.element_features)
+        self._features, self._has_features = _stack_features(self.element_features)
         seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
         seen[numbers[np.isin(rows, train)] - 1] = True
         self._seen = seen
@@ -310,13 +311,16 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             )
 
     def _make_table(self):
+        covered = self._seen
+        if self.on_missing_element == "mean" and self._features is not None:
+            covered = covered | self._has_features
         with torch.no_grad():
-            vectors = self.net_.module_.elements.table().cpu().numpy()[self._seen]
+            vectors = self.net_.module_.elements.table().cpu().numpy()[covered]
         if self._sensitivity is not None:
             vectors = scale_by(vectors, self._sensitivity)
         return ElementTable(
             vectors,
-            symbols=np.flatnonzero(self._seen) + 1,
+            symbols=np.flatnonzero(covered) + 1,
             name="ct-uae",
             metadata={
                 "description": "universal atomic embeddings learned by CrystalTransformerRegressor",
@@ -327,7 +331,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _get_fitted(self):
         arrays = {"seen": self._seen}
         if self._features is not None:
-            arrays["features"] = self._features
+            arrays |= {"features": self._features, "has_features": self._has_features}
         if self._sensitivity is not None:
             arrays["sensitivity"] = self._sensitivity
         return {}, arrays
@@ -335,23 +339,27 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _set_fitted(self, config, arrays):
         self._seen = arrays["seen"]
         self._features = arrays.get("features")
+        self._has_features = arrays.get("has_features")
         self._sensitivity = arrays.get("sensitivity")
 
 
 def _stack_features(tables):
-    """Return the features of the elements 1 to 100 side by side, centred, (100, n) or None.
+    """Return features (100, n) of the elements side by side, centred, and which elements have all.
 
     Scaled so that rows have a norm of 1 on average: what a vector starts with does not depend on
     how many features there are.
     """
     if tables is None:
-        return None
-    blocks = []
+        return None, None
+    blocks, complete = [], np.ones(N_ROWS, dtype=bool)
     for table in [tables] if isinstance(tables, (str, ElementTable)) else tables:
         table, _ = resolve_table(table)
+        seen = table.seen[:N_ROWS]
         block = np.array(table.values[:N_ROWS], dtype=float)
-        block[~table.seen[:N_ROWS]] = block[table.seen[:N_ROWS]].mean(axis=0)
+        block[~seen] = block[seen].mean(axis=0)
         blocks.append(block)
+        complete &= seen
     features = np.concatenate(blocks, axis=1)
     features -= features.mean(axis=0)
-    return (features / np.sqrt((features**2).sum(axis=1).mean())).astype(np.float32)
+    features /= np.sqrt((features**2).sum(axis=1).mean())
+    return features.astype(np.float32), complete

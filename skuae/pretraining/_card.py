@@ -42,6 +42,8 @@ Seen in training: {elements}.
 
 In fewer than {few} crystals, so that their vectors say little: {rare}.
 
+In none, so that their vectors are made of their known properties alone: {unseen}.
+
 ## How
 
 `random_state={random_state}`, {fit_seconds} s on {machine}; skuae {skuae}, torch {torch}, Python
@@ -72,8 +74,9 @@ def model_card(table, config):
     -------
     str
     """
-    counts = config["crystals_per_element"].items()
-    rare = [f"{symbol} ({n})" for symbol, n in counts if n < _FEW]
+    counts = config["crystals_per_element"]
+    rare = [f"{symbol} ({n})" for symbol, n in counts.items() if n < _FEW]
+    unseen = [symbol for symbol in table.symbols if symbol not in counts]
     metrics = [
         f"| {target} | {config['targets'][target]} | {m['n_train']:,} | {m['n_validation']:,} | "
         f"{_number(m['mae'])} | {_number(m['mae_of_mean'])} | {_number(m['r2'])} |"
@@ -91,9 +94,10 @@ def model_card(table, config):
         targets=", ".join(f"{t} ({u})" if u else t for t, u in config["targets"].items()),
         leakage=leakage_statement(config),
         metrics="\n".join(metrics),
-        elements=", ".join(table.symbols),
+        elements=", ".join(counts),
         few=_FEW,
         rare=", ".join(rare) or "none",
+        unseen=", ".join(unseen) or "none",
         params="\n".join(f"| {k} | {v} |" for k, v in config["params"].items()),
     )  # fmt: skip
 

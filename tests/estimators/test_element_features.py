@@ -58,3 +58,12 @@ def test_own_features_and_none(mini, tmp_path):
 def test_a_name_that_is_not_known(mini):
     with pytest.raises(ValueError, match="no element table named 'magpi'"):
         fit(mini, np.arange(10), element_features="magpi")
+
+
+def test_the_table_covers_what_features_know_if_asked(mini):
+    rows = np.arange(60)
+    strict = fit(mini, rows).element_table_
+    wide = fit(mini, rows, on_missing_element="mean").element_table_
+    none = fit(mini, rows, on_missing_element="mean", element_features=None).element_table_
+    assert strict.symbols == none.symbols and set(strict.symbols) < set(wide.symbols)
+    assert "He" in wide and len(wide.symbols) == 97  # magpie lacks three
