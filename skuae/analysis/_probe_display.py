@@ -57,7 +57,8 @@ class ProbeDisplay:
             ``"scores"``: R² of every split as a dot, the mean as a bar, one row per property.
             ``"importances"``: share of every dimension in the SHAP importance, as a heat map.
         n_labels : int, default=2
-            Name so many dimensions of each property, the most important ones, in a heat map.
+            Name so many dimensions of each property, the most important ones, beside the heat
+            map.
 
         Returns
         -------
@@ -110,20 +111,12 @@ class ProbeDisplay:
         shares = (self.importances / self.importances.sum()).T
         values = 100.0 * shares.to_numpy()
         image = ax.imshow(values, aspect="auto", cmap="Blues", vmin=0.0, interpolation="nearest")
-        for row in range(len(values)):
-            for column in np.argsort(-values[row])[:n_labels]:
-                right = column > 0.94 * values.shape[1]
-                ax.annotate(
-                    shares.columns[column],
-                    (column, row),
-                    xytext=(-3 if right else 3, 0),
-                    textcoords="offset points",
-                    ha="right" if right else "left",
-                    va="center",
-                    fontsize=8,
-                    color="#D55E00",
-                    fontweight="bold",
-                )
         ax.set_yticks(range(len(values)), [name.replace("_", " ") for name in shares.index])
         ax.set_xlabel("dimension of the table")
+        # Beside the map: in it they would cover cells, and each other where those are neighbours.
+        top = [shares.columns[np.argsort(-row, kind="stable")[:n_labels]] for row in values]
+        right = ax.secondary_yaxis("right")
+        right.set_yticks(range(len(values)), [", ".join(names) for names in top])
+        right.tick_params(length=0)
+        right.set_ylabel("most important")
         ax.figure.colorbar(image, ax=ax, label="share of importance (%)")

@@ -11,8 +11,9 @@ from tqdm import tqdm
 import skuae
 from skuae._files import write_bytes
 from skuae.analysis._inputs import check_table
+from skuae.analysis._report_card import card_section
 from skuae.analysis._report_elements import (
-    card_section,
+    centre,
     cluster_section,
     nearest_section,
     periodic_section,
@@ -131,8 +132,9 @@ def write_report(
 
 def _drop_means(table):
     """Leave out elements that have the mean vector, which has no direction and no cosine."""
-    rows = table.standardize().values[table.seen]
-    far = np.linalg.norm(rows, axis=1) > 1e-5 * np.sqrt(table.n_dims)
+    rows = centre(table).values[table.seen]
+    lengths = np.linalg.norm(rows, axis=1)
+    far = lengths > 1e-5 * lengths.max()
     if far.sum() < _LEAST:
         raise ValueError(
             f"table {table.name!r} has {far.sum()} elements that differ from the mean of all; a "

@@ -16,96 +16,13 @@ from skuae.analysis._element_map import ElementMapDisplay
 from skuae.analysis._oxides import published_class
 from skuae.analysis._periodic_table import PeriodicTableDisplay
 from skuae.analysis._properties import element_properties
-from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span
+from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span, vectors
 from skuae.analysis._similarity import SimilarityDisplay
 from skuae.analysis._spaces import principal
-from skuae.embedding._elements import SYMBOLS
+from skuae.embedding import ElementTable
 
 _N_DRAWS = 200
 _FAMILIAR = "H Li C N O F Na Al Si P S Cl K Ca Ti Cr Fe Cu Zn Br Ag La Gd Pt Pb U".split()
-_CARD = ("description", "source", "licence", "targets", "n_train", "elements_seen",
-         "validation_mae", "leakage", "note", "citation")  # fmt: skip
-
-
-def card_section(table):
-    """Say what a table is and where it comes from.
-
-    Parameters
-    ----------
-    table : ElementTable
-
-    Returns
-    -------
-    Section
-    """
-    section = Section("card", "The table")
-    rows, card = _rows(table), table.metadata
-    missing = [s for s, seen in zip(SYMBOLS, table.seen, strict=True) if not seen]
-    section.say(
-        f"{table.name} has a vector of {count_of(table.n_dims, 'number')} for each of "
-        f"{len(rows)} elements;",
-        f"{listing(missing) if len(missing) <= 32 else f'{len(missing)} elements'} "
-        f"{'is' if len(missing) == 1 else 'are'} not covered."
-        if missing
-        else "all 118 are covered.",
-    )
-    shares = principal(rows, min(rows.shape))[1]
-    permuted = principal(make_control(rows, "permuted", 0), min(rows.shape))[1]
-    needed, null = (int(np.searchsorted(np.cumsum(s), 0.9)) + 1 for s in (shares, permuted))
-    section.say(
-        f"90 % of its variance lies in {count_of(needed, 'principal component')}; with the values "
-        f"of every column dealt out anew among the elements it takes {null}."
-    )
-    if card.get("leakage"):
-        section.say(f"What it has seen: {card['leakage']}")
-    else:
-        section.say(
-            "Its card does not say which crystals it was learned from, if any: whether rows of "
-            "your own test set were among them cannot be told from it."
-        )
-    section.say(_what_went_in(table))
-    spread = rows.std(axis=0)
-    stats = {
-        "name": table.name,
-        "elements": len(rows),
-        "dimensions": table.n_dims,
-        "standard deviation of a column, mean": f"{spread.mean():.4g}",
-        "standard deviation of a column, its spread": f"{spread.std():.4g}",
-        **{key: _plain(card[key]) for key in _CARD if card.get(key) not in (None, "", [], {})},
-    }
-    section.keep("card", pd.DataFrame({"value": stats}), "Card of the table.")
-    return section
-
-
-def properties_in(table):
-    """Name the tables of elemental properties that the vectors of a table were made from.
-
-    Parameters
-    ----------
-    table : ElementTable
-
-    Returns
-    -------
-    list of str
-    """
-    features = (table.metadata.get("params") or {}).get("element_features") or []
-    return [features] if isinstance(features, str) else [str(name) for name in features]
-
-
-def _what_went_in(table):
-    features = properties_in(table)
-    if features:
-        return (
-            f"Its vectors are a learned map of known properties of the elements "
-            f"({listing(features)}), with rows of their own added. Radius, electronegativity and "
-            "the like went in, so that finding them in the vectors is partly reading them back."
-        )
-    if table.name in ("magpie", "cgcnn", "oliynyk", "magpie_sc", "oliynyk_sc", "xenonpy"):
-        return (
-            "Its vectors are properties of the elements: probes for radius or electronegativity "
-            "read back what was put in."
-        )
-    return ""
 
 
 def cluster_section(table, space, n_seeds, random_state, n_jobs):
@@ -204,9 +121,9 @@ def tree_section(table, labels, random_state):
     Section
     """
     section = Section("tree", "Similarity of all elements")
-    even = table.standardize()
+    even = centre(table)
     display = SimilarityDisplay.from_table(even)
-    mine = _cophenetic(_rows(even))
+    mine = _cophenetic(vectors(even))
     if mine is None:
         section.say("All elements are equally far from each other, and no tree tells them apart.")
     else:
@@ -219,7 +136,7 @@ def tree_section(table, labels, random_state):
             f"{listing(sorted(np.bincount(cut)[1:], reverse=True))} elements."
         )
         rng = check_random_state(random_state)
-        null = [_cophenetic(make_control(_rows(even), "permuted", rng)) or 0.0 for _ in range(20)]
+        null = [_cophenetic(make_control(vectors(even), "permuted", rng)) or 0.0 for _ in range(20)]
         section.say(
             f"Distances along the tree correlate with those of the vectors at {number(mine)}; with "
             f"the columns permuted, {span(null)}:",
@@ -230,7 +147,7 @@ def tree_section(table, labels, random_state):
     section.draw(
         "similarity",
         display.plot(),
-        "Cosine of standardised vectors, and the tree of average linkage.",
+        "Cosine of the vectors, their mean taken out, and the tree of average linkage.",
     )
     section.keep("similarity", display.matrix)
     return section
@@ -251,14 +168,17 @@ def periodic_section(table, labels, random_state):
     Section
     """
     section = Section("periodic", "On the periodic table")
-    rows = _rows(table)
+    rows = vectors(table)
     points, shares = principal(rows, 1)
     first = pd.Series(points[:, 0], pd.Index(table.symbols, name="element"), name="PC 1")
     null = [principal(make_control(rows, "permuted", s), 1)[1][0]
             for s in range(random_state, random_state + 20)]  # fmt: skip
     section.say(
         f"The first principal component holds {percent(shares[0])} of the variance of the table; "
-        f"with the columns permuted it would be {percent(np.mean(null))}."
+        f"with the columns permuted, {percent(np.mean(null))}:",
+        "it is shared by columns."
+        if shares[0] > max(null)
+        else "that is no more than the scales of the columns give.",
     )
     strengths, threshold = _correlate(first, check_random_state(random_state))
     if len(strengths):
@@ -296,7 +216,7 @@ def nearest_section(table, random_state):
     Section
     """
     section = Section("nearest", "Nearest elements")
-    even = table.standardize()
+    even = centre(table)
     near = {symbol: even.most_similar(symbol, n=5) for symbol in table.symbols}
     nearest = pd.DataFrame({s: list(found.index) for s, found in near.items()}).T
     nearest.columns = [f"nearest {i}" for i in range(1, nearest.shape[1] + 1)]
@@ -321,13 +241,26 @@ def nearest_section(table, random_state):
     )
     shown = [s for s in _FAMILIAR if s in place] or table.symbols[:24]
     frame = pd.concat([nearest, cosines], axis=1).rename_axis("element")
-    section.keep("nearest_familiar", frame.loc[shown], "Nearest by cosine of standardised vectors.")
+    section.keep(
+        "nearest_familiar", frame.loc[shown], "Nearest by cosine, the mean vector taken out."
+    )
     section.keep("nearest", frame)
     return section
 
 
-def _rows(table):
-    return table.values[table.seen].astype(np.float64)
+def centre(table):
+    """Take out the mean vector, which raises all cosines; scales of columns stay what they are.
+
+    Parameters
+    ----------
+    table : ElementTable
+
+    Returns
+    -------
+    ElementTable
+    """
+    frame = table.to_frame().astype(np.float64)
+    return ElementTable(frame - frame.mean(), name=table.name)
 
 
 def _blocks(symbols):
@@ -341,15 +274,6 @@ def _where(space):
 def _name(kind):
     return {"random": "random numbers", "permuted": "permuted columns",
             "gaussian": "one Gaussian cloud"}[kind]  # fmt: skip
-
-
-def _plain(value):
-    """Return what a card holds as one line of text."""
-    if isinstance(value, dict):
-        return "; ".join(f"{k}: {_plain(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return "; ".join(map(_plain, value))
-    return str(value)
 
 
 def _cophenetic(rows):

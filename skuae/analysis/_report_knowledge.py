@@ -10,7 +10,7 @@ from skuae.analysis._oxides import OxideDisplay, oxide_distributions, published_
 from skuae.analysis._probe import probe_elements
 from skuae.analysis._probe_display import ProbeDisplay
 from skuae.analysis._properties import element_properties
-from skuae.analysis._report_elements import properties_in
+from skuae.analysis._report_card import properties_in
 from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span
 from skuae.embedding import get_table, table_names
 
@@ -83,8 +83,12 @@ def probe_section(table, cv, random_state, n_jobs):
     first = probe.top_dims.xs(1, level="rank")
     section.say(
         f"The most important dimension has {span(100 * first['share'], 0)} % of the importance, "
-        f"and is the first in {span(100 * first['share_first'], 0)} % of the splits; in a table "
-        "trained anew it would have another number."
+        f"and is the first in {span(100 * first['share_first'], 0)} % of the splits"
+        + (
+            "."
+            if set(first["dim"]) - {str(i) for i in range(table.n_dims)}
+            else "; in a table trained anew it would have another number."
+        )
     )
     section.draw(
         "importances",

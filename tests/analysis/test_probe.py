@@ -130,7 +130,8 @@ def test_display(probe):
     ax = ProbeDisplay.from_probe(probe).plot().ax_
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["planted"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["made", "random16"]
-    ax = ProbeDisplay.from_probe(probe).plot(kind="importances").ax_
-    assert "7" in [text.get_text() for text in ax.texts]
+    ax = ProbeDisplay.from_probe(probe).plot(kind="importances", n_labels=1).ax_
+    beside = ax.child_axes[0].get_yticklabels()
+    assert "7" in [text.get_text() for text in beside]
     with pytest.raises(ValueError, match="kind must be"):
         ProbeDisplay.from_probe(probe).plot(kind="bars")

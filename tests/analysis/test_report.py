@@ -11,7 +11,8 @@ from sklearn.model_selection import KFold
 
 from skuae import CrystalTransformerRegressor, ElementTable
 from skuae.analysis import write_report
-from skuae.analysis._report_elements import card_section, cluster_section, tree_section
+from skuae.analysis._report_card import card_section
+from skuae.analysis._report_elements import cluster_section, tree_section
 from skuae.analysis._report_knowledge import comparison_section, probe_section
 from skuae.embedding import get_table
 
@@ -127,7 +128,7 @@ def test_few_elements_one_dimension_and_names_that_html_would_take(tmp_path):
 
 
 def test_what_went_in_is_said_and_probed():
-    card = {"params": {"element_features": ["magpie"]}, "leakage": "Seen: all of it."}
+    card = {"params": {"element_features": {"tuple": ["magpie"]}}, "leakage": "Seen: all of it."}
     table = ElementTable(get_table("megnet16").to_frame(), name="learned", metadata=card)
     sentences = card_section(table).text
     assert any("known properties of the elements (magpie)" in s for s in sentences)
