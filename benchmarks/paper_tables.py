@@ -1,13 +1,14 @@
 """The article's Tables 1 to 3 at desk scale: what element tables do for back-ends.
 
-    python benchmarks/paper_tables.py --data ../shared/data --plan tables    # sources of vectors
+    python benchmarks/paper_tables.py --data ../shared/data --runs runs --plan tables   # sources
     python benchmarks/paper_tables.py --data ../shared/data --plan curves    # few labels to many
     python benchmarks/paper_tables.py --data ../shared/data --plan full      # the article's split
     python benchmarks/paper_tables.py --report
 
 All sources of vectors see the same training rows, test rows, epochs and settings (the defaults of
 `CrystalGNNRegressor`); only the seed differs between repeats: it draws the training rows, the
-weights and the order. Test rows are in no pre-training pool, by formula. Runs that are done are
+weights and the order, and with `--runs` (the folder that `tools/make_ct_uae.py` wrote) it is that
+of the pre-training, too; `ct-uae-mt` joins all seeds. Test rows are in no pre-training pool, by formula. Runs that are done are
 kept in `docs/paper_tables.csv`, so a stopped plan goes on where it was; the errors of single test
 rows, for the intervals, in `--errors`.
 """
@@ -105,7 +106,7 @@ def load(name, folder):
         split, known = labels["megnet_split"].to_numpy(), ~np.isnan(y)
         if name.startswith("mp_full"):
             return crystals, y, *(np.flatnonzero(known & (split == s)) for s in ("train", "test"))
-        known &= crystals.sizes <= MAX_SITES
+        known &= (crystals.sizes <= MAX_SITES) & _without_helium(crystals)
         train, test = (np.flatnonzero(known & (split == s)) for s in ("train", "test"))
         return crystals, y, train, draw(test)[:1000]
     file = {"perovskites": "matbench_perovskites", "hoip": "hoip_nakajima"}[name]
@@ -118,6 +119,20 @@ def load(name, folder):
     return data.structures, data.target, order[442:], order[:442]
 
 
+def _without_helium(crystals):
+    """Mark crystals that all tables can describe: none was learned from helium."""
+    rows, numbers, _ = crystals.composition()
+    return ~np.isin(np.arange(len(crystals)), rows[numbers == 2])
+
+
+def _embedding(table, seed, args):
+    if table == "native":
+        return None
+    if args.runs is None or table == "ct-uae-mt" or not table.startswith(("ct-", "cg-", "meg-")):
+        return table
+    return args.runs / f"{table}-{seed}" / f"{table}.safetensors"
+
+
 def run(key, args):
     """Return absolute errors on the test rows, and the seconds of the fit."""
     data, backbone, table, mode, n_train, epochs, seed = key
@@ -125,7 +140,7 @@ def run(key, args):
     train = np.random.default_rng(seed).permutation(train)[:n_train]
     model = CrystalGNNRegressor(
         BACKBONES.get(backbone, backbone),
-        embedding=None if table == "native" else table,
+        embedding=_embedding(table, seed, args),
         freeze_embedding=mode == "frozen",
         coords=mode == "coords",
         max_epochs=epochs,
@@ -249,6 +264,7 @@ def main():
     p.add_argument("--plan", choices=plans())
     p.add_argument("--report", action="store_true")
     p.add_argument("--data", type=Path)
+    p.add_argument("--runs", type=Path, help="tables by seed; else those that are shipped")
     p.add_argument("--output", type=Path, default=DOCS / "paper_tables.csv")
     p.add_argument("--errors", type=Path, default=Path("paper_tables"))
     p.add_argument("--only-data", nargs="+")
