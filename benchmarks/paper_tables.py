@@ -8,9 +8,9 @@
 All sources of vectors see the same training rows, test rows, epochs and settings (the defaults of
 `CrystalGNNRegressor`); only the seed differs between repeats: it draws the training rows, the
 weights and the order, and with `--runs` (the folder that `tools/make_ct_uae.py` wrote) it is that
-of the pre-training, too; `ct-uae-mt` joins all seeds. Test rows are in no pre-training pool, by formula. Runs that are done are
-kept in `docs/paper_tables.csv`, so a stopped plan goes on where it was; the errors of single test
-rows, for the intervals, in `--errors`.
+of the pre-training, too; `ct-uae-mt` joins all seeds. Test rows are in no pre-training pool, by
+formula. Runs that are done are kept in `docs/paper_tables.csv`, so a stopped plan goes on where it
+was; the errors of single test rows, for the intervals, in `--errors`.
 """
 
 import argparse
