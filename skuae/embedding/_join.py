@@ -16,7 +16,7 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     tables : sequence of ElementTable
         Of the elements that all of them cover, rows are centred and scaled to variance 1.
     n_dims : int, optional
-        Principal axes to keep; all by default.
+        Principal axes to keep; all by default, but those of rounding alone.
     name : str
     metadata : dict, optional
 
@@ -28,8 +28,8 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     Raises
     ------
     ValueError
-        If the tables have no element in common, one says the same of all elements, or `n_dims` is
-        more than there are.
+        If there are no tables, they have no element in common, one says the same of all elements,
+        or `n_dims` is more than there are.
 
     Examples
     --------
@@ -37,6 +37,8 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     >>> join_tables([get_table("magpie"), get_table("mat2vec")], 32, name="both")
     ElementTable('both', 97 elements x 32 columns)
     """
+    if not tables:
+        raise ValueError("tables is empty; give at least one")
     common = np.logical_and.reduce([table.seen for table in tables])
     if not common.any():
         raise ValueError(f"{', '.join(table.name for table in tables)} have no element in common")
@@ -48,10 +50,13 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
         if spread == 0:
             raise ValueError(f"table {table.name!r} says the same of all elements")
         blocks.append(block / spread)
-    left, scales, right = np.linalg.svd(np.concatenate(blocks, axis=1), full_matrices=False)
-    n_dims = len(scales) if n_dims is None else n_dims
-    if not 1 <= n_dims <= len(scales):
-        raise ValueError(f"n_dims={n_dims}; from 1 to {len(scales)} axes are there")
+    joined = np.concatenate(blocks, axis=1)
+    left, scales, right = np.linalg.svd(joined, full_matrices=False)
+    # as numpy.linalg.matrix_rank, but tables hold single precision
+    rank = int((scales > scales[0] * max(joined.shape) * np.finfo(np.float32).eps).sum())
+    n_dims = rank if n_dims is None else n_dims
+    if not 1 <= n_dims <= rank:
+        raise ValueError(f"n_dims={n_dims}; from 1 to {rank} axes are there")
     # the sign of an axis is free: let its largest entry be positive, on any machine
     signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
     values = (left * scales * signs)[:, :n_dims]

@@ -27,6 +27,10 @@ def most_similar(table, element, n, metric):
             )
         vector = table[number].astype(np.float64)
         numbers = numbers[numbers != number]
+        if not len(numbers):
+            raise ValueError(
+                f"table {table.name!r} has no element but {name_elements([number])} to compare with"
+            )
     rows = table.values[numbers - 1].astype(np.float64)
     if metric == "cosine" and not (vector.any() and rows.any(axis=1).all()):
         zero = name_elements(numbers[~rows.any(axis=1)]) if vector.any() else element

@@ -27,11 +27,22 @@ def test_only_common_elements_and_only_the_first_axes():
     assert both.values[both.seen].std() == pytest.approx(1, rel=1e-5)
 
 
+def test_axes_of_rounding_are_left_out():
+    # pairs of columns that depend on each other, but for their rounding to single precision
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    table = ElementTable(np.hstack([rows, rows / 3, rows + 1]), range(1, 21), name="three")
+    assert join_tables([table, table], name="joined").n_dims == 3
+    with pytest.raises(ValueError, match="n_dims=4; from 1 to 3"):
+        join_tables([table, table], 4, name="joined")
+
+
 def test_what_cannot_be_joined():
+    with pytest.raises(ValueError, match="tables is empty"):
+        join_tables([], name="none")
     one, other = (ElementTable([[1.0, 2.0]], [e], name=e) for e in ("H", "He"))
     with pytest.raises(ValueError, match="H, He have no element in common"):
         join_tables([one, other], name="none")
     with pytest.raises(ValueError, match="says the same of all"):
         join_tables([one], name="none")
-    with pytest.raises(ValueError, match="n_dims=99; from 1 to 22"):
+    with pytest.raises(ValueError, match="n_dims=99; from 1 to 20"):
         join_tables([get_table("magpie")], 99, name="none")

@@ -258,6 +258,14 @@ def test_most_similar_refuses(table, arguments, message):
         table.most_similar(**arguments)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_most_similar_needs_another_element(metric):
+    table = ElementTable([[1.0, 2.0]], ["Li"], name="one")
+    with pytest.raises(ValueError, match=r"'one' has no element but Li \(Z=3\)"):
+        table.most_similar("Li", metric=metric)
+    assert list(table.most_similar([1.0, 0.0], metric=metric).index) == ["Li"]
+
+
 def test_most_similar_names_the_zero_vector():
     table = ElementTable([[1, 0], [0, 0], [2, 1]], ["H", "He", "Li"], name="zero")
     with pytest.raises(ValueError, match=r"vector of He \(Z=2\) is zero"):
