@@ -88,7 +88,8 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
     if method not in _METHODS:
         raise ValueError(f"method={method!r} must be one of {', '.join(map(repr, _METHODS))}")
     if isinstance(estimator, Pipeline):
-        X = estimator[:-1].transform(X)
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
         estimator = estimator[-1]
     if not (hasattr(estimator, "backbone") and is_regressor(estimator)):
         raise TypeError(
@@ -140,16 +141,18 @@ def _find_target(estimator, target):
 def _exact(estimator, packed, column):
     """Return the shares of sites (n_sites,) and the outputs (n_crystals,), in scaled units."""
     module = estimator.net_.module_
-    weight, bias = module.head.weight[column].double(), module.head.bias[column].double()
+    # In double precision, which not all devices have, so that the shares add up.
+    weight, bias = (p[column].cpu().double() for p in (module.head.weight, module.head.bias))
     shares, outputs = [], []
     for rows in _batches(np.arange(len(packed)), estimator.batch_size):
         batch = packed.batch(rows)
-        vectors = module.site_vectors(batch).double()  # (N, d)
+        vectors = module.site_vectors(batch).cpu().double()  # (N, d)
+        crystal = batch.crystal.cpu()
         # The constant is shared by all sites; its split between it and the vectors is arbitrary.
-        share = (vectors @ weight + bias) / batch.sizes[batch.crystal]
+        share = (vectors @ weight + bias) / batch.sizes.cpu()[crystal]
         shares.append(share)
-        outputs.append(share.new_zeros(len(batch)).index_add(0, batch.crystal, share))
-    return torch.cat(shares).cpu().numpy(), torch.cat(outputs).cpu().numpy()
+        outputs.append(share.new_zeros(len(batch)).index_add(0, crystal, share))
+    return torch.cat(shares).numpy(), torch.cat(outputs).numpy()
 
 
 def _occlusion(estimator, packed, column):
@@ -161,7 +164,7 @@ def _occlusion(estimator, packed, column):
     n_sites = packed.offsets.diff().cpu().numpy()
     every = np.arange(len(packed))
     outputs = [module(packed.batch(rows))[:, column] for rows in _batches(every, size)]
-    outputs = torch.cat(outputs).double().cpu().numpy()
+    outputs = torch.cat(outputs).cpu().double().numpy()
     # A copy of the crystal for each of its sites, with this site occluded.
     copies = np.repeat(every, n_sites)
     sites = np.arange(len(copies)) - np.repeat(packed.offsets[:-1].cpu().numpy(), n_sites)
@@ -173,7 +176,7 @@ def _occlusion(estimator, packed, column):
         batch = _occlude(batch, changed)
         output = torch.func.functional_call(module, table, (batch,))
         occluded.append(output[:, column])
-    occluded = torch.cat(occluded).double().cpu().numpy()
+    occluded = torch.cat(occluded).cpu().double().numpy()
     return outputs[copies] - occluded, outputs
 
 

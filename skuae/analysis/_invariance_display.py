@@ -49,10 +49,11 @@ class InvarianceDisplay:
             for model, rows in report.vectors["ratio"].groupby(level="model", sort=False):
                 ratios[f"{model}: vectors"] = rows.droplevel("model")
         levels = ["model", "target"]
+        several = report.predictions.index.get_level_values("target").nunique() > 1
         for (model, target), rows in report.predictions["ratio"].groupby(level=levels, sort=False):
-            ratios[f"{model}: {target if isinstance(target, str) else 'prediction'}"] = (
-                rows.droplevel(levels)
-            )
+            if not isinstance(target, str):
+                target = f"prediction {target}" if several else "prediction"
+            ratios[f"{model}: {target}"] = rows.droplevel(levels)
         # Both models of one output one below the other.
         outputs = list(dict.fromkeys(label.partition(": ")[2] for label in ratios))
         order = sorted(ratios, key=lambda label: outputs.index(label.partition(": ")[2]))

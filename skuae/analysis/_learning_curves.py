@@ -31,7 +31,8 @@ def compare_learning_curves(
     ----------
     estimators : dict of str to estimator
         Names and estimators, not fitted; such as the same pipeline with several element tables. The
-        first is what the others are compared with.
+        first is what the others are compared with. The table "random" is one draw, the same for all
+        seeds.
     X : array-like of structures, or whatever the estimators take
     y : array-like of shape (n_samples,)
     train_sizes : array-like, default=(0.1, 0.33, 1.0)

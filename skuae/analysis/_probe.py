@@ -41,11 +41,12 @@ def probe_elements(
         value and a vector in all tables.
     controls : sequence of str, path, ElementTable or DataFrame, default=("random", "onehot")
         Tables to compare with: random vectors and vectors that only name the element, as well as
-        any other.
+        any other. ``"random"`` is one draw, the same on every call: the spread of its scores is
+        over splits, not over draws. To see that as well, pass random tables of your own.
     cv : scikit-learn splitter, optional
         By default ``RepeatedKFold(n_splits=5, n_repeats=4)`` with `random_state`: 20 splits into
         80 and 20 %. The elements of one test part are so few that R² differs widely from part to
-        part: look at mean and spread, never at the best.
+        part: look at mean and spread, never at the best. A test part has at least two elements.
     random_state : int, default=0
         Seeds the splits and the trees.
     n_jobs : int, default=None
@@ -56,9 +57,10 @@ def probe_elements(
     Returns
     -------
     Bunch
-        - ``summary``: DataFrame indexed by (property, table): number of elements, mean, standard
-          deviation and best of R² over the splits, and ``r2_pooled``, the R² of the mean held-out
-          prediction of each element, over all elements at once: one number from all of them.
+        - ``summary``: DataFrame indexed by (property, table): number of elements that `cv` held
+          out (all of them, unless it draws at random), mean, standard deviation and best of R² over
+          the splits, and ``r2_pooled``, the R² of the mean held-out prediction of each of these
+          elements, over all of them at once: one number.
         - ``scores``: DataFrame with the R² of every split.
         - ``predictions``: DataFrame indexed by (property, table, element): value and mean held-out
           prediction.
@@ -72,7 +74,8 @@ def probe_elements(
     ImportError
         Without catboost.
     ValueError
-        If fewer than ten elements have a value and a vector, or `cv` does not test each of them.
+        If fewer than ten elements have a value and a vector, or `cv` tests on fewer than two
+        elements at a time.
 
     Notes
     -----
@@ -113,6 +116,11 @@ def probe_elements(
             )
         y = targets[name].to_numpy()[elements]
         for split, (train, test) in enumerate(cv.split(elements)):
+            if len(test) < 2:
+                raise ValueError(
+                    f"split {split} of {name!r} tests on {len(test)} of {len(elements)} elements; "
+                    "R² needs two: give cv fewer splits or a larger test part"
+                )
             for one in tables:
                 explain = one is tables[0]
                 seed = random_state + split

@@ -101,6 +101,9 @@ def test_pipelines_and_several_targets(toy):
     )
     same = attribute_atoms(pipe, toy.frame["structure"], target=1)
     assert same.sites.equals(found.sites)
+    features = pipe[0].transform(toy.frame["structure"])
+    alone = attribute_atoms(make_pipeline(gnn), features, target=1)
+    assert alone.sites.equals(found.sites)
     for target in (None, 2, "band_gap"):
         with pytest.raises(ValueError, match="the model has 2 targets; choose one of 0, 1, 'elec"):
             attribute_atoms(pipe, toy.frame["structure"], target=target)

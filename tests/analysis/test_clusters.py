@@ -27,7 +27,11 @@ def test_three_blobs(blobs, method, space):
     assert result.n_clusters == result.k_silhouette == result.k_elbow == 3
     assert adjusted_rand_score(result.labels, truth) == 1
     assert (result.ari == 1).all(axis=None)
-    assert (result.stability == 1).all()
+    if method == "hierarchical" and space != "umap":  # no chance, nothing to agree with
+        assert result.ari.shape == (1, 1) and result.stability.isna().all()
+        assert result.labels_per_seed.shape == (60, 1)
+    else:
+        assert result.ari.shape == (2, 2) and (result.stability == 1).all()
     assert result.labels_per_seed.eq(result.labels, axis=0).all(axis=None)
     assert list(result.labels.index) == table.symbols
     assert result.labels.iloc[0] == 0
@@ -95,8 +99,9 @@ def test_inertia_never_grows_with_k(method):
     curves = cluster_elements(table, method=method, **QUICK, space="table").curves
     for _, curve in curves.groupby(["data", "seed"]):
         assert (curve.sort_values("k")["inertia"].diff().dropna() <= 1e-9).all()
-    assert set(curves["data"]) == {"table", *CONTROLS}
-    assert len(curves) == 4 * 2 * 4
+    runs = curves.groupby("data")["seed"].nunique().to_dict()
+    assert runs == {"table": 2 if method == "kmeans" else 1, **dict.fromkeys(CONTROLS, 2)}
+    assert len(curves) == sum(runs.values()) * 4
 
 
 def test_scores_are_those_of_the_definition(blobs):

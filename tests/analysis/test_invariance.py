@@ -193,6 +193,16 @@ def test_errors(crystals):
         invariance_report(CrystalTransformerRegressor(), crystals)
 
 
+def test_display_numbers_targets_without_names(crystals):
+    class Two(Toy):
+        def predict(self, X):
+            return self.embed(X)[:, :2]
+
+    report = invariance_report(Two(volume_and_elements), crystals, n_repeats=2, untrained=None)
+    labels = list(InvarianceDisplay.from_report(report).ratios)
+    assert labels == ["fitted: vectors", "fitted: prediction 0", "fitted: prediction 1"]
+
+
 def test_display(report):
     ax = InvarianceDisplay.from_report(report).plot().ax_
     assert [tick.get_text() for tick in ax.get_yticklabels()] == CHANGES

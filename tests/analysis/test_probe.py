@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import RepeatedKFold, ShuffleSplit
+from sklearn.model_selection import LeaveOneOut, RepeatedKFold, ShuffleSplit
 
 from skuae import ElementTable
 from skuae.analysis import ProbeDisplay, element_properties, probe_elements
@@ -85,7 +85,14 @@ def test_several_properties_by_name_and_splitter_of_the_paper(table):
     assert list(probe.importances.columns) == names
     counts = probe.summary["n_elements"].droplevel("table")
     assert (probe.scores.groupby("property").size() == 2).all()
-    assert (counts <= 24).all()  # only those that were held out are pooled
+    held_out = probe.predictions.groupby("property").size()
+    assert (counts == held_out[counts.index]).all()  # only those that were held out are pooled
+    assert (counts <= 24).all()
+
+
+def test_parts_of_one_element_have_no_r2(table, planted):
+    with pytest.raises(ValueError, match="split 0 of 'planted' tests on 1 of 60 elements"):
+        probe_elements(table, planted, controls=[], cv=LeaveOneOut())
 
 
 @pytest.mark.parametrize(
