@@ -88,28 +88,26 @@ def read(data):
 
 
 def ship(runs):
-    """Copy the tables of seed 0 into the package, and join the multi-task ones of all seeds."""
+    """Copy the tables of seed 0 into the package, and join those of all targets and seeds."""
     package = Path(__file__).parents[1] / "skuae" / "embedding" / "tables"
     for folder in sorted(runs.glob("*-0")):
         name = folder.name.removesuffix("-0")
         shutil.copy(folder / f"{name}.safetensors", package)
-    folders = sorted(folder for task in ("mt2", "mt3", "mt4") for folder in
-                     runs.glob(f"ct-uae-{task}-*"))  # fmt: skip
+    folders = sorted(f for task in TASKS for f in runs.glob(f"ct-uae-{task}-*"))
     parts = [ElementTable.load(f / f"{f.name[:-2]}.safetensors") for f in folders]
-    cards = [part.metadata for part in parts]
+    card = ElementTable.load(package / "ct-uae-mt4.safetensors").metadata
+    shared = ("targets", "source", "licence", "hold_out", "hold_out_by", "params", "front_end",
+              "leakage", "crystals_per_element", "skuae", "torch")  # fmt: skip
     join_tables(
         parts,
         64,
         name="ct-uae-mt",
         metadata={
-            "description": f"The multi-task tables of {len(parts)} front-ends (2, 3 and 4 targets, "
-            "several seeds each) side by side, turned to their principal axes",
-            "parts": [f.name for f in folders],
-            "rows": {f.name: card["rows"] for f, card in zip(folders, cards, strict=True)},
-            "metrics": {f.name: card["metrics"] for f, card in zip(folders, cards, strict=True)},
-            **{key: cards[-1][key] for key in ("targets", "source", "licence", "hold_out",
-                                              "hold_out_by", "params", "front_end", "leakage",
-                                              "skuae", "torch")},
+            "description": f"The tables of {len(parts)} front-ends side by side, turned to their "
+            "principal axes: each of one to four targets, with several seeds",
+            "parts": {f.name: {key: part.metadata[key] for key in ("rows", "metrics")}
+                      for f, part in zip(folders, parts, strict=True)},
+            **{key: card[key] for key in shared},
         },
     ).save(package / "ct-uae-mt.safetensors")  # fmt: skip
 

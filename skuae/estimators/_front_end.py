@@ -7,17 +7,16 @@ import numpy as np
 import torch
 
 from skuae.crystals import PackedTensors
-from skuae.embedding import ElementTable, resolve_table
+from skuae.embedding import ElementTable
 from skuae.embedding._elements import SYMBOLS
+from skuae.estimators._element_features import N_ROWS, are_names, or_nothing, stack_features
 from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
 from skuae.training import BaseCrystalRegressor
 from skuae.training._data import CrystalDataset, CrystalLoader, augment
 from skuae.training._sensitivity import scale_by, sensitivity
 
-_ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm",
-                 "element_features")  # fmt: skip
+_ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm")
 _SENSITIVITY_ROWS = 8192  # crystals that gradients are averaged over: enough for a 128 x 128 matrix
-N_ROWS = 100  # elements that the one-hot input has room for
 
 
 class CrystalTransformerRegressor(BaseCrystalRegressor):
@@ -43,11 +42,13 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         Start element vectors small and normalise them, centre coordinates and scale them to 8 Å;
         without it (the published input) coordinates or the random start drown what is learned
         about elements.
-    element_features : tuple of str, str, ElementTable or None, default=("magpie", "cgcnn")
+    element_features : str, path, ElementTable, DataFrame, a sequence of these or None, \
+            default=("magpie", "cgcnn")
         What is known of the elements: one or several tables. An element's vector is a linear map of
         its features, learned, plus a row of its own, so that elements that are alike share what
-        their crystals teach, most where an element is rare. Where a table lacks an element, the
-        mean of the others stands in. None, as published: only rows of their own.
+        their crystals teach, most where an element is rare. Columns count by their variance: give
+        properties in raw units as ``table.standardize()``. Where a table lacks an element, the mean
+        of the others stands in. None, as published: only rows of their own.
     table_scale : {"sensitivity", None}, default="sensitivity"
         How `element_table_` is read from the trained network. "sensitivity": the vectors turned and
         scaled so that a direction is as long as predictions depend on it (the root of the mean
@@ -247,8 +248,9 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, "
                 f"the structure has {symbol}; drop the row"
             )
+        features, has_features = stack_features(self.element_features)
         if source is not None:
-            built = source.get_params()
+            built = source._fit_params
             changed = [k for k in _ARCHITECTURE if getattr(self, k) != built[k]]
             if changed:
                 raise ValueError(
@@ -256,10 +258,15 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                     f"{built[changed[0]]!r}, here {getattr(self, changed[0])!r}; use the same, or "
                     "start anew"
                 )
-        self._features, self._has_features = _stack_features(self.element_features)
+            if not np.array_equal(or_nothing(features), or_nothing(source._features)):
+                raise ValueError(
+                    "the model to start from has other element_features; use the same, or start "
+                    "anew"
+                )
         seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
         seen[numbers[np.isin(rows, train)] - 1] = True
-        self._seen = seen
+        # All at once: a fit that is refused leaves a fitted model as it was.
+        self._seen, self._features, self._has_features = seen, features, has_features
 
     def _pack(self, crystals, device):
         return PackedTensors(crystals, device=device, dtype=self._dtype)
@@ -279,19 +286,23 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
 
     def _train(self, crystals, targets, sample_weight, train, valid, seed, source):
         super()._train(crystals, targets, sample_weight, train, valid, seed, source)
+        net = self.__dict__.pop("net_")  # back when the table can be read, too
         # Rows of elements that no training row has are as they were drawn; the mean of the others
         # (beside their features) is the best guess there is, and what "mean" stands for.
-        weight = self.net_.module_.elements.linear.weight
-        seen = torch.as_tensor(self._seen, device=weight.device)
+        weight = net.module_.elements.linear.weight
+        unseen = torch.as_tensor(~self._seen, device=weight.device)
         with torch.no_grad():
-            weight[:, ~seen] = weight[:, seen].mean(dim=1, keepdim=True)
+            weight[:, unseen] = weight[:, ~unseen].mean(dim=1, keepdim=True)
         self._sensitivity = None
         if self.table_scale is not None:
             some = np.random.default_rng(seed).permutation(train)[:_SENSITIVITY_ROWS]
             dataset = CrystalDataset(self._pack(crystals[some], self.device_), np.arange(len(some)))
             loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=True)
-            weights = self.task_weights or [1.0] * len(self.scaler_.mean_)
-            self._sensitivity = sensitivity(self.net_, loader, weights)
+            weights = self.task_weights
+            if weights is None:
+                weights = [1.0] * len(self.scaler_.mean_)
+            self._sensitivity = sensitivity(net, loader, weights)
+        self.net_ = net
 
     def _check_known(self, crystals, rows, numbers):
         unseen = np.flatnonzero(~np.append(self._seen, np.zeros(18, dtype=bool))[numbers - 1])
@@ -341,25 +352,9 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         self._features = arrays.get("features")
         self._has_features = arrays.get("has_features")
         self._sensitivity = arrays.get("sensitivity")
-
-
-def _stack_features(tables):
-    """Return features (100, n) of the elements side by side, centred, and which elements have all.
-
-    Scaled so that rows have a norm of 1 on average: what a vector starts with does not depend on
-    how many features there are.
-    """
-    if tables is None:
-        return None, None
-    blocks, complete = [], np.ones(N_ROWS, dtype=bool)
-    for table in [tables] if isinstance(tables, (str, ElementTable)) else tables:
-        table, _ = resolve_table(table)
-        seen = table.seen[:N_ROWS]
-        block = np.array(table.values[:N_ROWS], dtype=float)
-        block[~seen] = block[seen].mean(axis=0)
-        blocks.append(block)
-        complete &= seen
-    features = np.concatenate(blocks, axis=1)
-    features -= features.mean(axis=0)
-    features /= np.sqrt((features**2).sum(axis=1).mean())
-    return features.astype(np.float32), complete
+        if self._features is not None and not are_names(self.element_features):
+            # a table of the user's own is not a parameter that JSON holds; its numbers are here
+            has = self._has_features
+            self.element_features = ElementTable(
+                self._features[has], np.flatnonzero(has) + 1, name="element_features"
+            )

@@ -31,11 +31,11 @@ def sensitivity(net, loader, weights):
             sites = rows.pop()
             for column, weight in enumerate(weights):
                 (g,) = torch.autograd.grad(outputs[:, column].sum(), sites, retain_graph=True)
-                g = g.double() * batch.sizes[batch.crystal, None].sqrt()
-                total = total + weight * (g.T @ g)
+                g = g * batch.sizes[batch.crystal, None].sqrt()
+                total = total + weight * (g.T @ g).cpu().double()
     finally:
         hook.remove()
-    return (total / len(loader.dataset)).cpu().numpy()
+    return (total / len(loader.dataset)).numpy()
 
 
 def scale_by(rows, matrix):
@@ -56,6 +56,8 @@ def scale_by(rows, matrix):
     """
     centred = rows - rows.mean(axis=0)
     values, vectors = np.linalg.eigh(matrix)
+    # the sign of an axis is free: let its largest entry be positive, on any machine
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(vectors))])
     scaled = centred @ (vectors * np.sqrt(values.clip(0)))[:, ::-1]
     spread = scaled.std()
     return scaled / spread if spread > 0 else rows

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skuae import CrystalTransformerRegressor, ElementTable, datasets
+from skuae.embedding import get_table
 
 SMALL = {"d_model": 32, "n_layers": 1, "n_heads": 2, "dim_feedforward": 16, "random_state": 0}
 
@@ -53,6 +55,8 @@ def test_own_features_and_none(mini, tmp_path):
         again = CrystalTransformerRegressor.from_pretrained(tmp_path)
         some = mini.structures[:5]
         np.testing.assert_array_equal(again.predict(some), front_end.predict(some))
+        refit = clone(again).fit(mini.structures[:50], mini.target[:50])
+        assert (refit._features is None) == (features is None)
 
 
 def test_a_name_that_is_not_known(mini):
@@ -67,3 +71,36 @@ def test_the_table_covers_what_features_know_if_asked(mini):
     none = fit(mini, rows, on_missing_element="mean", element_features=None).element_table_
     assert strict.symbols == none.symbols and set(strict.symbols) < set(wide.symbols)
     assert "He" in wide and len(wide.symbols) == 97  # magpie lacks three
+
+
+def test_other_features_than_those_of_the_model_to_start_from(mini):
+    front_end = fit(mini, np.arange(100), element_features="magpie", warm_start=True)
+    seen = front_end.element_table_.symbols
+    other = get_table("magpie").permute(0)
+    for change in ({"element_features": other}, {"element_features": None}, {"d_model": 64}):
+        changed = clone(front_end).set_params(init_from=front_end, warm_start=False, **change)
+        with pytest.raises(ValueError, match=r"the model to start from has (other|another)"):
+            changed.fit(mini.structures[100:], mini.target[100:])
+        before = front_end.get_params()
+        with pytest.raises(ValueError, match=r"the model to start from has (other|another)"):
+            front_end.set_params(**change).fit(mini.structures[100:], mini.target[100:])
+        front_end.set_params(**before)
+        assert front_end.element_table_.symbols == seen  # as it was
+    front_end.set_params(element_features=["magpie"]).fit(mini.structures[:50], mini.target[:50])
+
+
+@pytest.mark.parametrize("features", [(), CrystalTransformerRegressor()])
+def test_what_cannot_be_features(mini, features):
+    with pytest.raises((ValueError, TypeError), match=r"element_features (is empty|are tables)"):
+        fit(mini, np.arange(10), element_features=features)
+
+
+def test_features_from_a_frame_or_a_file(mini, tmp_path):
+    frame = get_table("magpie").to_frame()
+    frame.to_csv(tmp_path / "own.csv")
+    for features in (frame, tmp_path / "own.csv"):
+        np.testing.assert_allclose(
+            fit(mini, np.arange(20), element_features=features)._features,
+            fit(mini, np.arange(20), element_features="magpie")._features,
+            atol=1e-5,
+        )

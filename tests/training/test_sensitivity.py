@@ -70,8 +70,24 @@ def test_the_table_is_the_networks_own_without_it(mini):
     assert spread[0] > 2 * spread[len(spread) // 2]
 
 
-def test_a_target_without_weight_does_not_count(mini):
-    both, first = (fit(mini, task_weights=w) for w in (None, [1.0, 0.0]))
-    assert not np.allclose(both._sensitivity, first._sensitivity)
+def test_outputs_count_by_their_weights(mini):
+    front_end = fit(mini)
+    packed = PackedTensors(mini.structures[:20], device=torch.device("cpu"))
+    loader = CrystalLoader(CrystalDataset(packed, np.arange(20)), 8, shuffle=False, by_size=False)
+    first, second, both = (sensitivity(front_end.net_, loader, w) for w in ([1, 0], [0, 1], [1, 3]))
+    np.testing.assert_allclose(first + 3 * second, both, rtol=1e-4, atol=1e-9)
+    assert not np.allclose(first, second, rtol=0.1)
+
+
+def test_the_weights_are_those_of_the_tasks(mini, monkeypatch):
+    seen = []
+    name = "skuae.estimators._front_end.sensitivity"
+    monkeypatch.setattr(name, lambda net, loader, weights: seen.append(list(weights)) or np.eye(8))
+    for weights in (None, [1.0, 0.0], np.array([2.0, 1.0])):
+        fit(mini, task_weights=weights)
+    assert seen == [[1.0, 1.0], [1.0, 0.0], [2.0, 1.0]]
+
+
+def test_an_unknown_scale(mini):
     with pytest.raises(ValueError, match='table_scale must be "sensitivity" or None'):
         fit(mini, table_scale="raw")
