@@ -11,7 +11,7 @@ from skuae.analysis._probe import probe_elements
 from skuae.analysis._probe_display import ProbeDisplay
 from skuae.analysis._properties import element_properties
 from skuae.analysis._report_card import properties_in
-from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span
+from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span, vectors
 from skuae.embedding import get_table, table_names
 
 _LEAST = 10  # elements with a value, of a probe
@@ -83,12 +83,7 @@ def probe_section(table, cv, random_state, n_jobs):
     first = probe.top_dims.xs(1, level="rank")
     section.say(
         f"The most important dimension has {span(100 * first['share'], 0)} % of the importance, "
-        f"and is the first in {span(100 * first['share_first'], 0)} % of the splits"
-        + (
-            "."
-            if set(first["dim"]) - {str(i) for i in range(table.n_dims)}
-            else "; in a table trained anew it would have another number."
-        )
+        f"and is the first in {span(100 * first['share_first'], 0)} % of the splits."
     )
     section.draw(
         "importances",
@@ -240,7 +235,12 @@ def comparison_section(table, others, random_state):
         )
     ratio = pairs["dtw"] / pairs["dtw_null"]
     far = int((ratio < 0.8).sum())
+    mean, spread = vectors(table).mean(axis=0), vectors(table).std()
     section.say(
+        "The columns of this table have mean zero: its mean embedding is nothing, and so is what "
+        "follows."
+        if np.abs(mean).max() < 1e-3 * spread
+        else "",
         "Dynamic time warping of mean embeddings, as published, depends on the order of the "
         "dimensions, which is arbitrary. The cost is "
         f"{span(ratio)} times that after the dimensions of the other table were shuffled, which "
