@@ -233,34 +233,20 @@ def comparison_section(table, others, random_state):
             f"furthest is {far} with {number(pairs.loc[far, measure])} "
             f"({number(pairs.loc[far, f'{measure}_null'])}).",
         )
-    ratio = pairs["dtw"] / pairs["dtw_null"]
-    far = int((ratio < 0.8).sum())
     mean, spread = vectors(table).mean(axis=0), vectors(table).std()
-    section.say(
-        "The columns of this table have mean zero: its mean embedding is nothing, and so is what "
-        "follows."
-        if np.abs(mean).max() < 1e-3 * spread
-        else "",
-        "Dynamic time warping of mean embeddings, as published, depends on the order of the "
-        "dimensions, which is arbitrary. The cost is "
-        f"{span(ratio)} times that after the dimensions of the other table were shuffled, which "
-        "changes nothing in it.",
-        f"It is below 0.8 times for {far} of {count_of(len(ratio), 'table')}"
-        + (": the warping tells nothing here." if not far else "."),
-    )
+    if np.abs(mean).max() < 1e-3 * spread:
+        section.say(
+            "The columns of this table have mean zero: it has no mean embedding, which dynamic "
+            "time warping could compare."
+        )
+    else:
+        _warp(section, table, found, pairs)
     for measure, caption in (
         ("cka", "Linear CKA, and in brackets what chance gives; colours are above chance."),
         ("rsa", "Rank correlation of distances between elements, and in brackets chance."),
     ):
         display = TableSimilarityDisplay.from_comparison(found).plot(measure=measure)
         section.draw(measure, display, caption)
-    nearest = pairs["rsa"].idxmax()
-    place = [key[:2] for key in found.paths].index((table.name, nearest))
-    section.draw(
-        "warping",
-        WarpingDisplay.from_comparison(found, place).plot(),
-        f"Cost along the warping path of {table.name} and {nearest}, the nearest by RSA.",
-    )
     columns = ["n_elements", "cka", "cka_null", "procrustes", "procrustes_null", "rsa", "rsa_null",
                "dtw", "dtw_null"]  # fmt: skip
     shown = pairs[columns].rename(columns=lambda c: c.replace("_null", " by chance"))
@@ -268,6 +254,27 @@ def comparison_section(table, others, random_state):
     section.keep("comparison", shown, f"{table.name} beside others.")
     section.keep("comparison_pairs", found.pairs.set_index(["first", "second"]))
     return section
+
+
+def _warp(section, table, found, pairs):
+    """Add the warping of mean embeddings, and what it is worth."""
+    ratio = pairs["dtw"] / pairs["dtw_null"]
+    far = int((ratio < 0.8).sum())
+    section.say(
+        "Dynamic time warping of mean embeddings, as published, depends on the order of the "
+        "dimensions, which is arbitrary. The cost is "
+        f"{span(ratio)} times that after the dimensions of the other table were shuffled, which "
+        "changes nothing in it.",
+        f"It is below 0.8 times for {far} of {count_of(len(ratio), 'table')}"
+        + (": the warping tells nothing here." if not far else "."),
+    )
+    nearest = pairs["rsa"].idxmax()
+    place = [key[:2] for key in found.paths].index((table.name, nearest))
+    section.draw(
+        "warping",
+        WarpingDisplay.from_comparison(found, place).plot(),
+        f"Cost along the warping path of {table.name} and {nearest}, the nearest by RSA.",
+    )
 
 
 def _free(name, taken):
