@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib import ticker
+from sklearn.frozen import FrozenEstimator
 
 from skuae import CrystalGNNRegressor, Crystals, datasets, models
 
@@ -55,7 +56,7 @@ def plans():
         for table, mode in [
             *((s, "tuned") for s in SOURCES),
             ("ct-uae-mt", "frozen"),
-            ("ct-uae-mt", "coords"),
+            ("ct-uae-mt2", "coords"),
         ]
     ]
     more = ["native", "onehot", "random", "cg-uae", "meg-uae", "ct-uae-mt"]
@@ -125,9 +126,12 @@ def _without_helium(crystals):
     return ~np.isin(np.arange(len(crystals)), rows[numbers == 2])
 
 
-def _embedding(table, seed, args):
+def _embedding(table, mode, seed, args):
     if table == "native":
         return None
+    if mode == "coords":  # the map of coordinates is in the front-end, not in its table
+        folder = args.runs / f"{table}-{seed}" / "model"
+        return FrozenEstimator(CrystalTransformerRegressor.from_pretrained(folder))
     if args.runs is None or table == "ct-uae-mt" or not table.startswith(("ct-", "cg-", "meg-")):
         return table
     return args.runs / f"{table}-{seed}" / f"{table}.safetensors"
@@ -140,7 +144,7 @@ def run(key, args):
     train = np.random.default_rng(seed).permutation(train)[:n_train]
     model = CrystalGNNRegressor(
         BACKBONES.get(backbone, backbone),
-        embedding=_embedding(table, seed, args),
+        embedding=_embedding(table, mode, seed, args),
         freeze_embedding=mode == "frozen",
         coords=mode == "coords",
         max_epochs=epochs,
