@@ -50,7 +50,7 @@ def test_page_needs_nothing_but_itself(magpie):
     page = _Page(text)
     assert not page.open  # every tag is closed
     assert "script" not in page.tags and "link" not in page.tags
-    assert len(page.loaded) == 12
+    assert len(page.loaded) == 11  # no warping: the columns of magpie have mean zero
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in page.loaded)
     assert "http" not in " ".join(page.linked)
     for target in page.linked:
