@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import skuae
 __all__ = ["main"]
 
 _FRONT_ENDS = ("transformer", "cgcnn", "megnet", "alignn")
+_LISTS_OF_PATHS = ("data", "labels", "hold_out")
+_PATHS = ("hold_out_ids", "validation_ids")
 
 
 def main(arguments=None):
@@ -23,7 +26,8 @@ def main(arguments=None):
     Returns
     -------
     int
-        0, or 2 after an error in what the user gave, which is printed without a traceback.
+        0; 2 after an error in what the user gave, which is printed without a traceback; 130 after
+        Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="skuae", description="Universal atomic embeddings for crystals."
@@ -38,8 +42,8 @@ def main(arguments=None):
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"skuae {args.command}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nskuae {args.command}: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\nskuae {args.command}: {stop or 'stopped'}", file=sys.stderr)
         return 130
     return 0
 
@@ -96,11 +100,7 @@ def _pretrain(args):
     if "threads" in options:
         torch.set_num_threads(options["threads"])
     structures, labels = _read_data(options)
-    ids = {
-        key: Path(options[key]).read_text(encoding="utf-8").split()
-        for key in ("hold_out_ids", "validation_ids")
-        if key in options
-    }
+    ids = {key: _read_ids(options[key]) for key in _PATHS if key in options}
     given = ("hold_out_by", "validation_fraction", "max_sites", "name", "source", "licence")
     run = pretrain(
         structures,
@@ -108,13 +108,13 @@ def _pretrain(args):
         args.output,
         front_end=_front_end(options),
         units=dict(zip(targets, units, strict=False)),
-        hold_out={Path(f).name: _read(f, options).structures for f in options.get("hold_out", [])},
+        hold_out=_read_test_sets(options),
         verbose=int("quiet" not in options),
         **ids,
         **{key: options[key] for key in given if key in options},
     )
     path = run.folder / "config.json"
-    config = {"command": options, **json.loads(path.read_text(encoding="utf-8"))}
+    config = {"command": _absolute(options), **json.loads(path.read_text(encoding="utf-8"))}
     write_bytes(path, json.dumps(config, indent=2).encode())
     print(run.metrics.round(4).to_string())
     print(f"{run.table} -> {run.folder}")
@@ -172,7 +172,16 @@ def _with_config(args):
     given = {k: v for k, v in vars(args).items() if v not in (None, [])}
     for key in ("command", "run", "config", "output"):
         given.pop(key, None)
+    if given.get("targets", options.get("targets")) != options.get("targets"):
+        for key in ("units", "task_weights"):  # of other targets
+            options.pop(key, None)
     return options | given
+
+
+def _absolute(options):
+    """Return the options with paths that mean the same files from any folder."""
+    lists = {k: [os.path.abspath(p) for p in options[k]] for k in _LISTS_OF_PATHS if k in options}
+    return options | lists | {k: os.path.abspath(options[k]) for k in _PATHS if k in options}
 
 
 def _require(options, key, text):
@@ -186,19 +195,43 @@ def _read(path, options):
     return read_file(path, n_jobs=options.get("jobs"), verbose=int("quiet" not in options))
 
 
+def _read_ids(path):
+    """Return the lines of a file, which may have been saved by a spreadsheet."""
+    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read_test_sets(options):
+    """Return the crystals of the test sets, by the name of the file that the card will tell."""
+    sets = {}
+    for path in options.get("hold_out", []):
+        name = Path(path).name
+        if name in sets:
+            raise ValueError(
+                f"two --hold-out files are called {name}, and the card tells them apart by name: "
+                "rename one"
+            )
+        sets[name] = _read(path, options).structures
+    return sets
+
+
 def _read_data(options):
-    """Return the crystals of all files, and their labels by id."""
+    """Return the crystals of all files, and their labels row by row."""
     import pandas as pd
 
     from skuae.crystals import Crystals
-    from skuae.datasets._file import read_labels
 
-    bunches = [_read(path, options) for path in options["data"]]
+    paths = options["data"]
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise ValueError("a DATA file is given twice")
+    bunches = [_read(path, options) for path in paths]
     structures = Crystals.concatenate([bunch.structures for bunch in bunches])
     labels = pd.concat([bunch.labels for bunch in bunches])
+    if structures.ids is not None and not labels.index.is_unique:
+        again = labels.index[labels.index.duplicated()][0]
+        raise ValueError(f"the id {again!r} is in two DATA files: ids must be unique")
     for path in options.get("labels", []):
-        more = read_labels(path)
-        labels = labels.drop(columns=labels.columns.intersection(more.columns)).join(more)
+        labels = _fill_in(labels, path, structures.ids is not None)
     missing = [target for target in options["targets"] if target not in labels]
     if missing:
         raise ValueError(
@@ -206,6 +239,30 @@ def _read_data(options):
             f"{', '.join(map(str, labels.columns))}"
         )
     return structures, labels
+
+
+def _fill_in(labels, path, with_ids):
+    """Return the labels, with those of a file where they lack some."""
+    from skuae.datasets._file import ID_COLUMNS, read_labels
+
+    more = read_labels(path)
+    if not (with_ids and more.index.name == "id"):
+        what = path if with_ids else "a DATA file"
+        raise ValueError(
+            f"--labels are matched by id, and {what} has none: name its rows in a column "
+            f"{', '.join(ID_COLUMNS)}"
+        )
+    if not labels.index.isin(more.index).any():
+        raise ValueError(
+            f"none of the {len(more)} ids in {path} (such as {more.index[0]!r}) is in DATA (such "
+            f"as {labels.index[0]!r})"
+        )
+    more = more.reindex(labels.index)
+    filled = {
+        name: labels[name].combine_first(more[name]) if name in labels else more[name]
+        for name in more
+    }
+    return labels.assign(**filled)
 
 
 def _front_end(options):

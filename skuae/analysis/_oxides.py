@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from skuae.analysis._style import color_of
 from skuae.crystals import as_crystals
+from skuae.crystals._validation import check_same_order
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number
 
 _OXYGEN = 8
@@ -63,7 +64,8 @@ def oxide_distributions(
     Raises
     ------
     ValueError
-        If a column or a class is missing, or no oxide stays.
+        If a column or a class is missing, the labels name the structures in another order, or no
+        oxide stays.
     TypeError
         If there are no labels.
 
@@ -122,6 +124,7 @@ def _read(data, labels):
     crystals = as_crystals(crystals)
     if len(labels) != len(crystals):
         raise ValueError(f"{len(labels)} rows of labels for {len(crystals)} structures")
+    check_same_order(labels.index, crystals, "labels")
     return crystals, labels
 
 

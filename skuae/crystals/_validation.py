@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
@@ -142,3 +143,30 @@ def _refuse(crystals, bad, message):
     if len(rows):
         more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
         raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{more}")
+
+
+def check_same_order(index, crystals, what):
+    """Raise ValueError if a table names its rows like the crystals, but in another order.
+
+    Rows belong together by their place. An index that is none (0, 1, 2, ...), or names other
+    things, says nothing against that.
+
+    Parameters
+    ----------
+    index : Index of shape (n_crystals,)
+    crystals : Crystals
+    what : str
+        How the message calls the table.
+    """
+    if crystals.ids is None or index.equals(pd.RangeIndex(len(index))):
+        return
+    names = index.map(str).to_numpy(dtype=str)
+    moved = np.flatnonzero((names != crystals.ids) & np.isin(names, crystals.ids))
+    if len(moved):
+        row = int(moved[0])
+        raise ValueError(
+            f"row {row} of {what} is {str(names[row])!r}, that of the structures is "
+            f"{str(crystals.ids[row])!r}: {what} has their ids in another order. Sort it, "
+            f"{what} = {what}.loc[ids of the structures]; or take the index away if the rows are "
+            f"right as they are, {what}.reset_index(drop=True)"
+        )

@@ -15,7 +15,7 @@ from skuae.crystals import Crystals, as_crystals
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._folder import read_folder
 
-_IDS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
+ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
 _ROWS_PER_TASK = 64
@@ -37,7 +37,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         ``path``: a dictionary, its JSON text, a CIF text, or the name of a file relative to the
         table. Or it is in three columns ``lattice`` (3 x 3, rows a, b, c, in Å),
         ``atomic_numbers`` and ``frac_coords``. The name of a row is in the column
-        ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id``.
+        ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id``, or in the index
+        of matminer's JSON or pandas' parquet files; without one, the crystals have no ids.
     target : str or list of str, optional
         Columns that are the target.
     n_jobs : int, optional
@@ -90,7 +91,7 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
 
 
 def read_labels(path):
-    """Read the columns of a file as a data frame indexed by id, structures or not.
+    """Read the columns of a file as a data frame, structures or not.
 
     Parameters
     ----------
@@ -100,6 +101,7 @@ def read_labels(path):
     Returns
     -------
     DataFrame
+        The index is called ``id`` if it holds ids, and has no name if it counts the rows.
     """
     return _read_frame(Path(path))
 
@@ -118,13 +120,15 @@ def _numbers(path, column):
 
 
 def _read_frame(path):
-    """Return the table in a file, indexed by id."""
+    """Return the table in a file, indexed by id, or by row if rows have no names."""
     frame = _read_table(path)
     if not len(frame):
         raise ValueError(f"{path} holds no rows")
-    column = next((name for name in _IDS if name in frame), None)
+    column = next((name for name in ID_COLUMNS if name in frame), None)
     if column is not None:
         frame = frame.set_index(column)
+    elif frame.index.equals(pd.RangeIndex(len(frame))):
+        return frame.rename_axis(None)  # row numbers are no ids: those of two files are equal
     ids = frame.index = pd.Index(frame.index.astype(str), name="id")
     if not ids.is_unique:
         again = ids[ids.duplicated()][0]
@@ -140,7 +144,8 @@ def _read_table(path):
         if kind == ".parquet":
             return _read_parquet(path)
         if kind == ".csv":
-            return pd.read_csv(path)
+            # ids as they are: "007" is no number, and "NA" is not unknown
+            return pd.read_csv(path, converters=dict.fromkeys(ID_COLUMNS, str))
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
             opened = gzip.open if kind.endswith(".gz") else open
             with opened(path, "rt", encoding="utf-8") as file:
@@ -173,47 +178,56 @@ def _frame_of(content):
 
 def _read_structures(path, frame, n_jobs, verbose):
     """Return the columns that hold the structures, and the structures."""
-    ids = frame.index
-    if set(_PACKED) <= set(frame):
-        rows = list(frame[list(_PACKED)].itertuples(index=False, name=None))
-        return _PACKED, _pack(path, rows, ids)
     column = next((name for name in _STRUCTURES if name in frame), None)
-    if column is None:
+    if set(_PACKED) <= set(frame):
+        used = _PACKED
+        cells = list(frame[list(_PACKED)].itertuples(index=False, name=None))
+    elif column is not None:
+        used = (column,)
+        cells = frame[column].tolist()
+    else:
         raise ValueError(
             f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
             f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
         )
-    cells = frame[column].tolist()
+    ids = list(frame.index) if frame.index.name == "id" else None
     starts = range(0, len(cells), _ROWS_PER_TASK)
+    tasks = [slice(start, start + _ROWS_PER_TASK) for start in starts]
     parts = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_cells)(cells[i : i + _ROWS_PER_TASK], ids[i : i + _ROWS_PER_TASK], path)
-        for i in starts
+        delayed(_read_cells)(cells[task], ids and ids[task], task.start, path) for task in tasks
     )
     parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
-    return (column,), Crystals.concatenate(parts)
+    return used, Crystals.concatenate(parts)
 
 
-def _pack(path, rows, ids):
+def _read_cells(cells, ids, first, path):
     structures = []
-    for row, (lattice, numbers, coords) in enumerate(rows):
+    for row, cell in enumerate(cells):
         try:
-            structures.append(Structure(np.array(lattice, float), numbers, np.array(coords, float)))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}, row {row} (id {ids[row]!r}): {error}") from error
-    return as_crystals(structures, ids=ids)
-
-
-def _read_cells(cells, ids, path):
-    structures = []
-    for cell, name in zip(cells, ids, strict=True):
-        try:
-            structures.append(_read_cell(cell, path.parent))
+            structures.append(_read_cell(_plain(cell), path.parent))
         except Exception as error:  # pymatgen's parsers raise all sorts
-            raise ValueError(f"{path}, id {name!r}: {error}") from error
-    return as_crystals(structures, ids=ids)
+            name = "" if ids is None else f" (id {ids[row]!r})"
+            raise ValueError(f"{path}, row {first + row}{name}: {error}") from error
+    try:
+        return as_crystals(structures, ids=ids)
+    except ValueError as error:
+        raise ValueError(f"{path}, counted from row {first}: {error}") from error
+
+
+def _plain(cell):
+    """Return lists where pyarrow gives arrays of arrays, and without fields that others have."""
+    if isinstance(cell, np.ndarray):
+        return [_plain(value) for value in cell.tolist()]
+    if isinstance(cell, (list, tuple)):
+        return type(cell)(map(_plain, cell))
+    if isinstance(cell, dict):
+        return {key: _plain(value) for key, value in cell.items() if value is not None}
+    return cell
 
 
 def _read_cell(cell, folder):
+    if isinstance(cell, tuple):
+        return Structure(*cell)
     if isinstance(cell, str) and cell.lstrip().startswith("{"):
         cell = json.loads(cell)
     if isinstance(cell, dict):

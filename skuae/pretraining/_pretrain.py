@@ -9,22 +9,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import clone
 from sklearn.utils import Bunch
 
 import skuae
 from skuae._files import write_bytes
 from skuae.crystals import as_crystals
-from skuae.datasets import formula_groups, leaking_rows
 from skuae.embedding import ElementTable
 from skuae.embedding._elements import SYMBOLS
-from skuae.estimators import CrystalTransformerRegressor
+from skuae.estimators._front_end import N_ROWS
 from skuae.pretraining._card import leakage_statement, model_card
+from skuae.pretraining._checks import (
+    check_elements,
+    check_finished,
+    check_front_end,
+    check_labels,
+)
+from skuae.pretraining._split import counts_of, find_rows, split_rows
 from skuae.training._persistence import encode_params
 
 _IN_CARD = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "metrics", "params",
             "front_end", "random_state", "fit_seconds", "crystals_per_element", "skuae",
             "torch")  # fmt: skip
+_CHECKPOINTS = ".skuae-checkpoints"  # no name that a user would give to a folder: it is deleted
 
 
 def pretrain(
@@ -54,18 +60,20 @@ def pretrain(
     structures : Crystals, list, Series, DataFrame with one column, or StructureFeatures
         Structures; see :func:`skuae.as_crystals`. Ids are needed where `hold_out_ids` or
         `validation_ids` are given.
-    y : DataFrame of shape (n_crystals, n_targets)
-        Properties, NaN where unknown. Rows without any are left out.
+    y : DataFrame of shape (n_crystals, n_targets), or Series
+        Properties, NaN where unknown, row by row as the structures. Rows without any are left out.
+        The names of the columns are those of the targets; a Series without one is "target".
     folder : str or path-like
         Made if missing. Gets ``<name>.safetensors`` (the table), ``README.md`` (its card),
         ``config.json`` (all that was decided), ``split.csv`` (what became of each row) and
         ``model/`` (the front-end, for `from_pretrained`).
     front_end : estimator, optional
         What learns: a `CrystalTransformerRegressor` (default: with its own defaults), or a
-        `CrystalGNNRegressor` with ``embedding="onehot"`` (Method II of the paper). A clone of it
-        is fitted.
+        `CrystalGNNRegressor` with ``embedding="onehot"`` (Method II of the paper) or that of its
+        backbone. A clone of it is fitted, for all of its `max_epochs` and on all training rows:
+        `init_from` and `early_stopping` are refused, since the card could not tell what they saw.
     name : str, default="ct-uae"
-        Name of the table.
+        Name of the table, and of its file.
     units : dict of str to str, optional
         Units of the targets, for the card.
     hold_out : dict of str to structures, or structures, optional
@@ -78,7 +86,8 @@ def pretrain(
     validation_ids : array-like of str, optional
         Rows to measure errors on. Rows of the same formula are not trained on.
     validation_fraction : float, default=0.05
-        Share of the formulas to measure errors on, drawn at random, without `validation_ids`.
+        Share of the formulas to measure errors on, drawn at random, without `validation_ids`; 0 for
+        none.
     max_sites : int, optional
         Leave out larger cells: attention takes time that grows with the square of their size.
     source, licence : str, optional
@@ -91,14 +100,24 @@ def pretrain(
     Bunch
         With `table` (ElementTable), `front_end` (fitted), `metrics` (DataFrame by target: rows,
         mean absolute error, that of the mean of the training rows, R²), `split` (Series by row:
-        train, validation, held out, too large, no label) and `folder`.
+        train, validation, near validation, held out, too large, no label) and `folder`. Rows near
+        validation have the formula of a validation row.
 
     Raises
     ------
     TypeError
-        If y is not a data frame with one row a crystal.
+        If y is no data frame or Series, or the front-end is none of the two.
     ValueError
-        If ids are unknown, or too few rows are left to train on.
+        If a parameter makes no sense, the rows of y are those of the structures in another order,
+        ids are unknown, or too few rows are left to train on. All before training.
+    KeyboardInterrupt
+        If training was interrupted. Nothing is written then but the state of training, for the next
+        call.
+
+    Warns
+    -----
+    UserWarning
+        Some of `hold_out_ids` or `validation_ids` are not among those of the structures.
 
     Examples
     --------
@@ -113,35 +132,45 @@ def pretrain(
     >>> run.table, run.metrics  # doctest: +SKIP
     """
     crystals = as_crystals(structures)
-    y = _check_labels(y, crystals)
-    front_end = clone(CrystalTransformerRegressor() if front_end is None else front_end)
-    if front_end.random_state is None:
-        front_end.set_params(random_state=0)  # a run that nobody can repeat is worth little
+    y = check_labels(y, crystals)
+    units = {str(target): unit for target, unit in (units or {}).items()}
+    front_end = check_front_end(front_end)
+    if not name or Path(name).name != name:
+        raise ValueError(f"name={name!r} must be usable as the name of a file, without folders")
     if hold_out is not None and not isinstance(hold_out, dict):
         hold_out = {"hold_out": hold_out}
-    sets = {key: as_crystals(value) for key, value in (hold_out or {}).items()}
+    sets = {str(key): as_crystals(value) for key, value in (hold_out or {}).items()}
+    kept_out = np.empty(0, dtype=np.int64)
     if hold_out_ids is not None:
-        sets["hold_out_ids"] = crystals[_find(crystals, hold_out_ids, "hold_out_ids")]
-    split = _split(
-        crystals, y, sets, hold_out_by, validation_ids, validation_fraction, max_sites,
+        if "hold_out_ids" in sets:
+            raise ValueError(
+                'hold_out has a set called "hold_out_ids", and there is the argument of that name: '
+                "rename the set"
+            )
+        kept_out = find_rows(crystals, hold_out_ids, "hold_out_ids")
+        sets["hold_out_ids"] = crystals[kept_out]
+    split = split_rows(
+        crystals, y, sets, kept_out, hold_out_by, validation_ids, validation_fraction, max_sites,
         int(front_end.random_state),
     )  # fmt: skip
     train, valid = (np.flatnonzero(split == part) for part in ("train", "validation"))
     if len(train) < 2:
         raise ValueError(
             f"{len(train)} rows are left to train on, of {len(crystals)}: "
-            f"{_counts(split)}; hold out less, or raise max_sites"
+            f"{counts_of(split)}; hold out less, or raise max_sites"
         )
+    check_elements(front_end, crystals, train)
     if verbose:
-        print(f"{name}: {_counts(split)}", flush=True)
+        print(f"{name}: {counts_of(split)}", flush=True)
 
     folder = Path(folder)
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / _CHECKPOINTS
     folder.mkdir(parents=True, exist_ok=True)
     front_end.set_params(checkpoint_dir=checkpoints, verbose=max(verbose, 0))
     start = time.perf_counter()
     front_end.fit(crystals[train], y.iloc[train])
     seconds = time.perf_counter() - start
+    check_finished(front_end)
     metrics = _measure(front_end, crystals, y, train, valid)
 
     params = {k: v for k, v in encode_params(front_end).items() if k != "verbose"}
@@ -153,15 +182,15 @@ def pretrain(
         "machine": f"{platform.machine()}, {front_end.device_}",
         "source": source,
         "licence": licence,
-        "targets": {t: (units or {}).get(t, "") for t in y.columns},
+        "targets": {t: units.get(t, "") for t in y.columns},
         "rows": {part: int((split == part).sum()) for part in np.unique(split)},
         "hold_out": {key: len(value) for key, value in sets.items()},
         "hold_out_by": hold_out_by,
-        "max_sites": max_sites,
+        "max_sites": None if max_sites is None else int(max_sites),
         "front_end": type(front_end).__name__,
         "params": params,
         "random_state": int(front_end.random_state),
-        "metrics": json.loads(metrics.to_json(orient="index", double_precision=6)),
+        "metrics": metrics.astype(object).where(metrics.notna(), None).to_dict(orient="index"),
         "fit_seconds": round(seconds),
         "crystals_per_element": _count_elements(crystals[train]),
     }
@@ -177,69 +206,14 @@ def pretrain(
     return Bunch(table=table, front_end=front_end, metrics=metrics, split=split, folder=folder)
 
 
-def _check_labels(y, crystals):
-    if isinstance(y, pd.Series):
-        y = y.to_frame()
-    if not isinstance(y, pd.DataFrame):
-        raise TypeError(
-            f"y is a {type(y).__name__}; pass a data frame whose columns are the targets, so that "
-            "the card can name them"
-        )
-    if len(y) != len(crystals):
-        raise ValueError(f"y has {len(y)} rows, there are {len(crystals)} structures")
-    return y.astype(float)
-
-
 def _ids(crystals):
     return np.arange(len(crystals)).astype(str) if crystals.ids is None else crystals.ids
-
-
-def _find(crystals, ids, what):
-    """Return the rows with the ids; those that are not there need not be held out."""
-    if crystals.ids is None:
-        raise ValueError(f"{what} need structures with ids: as_crystals(X, ids=...)")
-    rows = np.flatnonzero(np.isin(crystals.ids, np.asarray(ids, dtype=str)))
-    if not len(rows):
-        raise ValueError(
-            f"none of the {len(ids)} {what} is among the structures' ids (such as "
-            f"{crystals.ids[0]!r})"
-        )
-    return rows
-
-
-def _split(crystals, y, sets, by, validation_ids, fraction, max_sites, seed):
-    """Say of each row what becomes of it."""
-    split = np.full(len(crystals), "train", dtype="<U12")
-    if validation_ids is not None:
-        valid = np.zeros(len(crystals), dtype=bool)
-        valid[_find(crystals, validation_ids, "validation_ids")] = True
-    else:
-        formulas = formula_groups(crystals)
-        n_formulas = formulas.max() + 1
-        drawn = np.random.default_rng(seed).permutation(n_formulas) < fraction * n_formulas
-        valid = drawn[formulas]
-    split[leaking_rows(crystals, crystals[valid], by="formula")] = "near validation"
-    split[valid] = "validation"
-    for held_out in sets.values():
-        split[leaking_rows(crystals, held_out, by=by)] = "held out"
-    if max_sites is not None:
-        split[(crystals.sizes > max_sites) & (split != "held out")] = "too large"
-    unknown = y.isna().all(axis=1).to_numpy()
-    split[unknown & np.isin(split, ["train", "validation"])] = "no label"
-    return split
-
-
-def _counts(split):
-    parts, counts = np.unique(split, return_counts=True)
-    order = np.argsort(-counts)
-    return ", ".join(f"{counts[i]:,} {parts[i]}" for i in order)
 
 
 def _measure(front_end, crystals, y, train, valid):
     """Return errors on the validation rows, beside those of predicting the mean."""
     rows = []
-    # Elements that no training row has cannot be predicted, unless the front-end guesses.
-    known = valid[_covered(front_end.element_table_, crystals[valid])] if len(valid) else valid
+    known = valid[_predictable(front_end, crystals[valid])]
     predicted = np.empty((0, y.shape[1]))
     if len(known):
         predicted = front_end.predict(crystals[known]).reshape(len(known), -1)
@@ -269,11 +243,16 @@ def _count_elements(crystals):
     return {SYMBOLS[z - 1]: int(n) for z, n in zip(found, counts, strict=True)}
 
 
-def _covered(table, crystals):
+def _predictable(front_end, crystals):
+    """Mark rows without elements that no training row has, unless the front-end guesses."""
     rows, numbers, _ = crystals.composition()
-    covered = np.ones(len(crystals), dtype=bool)
-    covered[rows[~table.seen[numbers - 1]]] = False
-    return covered
+    if getattr(front_end, "on_missing_element", "raise") == "mean":
+        unknown = numbers > N_ROWS
+    else:
+        unknown = ~front_end.element_table_.seen[numbers - 1]
+    predictable = np.ones(len(crystals), dtype=bool)
+    predictable[rows[unknown]] = False
+    return predictable
 
 
 def _with_card(learned, config):

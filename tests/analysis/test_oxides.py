@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from skuae import as_crystals
 from skuae.analysis import OxideDisplay, oxide_distributions
 
 CLASSES = {"Li": "C", "Fe": "B", "Ba": "A", "Na": "C", "O": "C"}
@@ -43,6 +44,16 @@ def test_all_that_drop_out_are_counted():
         "mixed classes": 1, "value missing": 1, "stay": 3,
     }  # fmt: skip
     assert counts.drop("crystals").sum() == counts["crystals"]
+
+
+def test_labels_in_another_order_are_refused():
+    ids = [f"mp-{i}" for i in range(8)]
+    labels = LABELS.set_axis(ids)
+    structures = as_crystals(OXIDES, ids=ids)
+    with pytest.raises(ValueError, match="row 0 of labels is 'mp-7', that of the structures"):
+        oxide_distributions(structures, CLASSES, labels=labels[::-1])
+    frame = oxide_distributions(structures, CLASSES, labels=labels).frame
+    assert list(frame.index) == ["mp-0", "mp-2", "mp-3", "mp-7"]
 
 
 def test_elemental_oxygen_on_request():

@@ -5,7 +5,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
 from skuae import as_crystals
-from skuae.datasets import find_duplicates, leaking_rows, make_toy_crystals
+from skuae.datasets import find_duplicates, formula_groups, leaking_rows, make_toy_crystals
 
 SITES = [[0, 0, 0], [0.5, 0.5, 0.5]]
 
@@ -88,6 +88,17 @@ def test_numbers_are_no_ids():
     pairs = find_duplicates(A, B)
     assert rows(pairs) == [(0, 1), (1, 0)]
     assert set(pairs.reason) == {"structure"}
+    # but whoever asks for ids means them
+    np.testing.assert_array_equal(leaking_rows(A, B[:1], by="id"), [True, False])
+
+
+def test_groups_of_disordered_formulas():
+    alloy = Structure(Lattice.cubic(4.0), [{"Cu": 0.1, "Au": 0.9}], [[0, 0, 0]])
+    supercell = alloy.make_supercell((3, 1, 1), in_place=False)
+    groups = formula_groups([cscl(), alloy, rocksalt(species=("K", "Br")), supercell, cscl(a=5.0)])
+    assert groups[1] == groups[3]
+    assert groups[0] == groups[4]
+    assert len(set(groups)) == groups.max() + 1 == 3
 
 
 def test_confirm_asks_structure_matcher():

@@ -48,6 +48,38 @@ def test_all_kinds_of_files_hold_the_same(tmp_path, records, kind):
     assert list(data.labels) == ["e_form", "gap"]
 
 
+def test_parquet_with_nested_columns(tmp_path):
+    pytest.importorskip("pyarrow")
+    crystals = load_mp_mini().structures[:3]
+    structures = crystals.to_structures()
+    structures[0].add_oxidation_state_by_guess()  # a field that the other rows then have as None
+    dicts = [structure.as_dict() for structure in structures]
+    for part in [*dicts, *(site for d in dicts for site in d["sites"])]:
+        part.pop("properties")  # empty: parquet has no such thing
+    pd.DataFrame({"id": ["a", "b", "c"], "structure": dicts}).to_parquet(tmp_path / "s.parquet")
+    columns = {
+        "lattice": [structure.lattice.matrix.tolist() for structure in structures],
+        "atomic_numbers": [list(structure.atomic_numbers) for structure in structures],
+        "frac_coords": [structure.frac_coords.tolist() for structure in structures],
+    }
+    pd.DataFrame(columns).to_parquet(tmp_path / "columns.parquet")
+    for name in ("s.parquet", "columns.parquet"):
+        read = read_file(tmp_path / name).structures
+        np.testing.assert_array_equal(read.numbers, crystals.numbers)
+        np.testing.assert_allclose(read.lattices, crystals.lattices, atol=1e-5)
+
+
+def test_ids_are_as_in_the_file_and_row_numbers_are_none(tmp_path, records):
+    frame = pd.DataFrame(records[:2])
+    frame["structure"] = frame["structure"].map(json.dumps)
+    frame.assign(material_id=["007", "NA"]).to_csv(tmp_path / "ids.csv", index=False)
+    assert list(read_file(tmp_path / "ids.csv").structures.ids) == ["007", "NA"]
+    frame.drop(columns="material_id").to_csv(tmp_path / "rows.csv", index=False)
+    data = read_file(tmp_path / "rows.csv", target="gap")
+    assert data.structures.ids is None
+    assert list(data.labels.index) == [0, 1]
+
+
 def test_three_columns_of_numbers(tmp_path, records):
     crystals = load_mp_mini().structures[:3]
     rows = [
@@ -106,8 +138,8 @@ def test_unknown_labels_are_nan_and_words_are_refused(tmp_path, records):
     [
         (lambda rows: [{**row, "material_id": "mp-1"} for row in rows], "names several rows"),
         (lambda rows: [{"material_id": "mp-1", "y": 1}], "has no structures"),
-        (lambda rows: [{**rows[0], "structure": None}], r"id 'mp-\d+': there is no structure"),
-        (lambda rows: [{**rows[0], "structure": "none.cif"}], r"id 'mp-\d+': .*none.cif"),
+        (lambda rows: [{**rows[0], "structure": None}], r"id 'mp-\d+'\): there is no"),
+        (lambda rows: [{**rows[0], "structure": "none.cif"}], r"id 'mp-\d+'\): .*none.cif"),
         (lambda rows: [], "holds no rows"),
     ],
 )

@@ -1,13 +1,18 @@
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 from skorch.callbacks import Callback
 
-from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, ElementTable
-from skuae.cli import main
+from skuae import (
+    CrystalGNNRegressor,
+    Crystals,
+    CrystalTransformerRegressor,
+    ElementTable,
+    as_crystals,
+)
 from skuae.datasets import formula_groups, load_mp_mini
 from skuae.pretraining import pretrain
 
@@ -58,7 +63,7 @@ def test_what_is_written_tells_what_was_done(data, tmp_path):
     restored = CrystalTransformerRegressor.from_pretrained(tmp_path / "model")
     some = data.structures[np.flatnonzero(result.split == "train")[:5]]
     np.testing.assert_array_equal(restored.predict(some), result.front_end.predict(some))
-    assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / ".skuae-checkpoints").exists()
 
 
 def test_metrics_are_those_of_the_validation_rows(data, tmp_path):
@@ -74,25 +79,37 @@ def test_metrics_are_those_of_the_validation_rows(data, tmp_path):
     np.testing.assert_allclose(result.metrics["mae_of_mean"], spread, rtol=1e-5)
 
 
-def test_a_stopped_run_goes_on_where_it_was(data, tmp_path):
+class CtrlC(Callback):
+    """Stop training in the last epoch, after a checkpoint."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == net.max_epochs:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, net, **kwargs):
+        dict(net.callbacks_)["checkpoint"].written = -np.inf
+
+
+def test_a_stopped_run_writes_no_table_and_goes_on_where_it_was(data, tmp_path):
     whole = run(data, tmp_path / "whole")
-    front_end = CrystalTransformerRegressor(**SMALL)
     folder = tmp_path / "part"
-
-    class Kill(Exception):
-        pass
-
-    class KillAfterEpoch(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            dict(net.callbacks_)["checkpoint"]._write(net)
-            raise Kill
-
-    with pytest.raises(Kill):
-        run(data, folder, front_end=front_end.set_params(callbacks=[KillAfterEpoch()]))
-    assert list((folder / "checkpoints").iterdir())
+    front_end = CrystalTransformerRegressor(**SMALL, callbacks=[CtrlC()])
+    with (
+        pytest.warns(UserWarning, match="interrupted"),
+        pytest.raises(KeyboardInterrupt, match="after 1 of 2 epochs"),
+    ):
+        run(data, folder, front_end=front_end)
+    assert [path.name for path in folder.iterdir()] == [".skuae-checkpoints"]
     resumed = run(data, folder)
     assert [e["epoch"] for e in resumed.front_end.history_] == [1, 2]
     np.testing.assert_array_equal(resumed.table.values, whole.table.values)
+
+
+def test_folders_of_the_user_are_left_alone(data, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "mine.pt").touch()
+    run(data, tmp_path, n=60)
+    assert (tmp_path / "checkpoints" / "mine.pt").exists()
 
 
 def test_method_two(data, tmp_path):
@@ -107,61 +124,105 @@ def test_ids(data, tmp_path):
     assert (result.split[30:60].isin(["validation", "held out"])).all()
     with pytest.raises(ValueError, match="none of the 1 validation_ids"):
         run(data, tmp_path, validation_ids=["mp-0"])
+    with pytest.warns(UserWarning, match="1 of 3 hold_out_ids are not among .* 'mp-0'"):
+        result = run(data, tmp_path, hold_out_ids={*ids[:2], "mp-0"}, hold_out_by="id")
+    assert (result.split == "held out").sum() == 2
+
+
+def test_numeric_ids_are_held_out_too(data, tmp_path):
+    crystals = as_crystals(pd.Series(list(data.structures[:60]), index=range(100, 160)))
+    result = pretrain(
+        crystals, data.labels[TARGETS][:60].reset_index(drop=True), tmp_path, verbose=0,
+        front_end=CrystalTransformerRegressor(**SMALL), hold_out={"test": crystals[:5]},
+        hold_out_ids=["105", "106"], hold_out_by="id",
+    )  # fmt: skip
+    assert list(result.split.index[result.split == "held out"]) == [str(i) for i in range(100, 107)]
+
+
+def test_labels_in_another_order_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match=r"row 0 of y is 'mp-\d+', .* y\.loc\["):
+        pretrain(data.structures, data.labels[TARGETS][::-1], tmp_path)
+
+
+def test_no_validation_rows(data, tmp_path):
+    result = run(data, tmp_path, n=60, validation_fraction=0)
+    assert set(result.split) == {"train"}
+    assert result.metrics["mae"].isna().all()
+    assert json.loads((tmp_path / "config.json").read_text())["metrics"]["band_gap"]["mae"] is None
+
+
+def test_names_of_targets_are_texts_and_small_errors_are_kept(data, tmp_path):
+    y = pd.Series(data.target[:100, 0] * 1e-9)
+    front_end = CrystalTransformerRegressor(**SMALL)
+    result = pretrain(data.structures[:100], y, tmp_path, front_end=front_end, verbose=0,
+                      max_sites=np.int64(20), validation_fraction=0.2)  # fmt: skip
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert list(config["targets"]) == ["target"]
+    assert 0 < config["metrics"]["target"]["mae"] == result.metrics["mae"]["target"] < 1e-7
+    frame = pd.DataFrame({0: y, 1: y})
+    result = pretrain(data.structures[:100], frame, tmp_path, units={1: "eV"}, verbose=0,
+                      front_end=front_end)  # fmt: skip
+    assert list(result.metrics.index) == ["0", "1"]
+    assert result.table.metadata["targets"] == {"0": "", "1": "eV"}
+
+
+def test_rows_near_validation_say_so(data, tmp_path):
+    crystals = Crystals.concatenate([data.structures[:30], data.structures[:30]])
+    crystals = as_crystals(pd.Series(list(crystals), index=[f"x-{i}" for i in range(60)]))
+    result = pretrain(
+        crystals, pd.concat([data.labels[TARGETS][:30]] * 2), tmp_path, verbose=0,
+        front_end=CrystalTransformerRegressor(**SMALL), validation_ids=["x-0"],
+    )  # fmt: skip
+    assert result.split["x-30"] == "near validation"
+
+
+def test_a_front_end_that_guesses_is_measured_on_new_elements(data, tmp_path):
+    has_oxygen = np.array(["O" in crystal.symbol_set for crystal in data.structures[:300]])
+    ids = data.ids[:300][has_oxygen]
+    n_rows = {}
+    for guess in ("raise", "mean"):
+        front_end = CrystalTransformerRegressor(
+            **SMALL, on_missing_element=guess, element_features=None
+        )
+        result = run(data, tmp_path / guess, front_end=front_end, validation_ids=ids)
+        n_rows[guess] = result.metrics["n_validation"].iloc[0]
+    assert n_rows == {"raise": 0, "mean": has_oxygen.sum()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"front_end": CrystalGNNRegressor("cgcnn", embedding="magpie")}, "embedding='magpie'"),
+        ({"front_end": CrystalTransformerRegressor(init_from="old")}, "init_from"),
+        ({"front_end": CrystalTransformerRegressor(early_stopping=True)}, "early_stopping"),
+        (
+            {"front_end": CrystalTransformerRegressor(random_state=np.random.RandomState(0))},
+            "random_state to be an int",
+        ),
+        ({"name": "mp/v1"}, "name='mp/v1' must be usable"),
+        ({"validation_fraction": 1}, "validation_fraction=1 must be"),
+    ],
+)
+def test_what_would_spoil_the_card_is_refused_before_training(data, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(data, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_test_sets_of_one_name_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="rename the set"):
+        run(data, tmp_path, hold_out={"hold_out_ids": data.structures[:5]}, hold_out_ids=["x"])
+
+
+def test_elements_beyond_the_front_end_are_named_by_the_row_of_the_data(data, tmp_path):
+    structures = data.structures[:30].to_structures()
+    structures[20].replace(0, "Md")
+    with pytest.raises(ValueError, match=r"^row 20: .* up to Z=100, the structure has Md"):
+        pretrain(structures, data.labels[TARGETS][:30], tmp_path, hold_out=structures[:10])
+    with pytest.raises(TypeError, match="front_end is a Ridge"):
+        run(data, tmp_path, front_end=Ridge())
 
 
 def test_nothing_left_to_train_on(data, tmp_path):
     with pytest.raises(ValueError, match=r"0 rows are left to train on, of 300: 300 held out"):
         run(data, tmp_path, hold_out=data.structures)
-
-
-@pytest.fixture
-def files(data, tmp_path):
-    frame = pd.DataFrame(
-        [
-            {"material_id": name, "structure": s.as_dict()}
-            for name, s in zip(data.ids[:200], data.structures[:200], strict=True)
-        ]
-    )
-    frame.to_json(tmp_path / "crystals.json", orient="records")
-    labels = data.labels[TARGETS][:200].rename_axis("material_id")
-    labels.to_csv(tmp_path / "labels.csv")
-    return tmp_path
-
-
-def command(files, *more, output="out"):
-    arguments = ["pretrain", str(files / "crystals.json"), "-o", str(files / output), "--labels",
-                 str(files / "labels.csv"), "--targets", *TARGETS, "--quiet", "--set",
-                 *(f"{k}={v}" for k, v in SMALL.items())]  # fmt: skip
-    return main([*arguments, *more])
-
-
-def test_command_line(files, capsys):
-    (files / "ids.txt").write_text("\n".join(load_mp_mini().ids[:20]))
-    assert command(files, "--hold-out-ids", str(files / "ids.txt"), "--units", "eV/atom", "eV") == 0
-    assert "ElementTable('ct-uae'" in capsys.readouterr().out
-    config = json.loads((files / "out" / "config.json").read_text())
-    assert config["rows"]["held out"] >= 20
-    assert config["targets"] == {TARGETS[0]: "eV/atom", TARGETS[1]: "eV"}
-    # The config that was written repeats the run.
-    again = ["pretrain", "--config", str(files / "out" / "config.json"), "-o", str(files / "two")]
-    assert main(again) == 0
-    first, second = (ElementTable.load(files / f / "ct-uae.safetensors") for f in ("out", "two"))
-    np.testing.assert_array_equal(first.values, second.values)
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--targets", "bandgap"], "no file has the column 'bandgap'"),
-        (["--set", "epochs=3"], "epochs"),
-        (["--set", "max_epochs"], "write NAME=VALUE"),
-        (["--units", "eV"], "1 --units for 2 --targets"),
-        (["--hold-out", "none.json"], "no file none.json"),
-        (["--config", "labels.csv"], "not a config.json"),
-    ],
-)
-def test_wrong_commands_end_without_a_traceback(files, capsys, monkeypatch, more, message):
-    monkeypatch.chdir(files)
-    assert command(files, *more) == 2
-    assert message in capsys.readouterr().err
-    shutil.rmtree(files / "out", ignore_errors=True)

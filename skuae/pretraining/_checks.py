@@ -1,0 +1,122 @@
+"""What would spoil a table or its card, refused: all but an interruption before training."""
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from skuae.crystals._validation import check_same_order
+from skuae.embedding._elements import SYMBOLS
+from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
+from skuae.estimators._front_end import N_ROWS
+
+
+def check_labels(y, crystals):
+    """Return the labels as floats, with the names of the targets as texts.
+
+    Parameters
+    ----------
+    y : DataFrame or Series
+    crystals : Crystals
+
+    Returns
+    -------
+    DataFrame of shape (n_crystals, n_targets)
+    """
+    if isinstance(y, pd.Series):
+        y = y.to_frame("target" if y.name is None else y.name)
+    if not isinstance(y, pd.DataFrame):
+        raise TypeError(
+            f"y is a {type(y).__name__}; pass a data frame whose columns are the targets (or a "
+            "Series), so that the card can name them"
+        )
+    if len(y) != len(crystals):
+        raise ValueError(f"y has {len(y)} rows, there are {len(crystals)} structures")
+    check_same_order(y.index, crystals, "y")
+    y = y.astype(float).rename(columns=str)
+    if not y.columns.is_unique:
+        raise ValueError(f"y has two columns {y.columns[y.columns.duplicated()][0]!r}; rename one")
+    return y
+
+
+def check_front_end(front_end):
+    """Return an unfitted clone, if the card can tell what its table will have seen.
+
+    Parameters
+    ----------
+    front_end : estimator or None
+
+    Returns
+    -------
+    estimator
+        With an int `random_state`.
+    """
+    front_end = clone(CrystalTransformerRegressor() if front_end is None else front_end)
+    if not isinstance(front_end, (CrystalTransformerRegressor, CrystalGNNRegressor)):
+        raise TypeError(
+            f"front_end is a {type(front_end).__name__}; pass a CrystalTransformerRegressor or a "
+            'CrystalGNNRegressor(embedding="onehot")'
+        )
+    given = getattr(front_end, "embedding", None)
+    if not (given is None or (isinstance(given, str) and given == "onehot")):
+        raise ValueError(
+            f"the front-end starts from the table embedding={given!r}, and what it would give is "
+            'that table, tuned at best: learn one with embedding="onehot"'
+        )
+    if front_end.init_from is not None:
+        raise ValueError(
+            "the front-end has init_from: what that model was trained on may be among the rows to "
+            "hold out; leave init_from=None"
+        )
+    if front_end.early_stopping:
+        raise ValueError(
+            "the front-end has early_stopping=True, which takes rows to stop by from the training "
+            "rows, formula by formula or not; set early_stopping=False: errors are measured on the "
+            "validation rows"
+        )
+    if front_end.random_state is None:
+        front_end.set_params(random_state=0)  # a run that nobody can repeat is worth little
+    if not isinstance(front_end.random_state, Integral):
+        raise ValueError(
+            "the front-end needs random_state to be an int, so that the run can be repeated; got "
+            f"{front_end.random_state!r}"
+        )
+    return front_end
+
+
+def check_elements(front_end, crystals, train):
+    """Raise where `fit` would, but name the row of the data, not that of the training rows.
+
+    Parameters
+    ----------
+    front_end : estimator
+    crystals : Crystals
+    train : ndarray of int
+    """
+    if not isinstance(front_end, CrystalTransformerRegressor):
+        return
+    rows, numbers, _ = crystals.composition()
+    beyond = np.flatnonzero((numbers > N_ROWS) & np.isin(rows, train))
+    if len(beyond):
+        row, symbol = int(rows[beyond[0]]), SYMBOLS[numbers[beyond[0]] - 1]
+        raise ValueError(
+            f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, the "
+            f"structure has {symbol}; drop the row"
+        )
+
+
+def check_finished(front_end):
+    """Raise if `fit` was interrupted, which it only warns of: such a table is not to be kept.
+
+    Parameters
+    ----------
+    front_end : estimator
+        Fitted.
+    """
+    trained = sum("train_loss" in epoch for epoch in front_end.history_)
+    if trained < front_end.max_epochs:
+        raise KeyboardInterrupt(
+            f"stopped after {trained} of {front_end.max_epochs} epochs, and no table was written; "
+            "the same call again goes on from the last checkpoint"
+        )

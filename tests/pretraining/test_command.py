@@ -1,0 +1,145 @@
+"""skuae pretrain: files in, a table out, and what it says when that cannot be."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skuae import ElementTable, cli
+from skuae.cli import main
+from skuae.datasets import load_mp_mini
+from skuae.training._net import CrystalNet
+
+SMALL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "dim_feedforward": 16, "max_epochs": 2}
+TARGETS = ["formation_energy_per_atom", "band_gap"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_mp_mini(target=TARGETS)
+
+
+@pytest.fixture
+def files(data, tmp_path):
+    frame = pd.DataFrame(
+        [
+            {"material_id": name, "structure": s.as_dict()}
+            for name, s in zip(data.ids[:200], data.structures[:200], strict=True)
+        ]
+    )
+    frame.to_json(tmp_path / "crystals.json", orient="records")
+    labels = data.labels[TARGETS][:200].rename_axis("material_id")
+    labels.to_csv(tmp_path / "labels.csv")
+    return tmp_path
+
+
+def command(files, *more, output="out"):
+    arguments = ["pretrain", str(files / "crystals.json"), "-o", str(files / output), "--labels",
+                 str(files / "labels.csv"), "--targets", *TARGETS, "--quiet", "--set",
+                 *(f"{k}={v}" for k, v in SMALL.items())]  # fmt: skip
+    return main([*arguments, *more])
+
+
+def test_command_line(files, capsys):
+    (files / "ids.txt").write_text("\n".join(load_mp_mini().ids[:20]))
+    assert command(files, "--hold-out-ids", str(files / "ids.txt"), "--units", "eV/atom", "eV") == 0
+    assert "ElementTable('ct-uae'" in capsys.readouterr().out
+    config = json.loads((files / "out" / "config.json").read_text())
+    assert config["rows"]["held out"] >= 20
+    assert config["targets"] == {TARGETS[0]: "eV/atom", TARGETS[1]: "eV"}
+    # The config that was written repeats the run.
+    again = ["pretrain", "--config", str(files / "out" / "config.json"), "-o", str(files / "two")]
+    assert main(again) == 0
+    first, second = (ElementTable.load(files / f / "ct-uae.safetensors") for f in ("out", "two"))
+    np.testing.assert_array_equal(first.values, second.values)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--targets", "bandgap"], "no file has the column 'bandgap'"),
+        (["--set", "epochs=3"], "epochs"),
+        (["--set", "max_epochs"], "write NAME=VALUE"),
+        (["--units", "eV"], "1 --units for 2 --targets"),
+        (["--hold-out", "none.json"], "no file none.json"),
+        (["--hold-out", "crystals.json", "sub/crystals.json"], "two --hold-out files are called"),
+        (["--labels", "rows.csv"], "rows.csv has none"),
+        (["--labels", "others.csv"], "none of the 1 ids in others.csv (such as '007') is in DATA"),
+        (["--config", "labels.csv"], "not a config.json"),
+    ],
+)
+def test_wrong_commands_end_without_a_traceback(files, capsys, monkeypatch, more, message):
+    monkeypatch.chdir(files)
+    (files / "rows.csv").write_text("band_gap\n1\n")
+    (files / "others.csv").write_text("id,band_gap\n007,1\n")
+    (files / "sub").mkdir()
+    shutil.copy("crystals.json", "sub")
+    assert command(files, *more) == 2
+    assert message in capsys.readouterr().err
+    shutil.rmtree(files / "out", ignore_errors=True)
+
+
+def test_labels_fill_in_what_data_lack(data, tmp_path):
+    frame = pd.DataFrame({"id": ["a", "b", "c"], "y": [1.0, None, None]})
+    frame["structure"] = [s.as_dict() for s in data.structures[:3].to_structures()]
+    frame.to_json(tmp_path / "crystals.json", orient="records")
+    (tmp_path / "one.csv").write_text("id,y\na,9\nb,2\n")
+    (tmp_path / "two.csv").write_text("id,y\nc,3\nb,9\n")
+    labels = [str(tmp_path / name) for name in ("one.csv", "two.csv")]
+    options = {"data": [str(tmp_path / "crystals.json")], "targets": ["y"], "labels": labels,
+               "quiet": True}  # fmt: skip
+    structures, labels = cli._read_data(options)
+    assert list(labels.index) == list(structures.ids) == ["a", "b", "c"]
+    assert list(labels["y"]) == [1, 2, 3]
+
+
+def test_rows_without_ids_get_no_labels_by_number(data, tmp_path, capsys):
+    frame = pd.DataFrame({"structure": [s.as_dict() for s in data.structures[:3].to_structures()]})
+    for name in ("a.json", "b.json"):
+        frame.assign(y=[1, 2, 3]).to_json(tmp_path / name, orient="records")
+    (tmp_path / "labels.csv").write_text("id,y\n0,5\n1,6\n")
+    both = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    more = ["-o", str(tmp_path / "out"), "--targets", "y", "--quiet"]
+    assert main(["pretrain", *both, *more, "--labels", str(tmp_path / "labels.csv")]) == 2
+    assert "matched by id, and a DATA file has none" in capsys.readouterr().err
+    assert main(["pretrain", both[0], both[0], *more]) == 2
+    assert "given twice" in capsys.readouterr().err
+
+
+def test_an_id_in_two_files_is_refused(files, capsys):
+    shutil.copy(files / "crystals.json", files / "copy.json")
+    names = [str(files / name) for name in ("crystals.json", "copy.json")]
+    assert main(["pretrain", *names, "-o", str(files / "out"), "--targets", "y", "--quiet"]) == 2
+    assert "is in two DATA files" in capsys.readouterr().err
+
+
+def test_ids_of_a_spreadsheet(tmp_path):
+    (tmp_path / "ids.txt").write_text("\ufeffmp-1\r\nmy crystal \r\n\r\n", encoding="utf-8")
+    assert cli._read_ids(tmp_path / "ids.txt") == ["mp-1", "my crystal"]
+
+
+def test_a_config_says_the_same_from_any_folder_and_of_other_targets(files, monkeypatch):
+    monkeypatch.chdir(files)
+    arguments = ["pretrain", "crystals.json", "-o", "out", "--labels", "labels.csv", "--targets",
+                 *TARGETS, "--units", "eV/atom", "eV", "--task-weights", "1", "2", "--quiet",
+                 "--set", *(f"{k}={v}" for k, v in SMALL.items())]  # fmt: skip
+    assert main(arguments) == 0
+    (files / "elsewhere").mkdir()
+    monkeypatch.chdir(files / "elsewhere")
+    config = ["pretrain", "--config", str(files / "out" / "config.json")]
+    assert main([*config, "-o", "two", "--targets", "band_gap"]) == 0
+    assert json.loads(Path("two/config.json").read_text())["targets"] == {"band_gap": ""}
+
+
+def test_ctrl_c_ends_with_130_and_no_table(files, monkeypatch, capsys):
+    def stop(net, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CrystalNet, "fit_loop", stop)
+    with pytest.warns(UserWarning, match="interrupted"):
+        assert command(files) == 130
+    assert "stopped after 0 of 2 epochs, and no table was written" in capsys.readouterr().err
+    assert not (files / "out" / "ct-uae.safetensors").exists()
