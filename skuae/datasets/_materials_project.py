@@ -119,7 +119,9 @@ def _text(value):
     """Write a filter as the interface reads it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple, set)) else str(value)
+    if isinstance(value, (set, frozenset)):
+        value = sorted(map(str, value))  # the query names the folder: it must not depend on order
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _fetch(folder, query, fields, api_key, verbose):
@@ -152,9 +154,16 @@ def _fetch(folder, query, fields, api_key, verbose):
                         f"crystals asked for, e.g. {min(missing)}. Call again; if that does not "
                         f"help, its data have changed: delete {folder}"
                     )
+                _check_fields(rows, fields)
                 write_bytes(path, gzip.compress(json.dumps(rows).encode()))
             progress.update(len(wanted))
     return paths
+
+
+def _check_fields(rows, fields):
+    for field in fields:
+        if any(isinstance(row.get(field), (list, dict)) for row in rows):
+            raise ValueError(f"field {field!r} does not hold one number or text a crystal")
 
 
 def _rester(api_key):
@@ -205,7 +214,4 @@ def _read(paths, fields):
             ids.append(row["material_id"])
             records.append([row.get(field) for field in fields])
     labels = pd.DataFrame(records, columns=fields, index=pd.Index(ids, name="id"))
-    for field in fields:
-        if labels[field].map(lambda value: isinstance(value, (list, dict))).any():
-            raise ValueError(f"field {field!r} does not hold one number or text a crystal")
     return packer.pack(ids, "Materials Project"), labels.infer_objects()

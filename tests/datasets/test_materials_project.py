@@ -87,6 +87,21 @@ def test_criteria_reach_the_server(project, monkeypatch):
     assert query["_fields"] == ["material_id"]
 
 
+def test_a_set_is_one_query_whatever_its_order(project):
+    options = {"fields": ["band_gap"], "target": "band_gap", "api_key": KEY}
+    fetch_mp({"elements": {"Na", "Cl", "K", "Br", "Cs"}}, **options)
+    asked = len(project.asked)
+    fetch_mp({"elements": frozenset(["Cs", "Br", "K", "Cl", "Na"])}, **options)
+    fetch_mp({"elements": ["Br", "Cl", "Cs", "K", "Na"]}, **options)
+    assert len(project.asked) == asked
+
+
+def test_fields_that_are_no_labels_are_refused_at_the_first_page(project):
+    with pytest.raises(ValueError, match="'symmetry' does not hold one number or text"):
+        fetch_mp(fields=["symmetry"], target="symmetry", api_key=KEY)
+    assert len(project.asked) == 1 + 1
+
+
 def test_an_interrupted_call_goes_on(project, folder):
     whole = project.answers[PATH]
     asked = []
@@ -140,8 +155,6 @@ def test_errors(project, monkeypatch):
         fetch_mp({"elements": ["Xe"]}, api_key=KEY)
     with pytest.raises(ValueError, match="target='gap' must be one or several of"):
         fetch_mp(target="gap", api_key=KEY)
-    with pytest.raises(ValueError, match="'symmetry' does not hold one number or text"):
-        fetch_mp(fields=["symmetry"], target="symmetry", api_key=KEY)
     project.close()
     with pytest.raises(ConnectionError, match="did not answer"):
         fetch_mp({"elements": ["Na"]}, api_key=KEY)
