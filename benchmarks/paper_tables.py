@@ -27,7 +27,13 @@ import torch
 from matplotlib import ticker
 from sklearn.frozen import FrozenEstimator
 
-from skuae import CrystalGNNRegressor, Crystals, datasets, models
+from skuae import (
+    CrystalGNNRegressor,
+    Crystals,
+    CrystalTransformerRegressor,
+    datasets,
+    models,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 COLUMNS = ["data", "backbone", "table", "mode", "n_train", "epochs", "seed"]
