@@ -64,6 +64,14 @@ def front_ends(seed):
                 n_layers=2, max_epochs=5, random_state=seed, on_missing_element="mean"
             ),
         )
+    plain = CrystalTransformerRegressor(
+        n_layers=2,
+        max_epochs=5,
+        random_state=seed,
+        on_missing_element="mean",
+        element_features=None,
+    )
+    yield "ct-uae-plain", TASKS["mt2"], plain  # what crystals alone teach
     published = CrystalTransformerRegressor(
         max_epochs=3, random_state=seed, on_missing_element="mean", **PUBLISHED
     )
