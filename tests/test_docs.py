@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skuae.datasets import make_toy_crystals
+from skuae.embedding import get_table
 
 ROOT = Path(__file__).parents[1]
 # What builds write among the sources; each build here starts from none of it.
@@ -71,5 +72,6 @@ def test_code_for_those_who_come_from_elsewhere_runs(tmp_path, monkeypatch):
         block = re.sub(r"max_epochs=\d+", "max_epochs=2", block)
         exec(compile(block, "coming_from.md", "exec"), names)
     assert names["table"]["Li"].tolist() == [1, 0]
-    assert len(names["both"].feature_labels()) > 512
+    n_columns = get_table("ct-uae-mt").n_dims
+    assert len(names["both"].feature_labels()) == 4 * n_columns + 3  # of DensityFeatures
     assert names["gnn"].predict(toy.structures).shape == (40,)
