@@ -252,6 +252,8 @@ def draw(runs):
         for color, table in zip(COLORS, FEW, strict=True):
             rows = own[(own["table"] == table) & (own["mode"] == "tuned")]
             rows = rows[(rows["n_train"] != 400) & (rows["n_train"] != ALL)]
+            if rows.empty:
+                continue
             by_size = rows.groupby("n_train")["mae"].agg(["mean", "min", "max"])
             spread = [by_size["mean"] - by_size["min"], by_size["max"] - by_size["mean"]]
             style = {"color": color, "linewidth": 2.5 if table == "ct-uae-mt" else 1.2}
@@ -260,6 +262,9 @@ def draw(runs):
             )
         ax.set(xscale="log", yscale="log", title=TITLES[data], xlabel="labels",
                ylabel=f"test error in {UNITS[data]}")  # fmt: skip
+        sizes = sorted(own["n_train"].loc[lambda n: (n != 400) & (n != ALL)].unique())
+        ax.set_xticks(sizes, [f"{n:,}" for n in sizes], minor=False)
+        ax.set_xticks([], minor=True)
         ax.yaxis.set_minor_formatter(ticker.FormatStrFormatter("%.2f"))
         ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%.2f"))
         ax.grid(alpha=0.3, which="both")

@@ -46,7 +46,7 @@ def shipped_files():
     folder = resources.files("skuae.embedding") / "tables"
     return {
         file.name.removesuffix(".safetensors"): file
-        for file in folder.iterdir()
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".safetensors")
     }
 
