@@ -9,10 +9,10 @@ nothing about elements.
 # %%
 # A map
 # -----
-# UMAP lays the 89 vectors of MEGNet, learned from formation energies, out on a plane; k-means sorts
-# them there. Two seeds and a few numbers of clusters keep this example short; `cluster_elements`
-# takes five seeds and up to ten clusters if nothing is said. ``"ct-uae-mt"`` or the name of any
-# other table goes in the same way.
+# UMAP lays the vectors of 88 elements out on a plane; k-means sorts them there. The table was learned
+# from crystals alone, without known properties of the elements. Two seeds and a few numbers of
+# clusters keep this example short; `cluster_elements` takes five seeds and up to ten clusters if
+# nothing is said. ``"ct-uae-mt"`` or the name of any other table goes in the same way.
 import matplotlib.pyplot as plt
 
 from skuae.analysis import (
@@ -24,7 +24,7 @@ from skuae.analysis import (
 )
 from skuae.embedding import get_table
 
-found = cluster_elements("megnet16", k_range=range(2, 7), n_seeds=2, random_state=0)
+found = cluster_elements("ct-uae-plain", k_range=range(2, 7), n_seeds=2, random_state=0)
 ElementMapDisplay.from_clusters(found).plot()
 plt.show()
 
@@ -49,7 +49,7 @@ print(at_k.groupby("data")[["silhouette", "silhouette_table"]].mean().round(3))
 PeriodicTableDisplay.from_labels(found.labels).plot()
 plt.show()
 
-vectors = get_table("megnet16").to_frame()
+vectors = get_table("ct-uae-plain").to_frame()
 PeriodicTableDisplay.from_values(
     (vectors - vectors.mean()).pow(2).sum(axis=1) ** 0.5, label="distance to the mean vector"
 ).plot()
@@ -63,4 +63,4 @@ plt.show()
 SimilarityDisplay.from_table(vectors - vectors.mean()).plot()
 plt.show()
 
-print(get_table("megnet16").most_similar("Fe", metric="euclidean"))
+print(get_table("ct-uae-plain").most_similar("Fe", metric="euclidean"))
