@@ -9,9 +9,9 @@ nothing about elements.
 # %%
 # A map
 # -----
-# UMAP lays the vectors of 88 elements out on a plane; k-means sorts them there. The table was learned
-# from crystals alone, without known properties of the elements. Two seeds and a few numbers of
-# clusters keep this example short; `cluster_elements` takes five seeds and up to ten clusters if
+# UMAP lays the vectors of 88 elements out on a plane; k-means sorts them there. The table was
+# learned from crystals alone, without known properties of the elements. Two seeds and a few numbers
+# of clusters keep this example short; `cluster_elements` takes five seeds and up to ten clusters if
 # nothing is said. ``"ct-uae-mt"`` or the name of any other table goes in the same way.
 import matplotlib.pyplot as plt
 
