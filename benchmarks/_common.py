@@ -6,9 +6,10 @@ import json
 import time
 
 import numpy as np
+import pandas as pd
 from pymatgen.core import Structure
 
-from skuae import datasets
+from skuae import Crystals, datasets
 
 
 def parser(description, **defaults):
@@ -42,6 +43,24 @@ def read_structures(args):
         ]
     chosen = np.random.default_rng(0).permutation(len(structures))[: args.n]
     return [structures[i] for i in chosen]
+
+
+def read_materials_project(folder):
+    """Return the crystals of mp_structures_part*.jsonl.gz, and their labels by id.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    crystals : Crystals
+    labels : DataFrame
+    """
+    parts = [datasets.read_file(p) for p in sorted(folder.glob("mp_structures_part*.jsonl.gz"))]
+    crystals = Crystals.concatenate([part.structures for part in parts])
+    labels = pd.read_parquet(folder / "mp_merged_labels.parquet").set_index("id")
+    return crystals, labels.loc[crystals.ids]
 
 
 def compare(runs, n, repeats, unit="crystals/s"):

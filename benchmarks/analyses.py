@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _common import read_materials_project
 from scipy.stats import gaussian_kde
 
-from skuae import Crystals, CrystalTransformerRegressor, ElementTable, datasets
+from skuae import CrystalTransformerRegressor, ElementTable, datasets
 from skuae.analysis import (
     cluster_elements,
     compare_tables,
@@ -90,10 +91,8 @@ def oxides(args):
         data = datasets.load_mp_mini()
         crystals, labels = data.structures, data.labels
     else:
-        parts = sorted(args.data.glob("mp_structures_part*.jsonl.gz"))
-        crystals = Crystals.concatenate([datasets.read_file(p).structures for p in parts])
-        labels = pd.read_parquet(args.data / "mp_merged_labels.parquet").set_index("id")
-        labels, columns, source = labels.loc[crystals.ids], list(CLAIMED), "Materials Project"
+        crystals, labels = read_materials_project(args.data)
+        columns, source = list(CLAIMED), "Materials Project"
     found = oxide_distributions(crystals, labels=labels, columns=columns)
     counts = found.counts
     yield "49", source, "with oxygen", counts["crystals"] - counts["no oxygen"]

@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import max_error, mean_absolute_error, root_mean_squared_error
-from sklearn.model_selection import KFold
 
 import skuae
 from skuae import CrystalGNNRegressor, datasets, models
 from skuae._files import write_bytes
+from skuae.datasets._matbench import published_folds
 
 TASK = "matbench_perovskites"
 MODELS = {
@@ -67,15 +67,10 @@ def read(path):
     return data.structures, data.target, data.ids
 
 
-def folds(n):
-    """Return the published folds."""
-    return list(KFold(5, shuffle=True, random_state=18012019).split(np.arange(n)))
-
-
 def run(name, fold, data, args):
     """Fit and predict one fold; return the predictions and a row for folds.csv."""
     structures, y, _ = data
-    train, test = folds(len(y))[fold]
+    train, test = published_folds(y)[fold]
     model = CrystalGNNRegressor(
         **MODELS[name],
         checkpoint_dir=args.checkpoints,
@@ -192,7 +187,7 @@ def main():
         done, name = {}, "+".join(args.average)
         for fold in sorted(set.intersection(*(set(part) for part in parts))):
             done[fold] = {i: np.mean([part[fold][i] for part in parts]) for i in parts[0][fold]}
-            test = folds(len(y))[fold][1]
+            test = published_folds(y)[fold][1]
             mean = np.array([done[fold][i] for i in ids[test]])
             row = {"model": name, "fold": fold, "mae": round(mean_absolute_error(y[test], mean), 5),
                    "rmse": round(root_mean_squared_error(y[test], mean), 5)}  # fmt: skip
@@ -204,7 +199,7 @@ def main():
         if fold in done:
             continue
         predicted, row = run(args.model, fold, data, args)
-        test = folds(len(y))[fold][1]
+        test = published_folds(y)[fold][1]
         done[fold] = dict(zip(ids[test], predicted.astype(float), strict=True))
         parameters = {k: str(v) for k, v in MODELS[args.model].items()}
         write_results(path, done, y, ids, parameters)

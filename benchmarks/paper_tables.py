@@ -24,12 +24,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from _common import read_materials_project
 from matplotlib import ticker
 from sklearn.frozen import FrozenEstimator
 
 from skuae import (
     CrystalGNNRegressor,
-    Crystals,
     CrystalTransformerRegressor,
     datasets,
     models,
@@ -41,8 +41,8 @@ ALL = 10**6
 BACKBONES = {"alignn-small": models.ALIGNN(hidden_dim=64, n_alignn=2, n_gcn=2)}
 MAX_SITES = 20  # of the desk-scale Materials Project sets
 SOURCES = ["native", "onehot", "random", "magpie", "mat2vec", "cg-uae", "meg-uae",
-           "ct-uae-published", "ct-uae-ef", "ct-uae-eg", "ct-uae-mt2", "ct-uae-mt3", "ct-uae-mt4",
-           "ct-uae-mt"]  # fmt: skip
+           "ct-uae-published", "ct-uae-plain", "ct-uae-ef", "ct-uae-eg", "ct-uae-mt2",
+           "ct-uae-mt3", "ct-uae-mt4", "ct-uae-mt"]  # fmt: skip
 UNITS = {"perovskites": "eV per cell", "mp_ef": "eV/atom", "hoip": "eV"}
 TITLES = {
     "perovskites": "MatBench perovskites, formation energy",
@@ -94,12 +94,7 @@ def plans():
     return {"tables": tables, "curves": curves, "full": full}
 
 
-@cache
-def _materials_project(folder):
-    parts = [datasets.read_file(p) for p in sorted(folder.glob("mp_structures_part*.jsonl.gz"))]
-    crystals = Crystals.concatenate([part.structures for part in parts])
-    labels = pd.read_parquet(folder / "mp_merged_labels.parquet").set_index("id")
-    return crystals, labels.loc[crystals.ids]
+_materials_project = cache(read_materials_project)
 
 
 @cache

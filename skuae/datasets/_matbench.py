@@ -180,7 +180,7 @@ def fetch_matbench(task, *, return_X_y=False, as_frame=False, verbose=0):
         [facts.target],
         return_X_y=return_X_y,
         as_frame=as_frame,
-        folds=_folds(labels[facts.target].to_numpy()),
+        folds=published_folds(labels[facts.target].to_numpy()),
         DESCR=f"MatBench v0.1, task matbench_{short}: {facts.what}.\n\n{len(labels)} crystals in "
         f"the published order. Source: {facts.source}. Cite it, and Dunn et al. 2020 "
         f"({_CITATION}), where you use them.\n",
@@ -212,6 +212,17 @@ def _read(path, short, facts):
     return packer.pack(ids, f"matbench_{short}"), labels
 
 
-def _folds(y):
+def published_folds(y):
+    """Return the training and test rows of the five folds of the leaderboard.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_crystals,)
+        In the published order; booleans are classes, and the folds stratified.
+
+    Returns
+    -------
+    list of tuple of ndarray
+    """
     kind = StratifiedKFold if y.dtype == bool else KFold
     return list(kind(5, shuffle=True, random_state=_SEED).split(np.zeros(len(y)), y))

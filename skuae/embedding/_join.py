@@ -1,6 +1,7 @@
 """Several element tables made one."""
 
 import numpy as np
+from sklearn.utils.extmath import svd_flip
 
 from skuae.embedding._table import ElementTable
 
@@ -57,8 +58,8 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     n_dims = rank if n_dims is None else n_dims
     if not 1 <= n_dims <= rank:
         raise ValueError(f"n_dims={n_dims}; from 1 to {rank} axes are there")
-    # the sign of an axis is free: let its largest entry be positive, on any machine
-    signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
-    values = (left * scales * signs)[:, :n_dims]
+    # the sign of an axis is free: the same on any machine
+    left, _ = svd_flip(left, right, u_based_decision=False)
+    values = (left * scales)[:, :n_dims]
     symbols = [s for s, has in zip(tables[0].symbols, common[tables[0].seen], strict=True) if has]
     return ElementTable(values / values.std(), symbols, name=name, metadata=metadata)

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from skuae.crystals._validation import check_same_order
 from skuae.embedding._elements import SYMBOLS
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
-from skuae.estimators._front_end import N_ROWS
+from skuae.estimators._element_features import N_ROWS
 
 
 def check_labels(y, crystals):

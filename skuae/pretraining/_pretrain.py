@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import r2_score
 from sklearn.utils import Bunch
 
 import skuae
@@ -16,7 +17,7 @@ from skuae._files import write_bytes
 from skuae.crystals import as_crystals
 from skuae.embedding import ElementTable
 from skuae.embedding._elements import SYMBOLS
-from skuae.estimators._front_end import N_ROWS
+from skuae.estimators._element_features import N_ROWS
 from skuae.pretraining._card import leakage_statement, model_card
 from skuae.pretraining._checks import (
     check_elements,
@@ -228,9 +229,7 @@ def _measure(front_end, crystals, y, train, valid):
                 "n_validation": int(has.sum()),
                 "mae": np.abs(error).mean() if has.any() else np.nan,
                 "mae_of_mean": np.abs(spread).mean() if has.any() else np.nan,
-                "r2": 1 - (error**2).sum() / ((truth[has] - truth[has].mean()) ** 2).sum()
-                if has.sum() > 1
-                else np.nan,
+                "r2": r2_score(truth[has], predicted[has, column]) if has.sum() > 1 else np.nan,
             }
         )
     return pd.DataFrame(rows, index=pd.Index(y.columns, name="target"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.utils.extmath import svd_flip
 
 
 def sensitivity(net, loader, weights):
@@ -56,8 +57,7 @@ def scale_by(rows, matrix):
     """
     centred = rows - rows.mean(axis=0)
     values, vectors = np.linalg.eigh(matrix)
-    # the sign of an axis is free: let its largest entry be positive, on any machine
-    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(vectors))])
+    vectors, _ = svd_flip(vectors, None)  # the sign of an axis is free: the same on any machine
     scaled = centred @ (vectors * np.sqrt(values.clip(0)))[:, ::-1]
     spread = scaled.std()
     return scaled / spread if spread > 0 else rows
