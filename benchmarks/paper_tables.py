@@ -63,6 +63,8 @@ def plans():
             *((s, "tuned") for s in SOURCES),
             ("ct-uae-mt", "frozen"),
             ("ct-uae-mt2", "coords"),
+            ("ct-uae-mt2", "unscaled"),
+            ("ct-uae-plain", "unscaled"),
         ]
     ]
     more = ["native", "onehot", "random", "cg-uae", "meg-uae", "ct-uae-mt"]
@@ -130,9 +132,13 @@ def _without_helium(crystals):
 def _embedding(table, mode, seed, args):
     if table == "native":
         return None
-    if mode == "coords":  # the map of coordinates is in the front-end, not in its table
+    if mode in ("coords", "unscaled"):  # of the front-end, not of its table
         folder = args.runs / f"{table}-{seed}" / "model"
-        return FrozenEstimator(CrystalTransformerRegressor.from_pretrained(folder))
+        front_end = CrystalTransformerRegressor.from_pretrained(folder)
+        if mode == "coords":
+            return FrozenEstimator(front_end)
+        front_end._sensitivity = None
+        return front_end._make_table()
     if args.runs is None or table == "ct-uae-mt" or not table.startswith(("ct-", "cg-", "meg-")):
         return table
     return args.runs / f"{table}-{seed}" / f"{table}.safetensors"
