@@ -86,6 +86,8 @@ def public_objects():
                     documented = inspect.isroutine(value) or isinstance(
                         value, (property, classmethod, staticmethod)
                     )
+                    if not value.__doc__ and any(member in vars(b) for b in item.__mro__[1:-1]):
+                        continue  # the base class says it
                     if documented and not member.startswith("_"):
                         yield f"{module_name}.{name}.{member}"
 

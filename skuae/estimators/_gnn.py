@@ -20,12 +20,7 @@ _NO_COORDS = (
 
 
 class GraphNetworkMixin:
-    """The network of an estimator with the parameters `backbone`, `embedding`, `freeze_embedding`.
-
-    It asks a backbone for ``check``, ``native_table``, ``native_frozen``, ``default_lr``,
-    ``clip_norm``, ``graph_of`` and ``build``, and the module that this returns for ``elements``,
-    ``first_layer`` and a ``head``.
-    """
+    """The network of an estimator with the parameters `backbone` and `embedding`."""
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
 

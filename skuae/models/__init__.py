@@ -3,6 +3,7 @@
 from sklearn.base import clone
 
 from skuae.models._alignn import ALIGNN
+from skuae.models._backbone import Backbone
 from skuae.models._cgcnn import CGCNN
 from skuae.models._megnet import MEGNet
 
@@ -35,7 +36,7 @@ def resolve_backbone(backbone):
                 f"there is no backbone {backbone!r}; known are {', '.join(_BACKBONES)}"
             )
         return _BACKBONES[backbone]()
-    if not isinstance(backbone, tuple(_BACKBONES.values())):
+    if not isinstance(backbone, Backbone):
         raise TypeError(
             f"backbone must be a name ({', '.join(_BACKBONES)}) or an object such as "
             f"skuae.models.CGCNN(); got {type(backbone).__name__}"

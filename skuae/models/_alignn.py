@@ -1,14 +1,13 @@
 """Atomistic line graph neural network, Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)."""
 
-from sklearn.base import BaseEstimator
 from torch import nn
 
-from skuae.models._checks import check_at_least, check_cutoff
+from skuae.models._backbone import Backbone
 from skuae.models._edges import gated_mean, linear_at_edges
 from skuae.models._layers import CountedNormSiLU, ElementEmbedding, GaussianBasis, mean_over_sites
 
 
-class ALIGNN(BaseEstimator):
+class ALIGNN(Backbone):
     """Specification of an ALIGNN back-end.
 
     Messages pass along bonds, and along the angles between bonds that share an atom: the bonds are
@@ -42,7 +41,6 @@ class ALIGNN(BaseEstimator):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 3e-3
-    clip_norm = None
 
     def __init__(
         self,
@@ -64,46 +62,16 @@ class ALIGNN(BaseEstimator):
         self.whole_shell = whole_shell
 
     def check(self):
-        """Raise ValueError at the first parameter that makes no sense."""
-        check_at_least(self, 1, "hidden_dim", "expansion_dim", "max_neighbors")
-        check_at_least(self, 0, "n_alignn", "n_gcn")
-        check_cutoff(self)
+        self._check_at_least(1, "hidden_dim", "expansion_dim", "max_neighbors")
+        self._check_at_least(0, "n_alignn", "n_gcn")
+        self._check_cutoff()
 
     def graph_of(self, crystals, merge=True):
-        """Return the graphs that this model reads.
-
-        Parameters
-        ----------
-        crystals : Crystals
-        merge : bool, default=True
-            Whether equal sites are one; not if they are to know where they are.
-
-        Returns
-        -------
-        ReducedGraphs
-        """
         return crystals.reduced_graph(
             self.cutoff, self.max_neighbors, self.whole_shell, angles=self.n_alignn > 0, merge=merge
         )
 
     def build(self, table, frozen, n_outputs, coords=None):
-        """Return the module, its weights drawn from torch's global generator.
-
-        Parameters
-        ----------
-        table : Tensor of shape (118, d)
-            Element vectors.
-        frozen : bool
-            Whether they stay as they are.
-        n_outputs : int
-        coords : tuple of Tensor of shape (c, 3) and (c,), or None
-            Map of the coordinates, for sites that know where they are.
-
-        Returns
-        -------
-        torch.nn.Module
-            From a `CrystalBatch` to (B, n_outputs).
-        """
         return ALIGNNModule(self, table, frozen, n_outputs, coords)
 
 

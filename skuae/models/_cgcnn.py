@@ -3,16 +3,15 @@
 import itertools
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn import functional as F
 
-from skuae.models._checks import check_at_least, check_cutoff
+from skuae.models._backbone import Backbone
 from skuae.models._edges import gated_sum, linear_at_edges
 from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
 
 
-class CGCNN(BaseEstimator):
+class CGCNN(Backbone):
     """Specification of a CGCNN back-end.
 
     Parameters
@@ -43,7 +42,6 @@ class CGCNN(BaseEstimator):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 5e-3
-    clip_norm = None
 
     def __init__(
         self,
@@ -65,43 +63,14 @@ class CGCNN(BaseEstimator):
         self.whole_shell = whole_shell
 
     def check(self):
-        """Raise ValueError at the first parameter that makes no sense."""
-        check_at_least(self, 1, "atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors")
-        check_cutoff(self)
+        self._check_at_least(1, "atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors")
+        self._check_cutoff()
 
     def graph_of(self, crystals, merge=True):
-        """Return the graphs that this model reads.
-
-        Parameters
-        ----------
-        crystals : Crystals
-        merge : bool, default=True
-            Has no effect: these graphs have all sites.
-
-        Returns
-        -------
-        CrystalGraphs
-        """
+        # Not merged: where a shell is cut, equal sites have unequal neighbours.
         return crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell)
 
     def build(self, table, frozen, n_outputs, coords=None):
-        """Return the module, its weights drawn from torch's global generator.
-
-        Parameters
-        ----------
-        table : Tensor of shape (118, d)
-            Element vectors.
-        frozen : bool
-            Whether they stay as they are.
-        n_outputs : int
-        coords : tuple of Tensor of shape (c, 3) and (c,), or None
-            Map of the coordinates, for sites that know where they are.
-
-        Returns
-        -------
-        torch.nn.Module
-            From a `CrystalBatch` to (B, n_outputs).
-        """
         return CGCNNModule(self, table, frozen, n_outputs, coords)
 
 

@@ -4,16 +4,15 @@ import itertools
 import math
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn import functional as F
 
-from skuae.models._checks import check_at_least, check_cutoff
+from skuae.models._backbone import Backbone
 from skuae.models._edges import counted_sum, linear_at_edges
 from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
 
 
-class MEGNet(BaseEstimator):
+class MEGNet(Backbone):
     """Specification of a MEGNet back-end.
 
     Atoms, bonds and the crystal as a whole have vectors; a block updates the bonds from all three,
@@ -66,45 +65,15 @@ class MEGNet(BaseEstimator):
         self.max_neighbors = max_neighbors
 
     def check(self):
-        """Raise ValueError at the first parameter that makes no sense."""
-        check_at_least(self, 1, "n_blocks", "hidden_dim", "block_dim", "set2set_steps")
+        self._check_at_least(1, "n_blocks", "hidden_dim", "block_dim", "set2set_steps")
         if self.max_neighbors is not None:
-            check_at_least(self, 1, "max_neighbors")
-        check_cutoff(self)
+            self._check_at_least(1, "max_neighbors")
+        self._check_cutoff()
 
     def graph_of(self, crystals, merge=True):
-        """Return the graphs that this model reads.
-
-        Parameters
-        ----------
-        crystals : Crystals
-        merge : bool, default=True
-            Whether equal sites are one; not if they are to know where they are.
-
-        Returns
-        -------
-        ReducedGraphs
-        """
         return crystals.reduced_graph(self.cutoff, self.max_neighbors, merge=merge)
 
     def build(self, table, frozen, n_outputs, coords=None):
-        """Return the module, its weights drawn from torch's global generator.
-
-        Parameters
-        ----------
-        table : Tensor of shape (118, d)
-            Element vectors.
-        frozen : bool
-            Whether they stay as they are.
-        n_outputs : int
-        coords : tuple of Tensor of shape (c, 3) and (c,), or None
-            Map of the coordinates, for sites that know where they are.
-
-        Returns
-        -------
-        torch.nn.Module
-            From a `CrystalBatch` to (B, n_outputs).
-        """
         return MEGNetModule(self, table, frozen, n_outputs, coords)
 
 
