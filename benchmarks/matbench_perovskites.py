@@ -189,6 +189,9 @@ def main():
     args.output.mkdir(parents=True, exist_ok=True)
     data = read(args.data)
     _, y, ids = data
+    missing = [n for n in args.average or () if not (args.output / f"{n}.json.gz").exists()]
+    if missing:
+        p.error(f"there is no {missing[0]}.json.gz in {args.output}; run that model first")
     if args.average:
         parts = [read_predictions(args.output / f"{name}.json.gz") for name in args.average]
         done, name = {}, "+".join(args.average)
@@ -209,8 +212,8 @@ def main():
         test = published_folds(y)[fold][1]
         done[fold] = dict(zip(ids[test], predicted.astype(float), strict=True))
         parameters = {k: str(v) for k, v in MODELS[args.model].items()}
-        write_results(path, done, y, ids, parameters)
         log(args.output / "folds.csv", row)
+        write_results(path, done, y, ids, parameters)  # last: what is here is not run again
         print(row, flush=True)
     rows = pd.read_csv(args.output / "folds.csv")
     print(rows.groupby("model")["mae"].agg(["mean", "std", "count"]).round(4).to_string())

@@ -191,16 +191,18 @@ def _wanted(key, args):
 def interval(rows, base, errors):
     """Return the relative difference to the baseline and its 95 % interval.
 
-    Test rows and seeds are drawn with replacement, both models on the same ones.
+    Test rows and seeds are drawn with replacement, both models on the same ones. None without runs
+    of one seed by both, or without the errors of their test rows.
     """
     both = rows.merge(base, on="seed", suffixes=("", "_base"))
-    if both.empty:
-        return None
-    ours, theirs = (
-        np.stack([np.load(errors / f"{'_'.join(str(row[c + end]) for c in COLUMNS[:-1])}_"
-                          f"{row['seed']}.npy") for _, row in both.iterrows()])
+    files = [
+        [errors / f"{'_'.join(str(row[c + end]) for c in COLUMNS[:-1])}_{row['seed']}.npy"
+         for _, row in both.iterrows()]
         for end in ("", "_base")
-    )  # fmt: skip
+    ]  # fmt: skip
+    if both.empty or not all(file.exists() for file in itertools.chain(*files)):
+        return None
+    ours, theirs = (np.stack([np.load(file) for file in own]) for own in files)
     rng, draws = np.random.default_rng(0), []
     for _ in range(1000):
         seeds = rng.integers(len(ours), size=len(ours))

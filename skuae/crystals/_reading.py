@@ -5,13 +5,14 @@ from os import PathLike
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Molecule, Structure
+from pymatgen.core import Molecule
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
 
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
+from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.crystals._validation import check_geometry
 
 _ACCEPTED = (
@@ -192,14 +193,14 @@ def _to_structure(item):
     """Read what is neither a Structure nor ASE Atoms."""
     if isinstance(item, dict):
         try:
-            return Structure.from_dict(item)
+            return structure_from_dict(item)
         except Exception as error:
             raise ValueError(
                 f"the dict is not one of Structure.as_dict() ({type(error).__name__}: {error})"
             ) from error
     if isinstance(item, (str, PathLike)):
         try:
-            return Structure.from_file(item)
+            return structure_from_file(item)
         except Exception as error:
             raise ValueError(
                 f"cannot read {str(item)[:200]!r} as a structure file "

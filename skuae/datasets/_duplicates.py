@@ -1,7 +1,6 @@
 """Crystals that two sets have in common: what must not be in training and test alike."""
 
 import warnings
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -9,10 +8,10 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from skuae.crystals import as_crystals
+from skuae.datasets._compositions import label_compositions
 
 _ROWS_PER_TASK = 128
 _UNKNOWN = 0  # space group that spglib could not find
-_STEP = 1e-3  # of atomic fractions, where sources rounded occupancies
 
 # The second of two mirror-image space groups counts as the first: a crystal and its mirror image
 # have the same properties, and databases keep either.
@@ -65,6 +64,12 @@ def find_duplicates(
           no space group for one of the two;
         - ``volume_ratio``: volume per atom in A over that in B.
 
+    Raises
+    ------
+    ValueError
+        If a parameter makes no sense, or a crystal has no volume or coordinates that are no
+        numbers.
+
     Warns
     -----
     UserWarning
@@ -80,8 +85,9 @@ def find_duplicates(
     Space groups are computed only for crystals whose composition and volume match something on the
     other side. Sites with several species or vacancies count with their occupancies: in the
     composition, where atomic fractions must agree to 0.001 if one of the two crystals is
-    disordered, in the volume per atom, and as sites of their own kind in the space group. So a
-    doped crystal is no duplicate of the parent that it was made from.
+    disordered (or be joined by a chain of crystals that do), in the volume per atom, and as sites
+    of their own kind in the space group. So a doped crystal is no duplicate of the parent that it
+    was made from.
 
     Examples
     --------
@@ -97,6 +103,8 @@ def find_duplicates(
     if not symprec > 0:
         raise ValueError(f"symprec={symprec} must be above 0, in Å")
     A, B = as_crystals(A), as_crystals(B)
+    _check_finite(A)
+    _check_finite(B)
     atoms_a, atoms_b = _n_atoms(A), _n_atoms(B)
     log_a, log_b = np.log(A.volumes / atoms_a), np.log(B.volumes / atoms_b)
 
@@ -150,10 +158,10 @@ def leaking_rows(A, B, *, by="structure", **options):
     A, B : Crystals, list, Series, DataFrame or ndarray
         Anything that :func:`skuae.as_crystals` reads.
     by : {"structure", "formula", "id"}, default="structure"
-        What leaks. Each is wider than the one before:
+        What leaks. Each is wider than the one before, but for ids that are plain numbers:
 
         - ``"id"``: a row with the id of a row in B. Misses the same crystal under another name.
-          Ids that are plain numbers count here, and only here.
+          Plain numbers count here, and only here.
         - ``"structure"``: or that is a duplicate, see :func:`find_duplicates`. The same crystal is
           gone; its polymorphs, whose labels are often close, stay.
         - ``"formula"``: or that has the reduced formula of any row in B. The strictest, and the
@@ -195,11 +203,8 @@ def leaking_rows(A, B, *, by="structure", **options):
         leaking[find_duplicates(A, B, **options)["row_a"]] = True
         return leaking
     leaking[_same_id(A, B)[0]] = True
-    (coarse_a, coarse_b), (exact_a, exact_b) = _compositions(A, B)
-    leaking |= np.isin(exact_a, exact_b)
-    leaking |= np.isin(coarse_a, coarse_b[B.is_disordered])
-    leaking |= A.is_disordered & np.isin(coarse_a, coarse_b)
-    return leaking
+    (formula_a, formula_b), _ = label_compositions(A, B)
+    return leaking | np.isin(formula_a, formula_b)
 
 
 def formula_groups(X):
@@ -214,8 +219,8 @@ def formula_groups(X):
     -------
     ndarray of int of shape (n_crystals,)
         Equal for crystals of one reduced formula: ``groups`` of
-        :class:`sklearn.model_selection.GroupKFold`. Of a disordered crystal, those whose atomic
-        fractions agree to 0.001 have the formula, as in :func:`leaking_rows`.
+        :class:`sklearn.model_selection.GroupKFold`. Where one of two crystals is disordered, atomic
+        fractions that agree to 0.001 are one formula, as in :func:`find_duplicates`.
 
     Examples
     --------
@@ -225,9 +230,20 @@ def formula_groups(X):
     (2573, 2515)
     """
     crystals = as_crystals(X)
-    (coarse,), (exact,) = _compositions(crystals)
-    near = np.isin(coarse, coarse[crystals.is_disordered])
-    return np.unique(np.where(near, -1 - coarse, exact), return_inverse=True)[1]
+    (coarse,), _ = label_compositions(crystals)
+    return np.unique(coarse, return_inverse=True)[1]
+
+
+def _check_finite(crystals):
+    """Raise for what published sets keep as it is: spglib does not survive it."""
+    sites = np.flatnonzero(~np.isfinite(crystals.frac_coords).all(axis=1))
+    bad = ~np.isfinite(crystals.lattices).all(axis=(1, 2)) | ~(crystals.volumes > 0)
+    bad[np.searchsorted(crystals.offsets, sites, side="right") - 1] = True
+    if bad.any():
+        raise ValueError(
+            f"{crystals.where(int(bad.argmax()))}: the cell has no volume, or a coordinate is not "
+            f"a number ({bad.sum()} such rows); drop the row"
+        )
 
 
 def _n_atoms(crystals):
@@ -247,36 +263,9 @@ def _same_id(A, B):
     return both["row_a"].to_numpy(np.int64), both["row_b"].to_numpy(np.int64)
 
 
-def _compositions(*sets):
-    """Label compositions: of equal label, equal composition.
-
-    Returns
-    -------
-    coarse, exact : tuple of ndarray
-        Labels of the crystals of each set. Coarse ones are of atomic fractions in steps
-        of 0.001. A quotient of integers is rounded correctly, so that ordered crystals of one
-        reduced formula have bitwise the same fractions.
-    """
-    coarse, exact = [], []
-    for crystals in sets:
-        rows, numbers, amounts = crystals.composition()
-        fractions = amounts / np.bincount(rows, amounts)[rows]
-        # + 1e-6: what lies between two steps up to rounding errors goes up on both sides
-        steps = np.floor(fractions / _STEP + 0.5 + 1e-6).astype(np.int64)
-        keys = numbers * 10_000 + steps, np.column_stack([numbers, fractions])
-        bounds = np.searchsorted(rows, np.arange(len(crystals) + 1)).tolist()
-        for key, found in zip(keys, (coarse, exact), strict=True):
-            found += [key[i:j].tobytes() for i, j in pairwise(bounds)]
-    ends = np.cumsum([len(crystals) for crystals in sets])[:-1]
-    return tuple(
-        tuple(np.split(np.unique(keys, return_inverse=True)[1], ends))
-        for keys in (np.array(coarse, dtype=object), np.array(exact, dtype=object))
-    )
-
-
 def _same_composition_and_volume(A, B, log_a, log_b, tolerance):
     """Return rows of pairs with equal composition and volumes per atom of near logarithm."""
-    (coarse_a, coarse_b), (exact_a, exact_b) = _compositions(A, B)
+    (coarse_a, coarse_b), (exact_a, exact_b) = label_compositions(A, B)
     # One sorted axis: volumes of one composition lie together, far from those of the next.
     apart = 2 * (1 + max(np.abs(log_a).max(), np.abs(log_b).max()))
     place_a, place_b = coarse_a * apart + log_a, coarse_b * apart + log_b

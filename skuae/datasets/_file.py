@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
 from skuae.crystals import Crystals, as_crystals
+from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._folder import read_folder
 
@@ -129,11 +131,25 @@ def _read_frame(path):
         frame = frame.set_index(column)
     elif frame.index.equals(pd.RangeIndex(len(frame))):
         return frame.rename_axis(None)  # row numbers are no ids: those of two files are equal
-    ids = frame.index = pd.Index(frame.index.astype(str), name="id")
+    frame.index = _names(path, frame.index)
+    return frame
+
+
+def _names(path, index):
+    """Return the ids of the rows as text."""
+    if pd.api.types.is_float_dtype(index) and (index == index.round()).all():
+        index = index.astype(np.int64)  # whole numbers, as parquet and JSON may hold them
+    ids = pd.Index(index.astype(str), name="id")
+    missing = index.isna() | (ids.str.strip() == "")
+    if missing.any():
+        raise ValueError(
+            f"{path}, row {int(missing.argmax())}: it has no {index.name or 'id'}; give each row "
+            "one, or leave out that column"
+        )
     if not ids.is_unique:
         again = ids[ids.duplicated()][0]
         raise ValueError(f"{path}: {again!r} names several rows; ids must be unique")
-    return frame
+    return ids
 
 
 def _read_table(path):
@@ -150,13 +166,23 @@ def _read_table(path):
             opened = gzip.open if kind.endswith(".gz") else open
             with opened(path, "rt", encoding="utf-8") as file:
                 if kind.startswith(".jsonl"):
-                    return pd.DataFrame([json.loads(line) for line in file if line.strip()])
+                    return pd.DataFrame(_lines(file))
                 return _frame_of(json.load(file))
-    except (ValueError, EOFError, OSError) as error:  # what pandas, json and gzip raise
+    except (ValueError, EOFError, OSError, zlib.error) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
     raise ValueError(
         f"{path}: name it *.parquet, *.json, *.jsonl (both may be .gz) or *.csv, after what it is"
     )
+
+
+def _lines(file):
+    rows = []
+    for number, line in enumerate(file, 1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
+    return rows
 
 
 def _read_parquet(path):
@@ -211,7 +237,8 @@ def _read_cells(cells, ids, first, path):
     try:
         return as_crystals(structures, ids=ids)
     except ValueError as error:
-        raise ValueError(f"{path}, counted from row {first}: {error}") from error
+        said = re.sub(r"^row (\d+)", lambda row: f"row {first + int(row[1])}", str(error))
+        raise ValueError(f"{path}, {said}") from error
 
 
 def _plain(cell):
@@ -231,12 +258,12 @@ def _read_cell(cell, folder):
     if isinstance(cell, str) and cell.lstrip().startswith("{"):
         cell = json.loads(cell)
     if isinstance(cell, dict):
-        return _from_jarvis(cell) if "lattice_mat" in cell else Structure.from_dict(cell)
+        return _from_jarvis(cell) if "lattice_mat" in cell else structure_from_dict(cell)
     if not isinstance(cell, str):
         raise ValueError(f"there is no structure ({cell!r})")
     if re.search(r"^_cell_length_a", cell, re.MULTILINE):
         return Structure.from_str(cell, fmt="cif")
-    return Structure.from_file(folder / cell)
+    return structure_from_file(folder / cell)
 
 
 def _from_jarvis(atoms):

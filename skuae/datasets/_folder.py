@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed
-from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
 from skuae.crystals import Crystals, as_crystals
+from skuae.crystals._parsing import structure_from_file
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._id_prop import SUFFIXES, TABLE, find_file, read_table
 
@@ -144,7 +144,7 @@ def _read_files(files, ids):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                structures[i] = Structure.from_file(file)
+                structures[i] = structure_from_file(file)
             except Exception as error:  # parsers raise all kinds
                 failures[i] = f"{type(error).__name__}: {error}"
         said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]

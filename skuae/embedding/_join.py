@@ -1,8 +1,11 @@
 """Several element tables made one."""
 
+import operator
+
 import numpy as np
 from sklearn.utils.extmath import svd_flip
 
+from skuae.embedding._registry import get_table
 from skuae.embedding._table import ElementTable
 
 
@@ -14,8 +17,9 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
 
     Parameters
     ----------
-    tables : sequence of ElementTable
-        Of the elements that all of them cover, rows are centred and scaled to variance 1.
+    tables : sequence of ElementTable or str
+        Tables or their names. Of the elements that all of them cover, rows are centred and scaled
+        to variance 1.
     n_dims : int, optional
         Principal axes to keep; all by default, but those of rounding alone.
     name : str
@@ -29,20 +33,26 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     Raises
     ------
     ValueError
-        If there are no tables, they have no element in common, one says the same of all elements,
-        or `n_dims` is more than there are.
+        If there are no tables, they have fewer than two elements in common, one says the same of
+        all elements, or `n_dims` is more than there are.
+    TypeError
+        If `tables` is one table.
 
     Examples
     --------
-    >>> from skuae.embedding import get_table, join_tables
-    >>> join_tables([get_table("magpie"), get_table("mat2vec")], 32, name="both")
+    >>> from skuae.embedding import join_tables
+    >>> join_tables(["magpie", "mat2vec"], 32, name="both")
     ElementTable('both', 97 elements x 32 columns)
     """
+    if isinstance(tables, (str, ElementTable)):
+        raise TypeError("tables is one table; pass a list of them")
+    tables = [get_table(table) if isinstance(table, str) else table for table in tables]
     if not tables:
         raise ValueError("tables is empty; give at least one")
     common = np.logical_and.reduce([table.seen for table in tables])
-    if not common.any():
-        raise ValueError(f"{', '.join(table.name for table in tables)} have no element in common")
+    if common.sum() < 2:
+        names = ", ".join(table.name for table in tables)
+        raise ValueError(f"{names} have {common.sum()} elements in common; two are the least")
     blocks = []
     for table in tables:
         block = table.values[common].astype(float)
@@ -55,7 +65,7 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     left, scales, right = np.linalg.svd(joined, full_matrices=False)
     # as numpy.linalg.matrix_rank, but tables hold single precision
     rank = int((scales > scales[0] * max(joined.shape) * np.finfo(np.float32).eps).sum())
-    n_dims = rank if n_dims is None else n_dims
+    n_dims = rank if n_dims is None else operator.index(n_dims)
     if not 1 <= n_dims <= rank:
         raise ValueError(f"n_dims={n_dims}; from 1 to {rank} axes are there")
     # the sign of an axis is free: the same on any machine

@@ -6,12 +6,12 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from pymatgen.core import Structure
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skuae.crystals import as_crystals
+from skuae.crystals._parsing import structure_from_file
 from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._pooling import check_options, pool
@@ -261,6 +261,6 @@ def _read_files(X, n_jobs, verbose):
 
 def _read_file(item):
     try:
-        return Structure.from_file(item) if isinstance(item, (str, PathLike)) else item
+        return structure_from_file(item) if isinstance(item, (str, PathLike)) else item
     except Exception:
         return item  # as_crystals names the row and says what is wrong

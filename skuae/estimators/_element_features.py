@@ -30,7 +30,10 @@ def stack_features(tables):
         complete &= seen
     features = np.concatenate(blocks, axis=1)
     features -= features.mean(axis=0)
-    features /= np.sqrt((features**2).sum(axis=1).mean())
+    length = np.sqrt((features**2).sum(axis=1).mean())
+    if not length > 0:
+        raise ValueError("element_features say the same of all elements; pass None for none")
+    features /= length
     return features.astype(np.float32), complete
 
 

@@ -236,10 +236,17 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 f"d_model must be even and a multiple of n_heads={self.n_heads}; got {self.d_model}"
             )
         if self.task_weights is not None:
-            if len(self.task_weights) != y.shape[1]:
-                raise ValueError(f"{len(self.task_weights)} task_weights for {y.shape[1]} targets")
-            if not all(w >= 0 for w in self.task_weights) or not any(self.task_weights):
-                raise ValueError(f"task_weights must not be negative; got {self.task_weights!r}")
+            weights = np.asarray(self.task_weights, dtype=float)
+            if weights.shape != y.shape[1:]:
+                raise ValueError(
+                    f"task_weights must be a sequence of {y.shape[1]} numbers, one for each "
+                    f"target; got {self.task_weights!r}"
+                )
+            if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+                raise ValueError(
+                    "task_weights must be finite, not negative, and not all 0; got "
+                    f"{self.task_weights!r}"
+                )
         rows, numbers, _ = crystals.composition()
         beyond = np.flatnonzero(numbers > N_ROWS)
         if len(beyond):

@@ -1,5 +1,8 @@
 """What users hold structures in, and the traps on the way to `Crystals`."""
 
+import gzip
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -363,3 +366,24 @@ def test_majority_element_does_not_depend_on_the_order_of_species():
         for mix in ({"Cu": 0.5, "Au": 0.5}, {"Au": 0.5, "Cu": 0.5})
     ]
     assert numbers[0] == numbers[1]
+
+
+def test_no_code_named_in_a_dict_is_run(tmp_path, structures, assert_same, monkeypatch):
+    """pymatgen decodes the properties of sites, and imports what they name for it."""
+    (tmp_path / "named_in_a_file.py").write_text("raise SystemExit('was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    content = structures[0].as_dict()
+    content["sites"][0]["properties"] = {"a": {"@module": "named_in_a_file", "@class": "A"}}
+    path = tmp_path / "crystal.json"
+    path.write_text(json.dumps(content))
+    with gzip.open(tmp_path / "crystal.json.gz", "wt") as file:
+        json.dump(content, file)
+    for item in (content, path, tmp_path / "crystal.json.gz"):
+        assert_same(as_crystals([item]), as_crystals(structures[:1]))
+
+
+def test_yaml_is_not_read(tmp_path, structures):
+    path = tmp_path / "crystal.yaml"
+    path.write_text("sites: []")
+    with pytest.raises(ValueError, match=r"row 0: .* save the structure as CIF or JSON"):
+        as_crystals([path])

@@ -4,7 +4,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
-from skuae import as_crystals
+from skuae import Crystals, as_crystals
 from skuae.datasets import find_duplicates, formula_groups, leaking_rows, make_toy_crystals
 
 SITES = [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -123,6 +123,20 @@ def test_disordered_crystals():
     np.testing.assert_array_equal(leaking_rows(A, B, by="formula"), [True, True, False])
 
 
+@pytest.mark.parametrize("share", [0.3125, 0.67])  # 0.0625 and 0.134 of all atoms: on a step
+def test_near_fractions_are_equal_wherever_they_lie(share):
+    def perovskite(x):
+        species = [{"Sr": x, "La": round(1 - x, 10)}, "Mn", "O"]
+        sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]]
+        return Structure.from_spacegroup("Pm-3m", Lattice.cubic(3.9), species, sites)
+
+    A, B, C = [perovskite(share)], [perovskite(share - 0.0001)], [perovskite(share - 0.01)]
+    assert rows(find_duplicates(A, B)) == [(0, 0)]
+    assert leaking_rows(A, B, by="formula").all()
+    assert formula_groups(A + B + C).tolist() in ([0, 0, 1], [1, 1, 0])
+    assert not len(find_duplicates(A, C))
+
+
 def test_order_on_the_same_sites_is_another_crystal():
     ordered = cscl(species=("Cu", "Zn"))
     mixed = cscl(species=({"Cu": 0.5, "Zn": 0.5}, {"Cu": 0.5, "Zn": 0.5}))  # bcc: Im-3m
@@ -200,6 +214,18 @@ def test_errors():
         find_duplicates(A, A, volume_tolerance=2)
     with pytest.raises(ValueError, match="symprec=0 must be"):
         find_duplicates(A, A, symprec=0)
+
+
+@pytest.mark.parametrize("name", ["frac_coords", "lattices"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_cells_that_spglib_would_not_survive(name, value):
+    crystals = as_crystals([cscl(), rocksalt(), cscl()])
+    arrays = {key: getattr(crystals, key).copy() for key in ("numbers", "frac_coords", "lattices")}
+    arrays[name][-1] = value
+    broken = Crystals(**arrays, offsets=crystals.offsets)
+    for pair in ((broken, crystals), (crystals, broken)):
+        with pytest.raises(ValueError, match=r"row 2: .* drop the row"):
+            find_duplicates(*pair)
 
 
 def test_nothing_in_common():

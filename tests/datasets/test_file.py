@@ -148,11 +148,45 @@ def test_what_cannot_be_read_is_named(tmp_path, records, change, message):
         read_file(write(tmp_path, ".json", change(records)))
 
 
+@pytest.mark.parametrize("kind", [".jsonl", ".csv", ".parquet"])
+def test_rows_without_an_id_are_named(tmp_path, records, kind):
+    rows = [dict(record) for record in records[:3]]
+    rows[1]["material_id"] = None
+    with pytest.raises(ValueError, match="row 1: it has no material_id"):
+        read_file(write(tmp_path, kind, rows))
+
+
+def test_numbers_as_ids_are_whole(tmp_path, records):
+    rows = [{**record, "id": float(i)} for i, record in enumerate(records[:3])]
+    for row in rows:
+        del row["material_id"]
+    assert list(read_file(write(tmp_path, ".parquet", rows)).ids) == ["0", "1", "2"]
+
+
+def test_rows_are_counted_from_the_start_of_the_file(tmp_path, records):
+    rows = [{**records[0], "material_id": f"mp-{i}"} for i in range(70)]
+    far = json.loads(json.dumps(records[0]["structure"]))
+    for site in far["sites"]:
+        site["abc"] = [0, 0, 0]
+    rows[66]["structure"] = far
+    with pytest.raises(ValueError, match=r"json, row 66 \(mp-66\)"):
+        read_file(write(tmp_path, ".json", rows))
+    path = write(tmp_path, ".jsonl", rows[:3])
+    path.write_text(path.read_text().replace('{"material_id": "mp-1"', '{"material_id" "mp-1"'))
+    with pytest.raises(ValueError, match=r"is damaged, .*line 2: Expecting"):
+        read_file(path)
+
+
 def test_missing_damaged_and_unknown_files(tmp_path, records):
     with pytest.raises(FileNotFoundError, match="no file"):
         read_file(tmp_path / "none.json")
     whole = write(tmp_path, ".json.gz", records)
     whole.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="is damaged"):
+        read_file(whole)
+    damaged = bytearray(write(tmp_path, ".json.gz", records).read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    whole.write_bytes(damaged)
     with pytest.raises(ValueError, match="is damaged"):
         read_file(whole)
     (tmp_path / "crystals.xyz").write_text("1")

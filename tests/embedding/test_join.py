@@ -20,7 +20,7 @@ def test_squared_distances_are_the_mean_of_those_of_the_parts():
 
 
 def test_only_common_elements_and_only_the_first_axes():
-    both = join_tables([get_table("magpie"), get_table("mat2vec")], 8, name="both")
+    both = join_tables(["magpie", "mat2vec"], 8, name="both")
     assert both.symbols == get_table("magpie").symbols
     spread = both.values[both.seen].std(axis=0)
     assert both.n_dims == 8 and (np.diff(spread) <= 0).all()
@@ -40,9 +40,12 @@ def test_what_cannot_be_joined():
     with pytest.raises(ValueError, match="tables is empty"):
         join_tables([], name="none")
     one, other = (ElementTable([[1.0, 2.0]], [e], name=e) for e in ("H", "He"))
-    with pytest.raises(ValueError, match="H, He have no element in common"):
+    with pytest.raises(ValueError, match="H, He have 0 elements in common"):
         join_tables([one, other], name="none")
-    with pytest.raises(ValueError, match="says the same of all"):
-        join_tables([one], name="none")
+    same = ElementTable(np.ones((3, 2)), ["H", "He", "Li"], name="same")
+    with pytest.raises(ValueError, match="'same' says the same of all"):
+        join_tables([same], name="none")
+    with pytest.raises(TypeError, match="pass a list"):
+        join_tables(same, name="none")
     with pytest.raises(ValueError, match="n_dims=99; from 1 to 20"):
         join_tables([get_table("magpie")], 99, name="none")

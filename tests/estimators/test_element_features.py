@@ -89,9 +89,16 @@ def test_other_features_than_those_of_the_model_to_start_from(mini):
     front_end.set_params(element_features=["magpie"]).fit(mini.structures[:50], mini.target[:50])
 
 
-@pytest.mark.parametrize("features", [(), CrystalTransformerRegressor()])
-def test_what_cannot_be_features(mini, features):
-    with pytest.raises((ValueError, TypeError), match=r"element_features (is empty|are tables)"):
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ((), "is empty"),
+        (CrystalTransformerRegressor(), "are tables"),
+        (ElementTable(np.ones((100, 2)), range(1, 101), name="same"), "say the same of all"),
+    ],
+)
+def test_what_cannot_be_features(mini, features, message):
+    with pytest.raises((ValueError, TypeError), match=f"element_features {message}"):
         fit(mini, np.arange(10), element_features=features)
 
 

@@ -177,7 +177,9 @@ def test_bad_parameters_of_the_graph_network(gnn, X, y, params, error, message):
         ({"readout": "last"}, "readout must be one of mean, cls, first"),
         ({"on_missing_element": "nan"}, "on_missing_element must be"),
         ({"d_model": 15}, "d_model must be even and a multiple of n_heads=2"),
-        ({"task_weights": [1.0, 2.0]}, "2 task_weights for 1 targets"),
+        ({"task_weights": [1.0, 2.0]}, "task_weights must be a sequence of 1 numbers"),
+        ({"task_weights": 1.0}, "task_weights must be a sequence of 1 numbers"),
+        ({"task_weights": [np.inf]}, "task_weights must be finite"),
     ],
 )
 def test_bad_parameters_of_the_front_end(front_end, X, y, params, message):
