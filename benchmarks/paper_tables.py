@@ -89,9 +89,9 @@ def plans():
         for n, seed, table in itertools.product((100, 300, 1000), seeds, FEW)
     ]
     full = [
-        ("mp_full_ef", backbone, table, "tuned", ALL, 100, 0)
-        for backbone in ("cgcnn", "megnet")
-        for table in ("native", "onehot", "cg-uae", "ct-uae-mt")
+        ("mp_full_ef", backbone, table, "tuned", ALL, 20, 0)
+        for tables in (("native", "ct-uae-mt"), ("onehot", "cg-uae"))
+        for backbone, table in itertools.product(("cgcnn", "megnet"), tables)
     ]
     return {"tables": tables, "curves": curves, "full": full}
 
