@@ -32,7 +32,8 @@ def download(name, urls, *, known_hash=None, verbose=0):
     Parameters
     ----------
     name : str
-        File name in the folder of downloads. Where no hash is known, it ends in ``.zip``: such
+        File name in the folder of downloads. A name that ends in ``.zip`` is that of a ZIP file
+        with a member of this name without ``.zip``. Where no hash is known, it must be one: such
         files carry checksums of their own.
     urls : list of str
     known_hash : str, optional
@@ -58,7 +59,7 @@ def download(name, urls, *, known_hash=None, verbose=0):
         if not os.path.getsize(file):
             raise ValueError("the answer was empty; a browser may be let through")
         if name.endswith(".zip"):
-            _check_zip(file)
+            _check_zip(file, path.stem)
 
     path = data_folder() / name
     spoilt = ""
@@ -66,7 +67,7 @@ def download(name, urls, *, known_hash=None, verbose=0):
         spoilt = f"\nThe file {path} that was there is not the published one, or is damaged."
         if known_hash is None:
             try:
-                _check_zip(path)
+                _check_zip(path, path.stem)
             except ValueError:
                 path.unlink()  # pooch would take it as it is
     reasons = []
@@ -120,11 +121,14 @@ def keep(name, make):
     return Crystals.load(structures_path), labels
 
 
-def _check_zip(file):
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-    except zipfile.BadZipFile:
-        raise ValueError("the answer was no ZIP file, or only the beginning of one") from None
+def _check_zip(file, member):
+    with open(file, "rb") as stream:  # a file that may not be read is not a damaged one
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                damaged, members = archive.testzip(), archive.namelist()
+        except Exception:  # damage gives a dozen kinds, from zlib.error to NotImplementedError
+            raise ValueError("the answer was no ZIP file, or a damaged one") from None
     if damaged is not None:
         raise ValueError(f"{damaged} in the ZIP file does not have its checksum")
+    if member not in members:
+        raise ValueError(f"the ZIP file has no {member}, only {', '.join(members[:5]) or 'nothing'}")

@@ -14,11 +14,28 @@ CONTENT = b"what was published" * 1000
 HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
-def zipped(content=CONTENT):
+def zipped(member="file", method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("data.json", content)
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr(member, CONTENT)
     return buffer.getvalue()
+
+
+def flipped(content, place):
+    content = bytearray(content)
+    content[place] ^= 0xFF
+    return bytes(content)
+
+
+SQUEEZED = zipped(method=zipfile.ZIP_DEFLATED)
+BAD_ZIPS = {
+    "page": b"<html>please log in</html>",
+    "cut": zipped()[:-30],
+    "bit": flipped(zipped(), 500),
+    "squeezed": flipped(SQUEEZED, 40),  # zlib.error
+    "method": flipped(SQUEEZED, SQUEEZED.index(b"PK\1\2") + 10),  # NotImplementedError
+    "other": zipped("other"),
+}
 
 
 def left_in(folder):
@@ -99,21 +116,18 @@ def test_a_damaged_file_is_replaced_or_named(server, folder):
     assert download("file", [f"{server.url}/file"], known_hash=HASH).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("damage", ["page", "cut", "bit"])
-def test_zip_files_without_a_known_hash(damage, server, folder):
-    whole = zipped()
-    flipped = bytearray(whole)
-    flipped[500] ^= 1
-    bad = {"page": b"<html>please log in</html>", "cut": whole[:-30], "bit": bytes(flipped)}[damage]
+@pytest.mark.parametrize("bad", BAD_ZIPS.values(), ids=BAD_ZIPS)
+def test_zip_files_without_a_known_hash(bad, server, folder):
     server.answers["/file"] = {"body": bad}
     with pytest.raises(ConnectionError, match="ZIP file"):
         download("file.zip", [f"{server.url}/file"])
     assert left_in(folder) == []
     (folder / "file.zip").write_bytes(bad)  # by hand
-    server.answers["/file"] = {"body": whole}
-    assert download("file.zip", [f"{server.url}/file"]).read_bytes() == whole
+    server.answers["/second"] = {"body": zipped()}
+    urls = [f"{server.url}/file", f"{server.url}/second"]
+    assert download("file.zip", urls).read_bytes() == zipped()
     server.answers.clear()
-    assert download("file.zip", [f"{server.url}/file"]).read_bytes() == whole
+    assert download("file.zip", urls).read_bytes() == zipped()
 
 
 def test_folder(monkeypatch, tmp_path):
