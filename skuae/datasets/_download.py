@@ -1,7 +1,9 @@
 """Files from the web, kept in one folder: whole and checked, or not at all."""
 
+import logging
 import os
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -73,9 +75,9 @@ def download(name, urls, *, known_hash=None, verbose=0):
     reasons = []
     for url in urls:
         try:
-            return Path(
-                pooch.retrieve(url, known_hash, fname=name, path=path.parent, downloader=get)
-            )
+            with _quiet(pooch.get_logger()):
+                got = pooch.retrieve(url, known_hash, fname=name, path=path.parent, downloader=get)
+            return Path(got)
         except (requests.RequestException, ValueError) as error:
             reasons.append(f"\n  {url}: {error}")
     raise ConnectionError(
@@ -119,6 +121,20 @@ def keep(name, make):
         na_values=[""],
     )
     return Crystals.load(structures_path), labels
+
+
+@contextmanager
+def _quiet(logger):
+    """Keep pooch from telling users of skuae where it downloads to and how to call pooch."""
+
+    def grave(record):  # setLevel would not do: this logger remembers what it let through
+        return record.levelno >= logging.WARNING
+
+    logger.addFilter(grave)
+    try:
+        yield
+    finally:
+        logger.removeFilter(grave)
 
 
 def _check_zip(file, member):

@@ -130,6 +130,20 @@ def test_zip_files_without_a_known_hash(bad, server, folder):
     assert download("file.zip", urls).read_bytes() == zipped()
 
 
+def test_only_a_bar_is_shown_and_only_when_asked_for(server, folder, caplog, capfd):
+    server.answers["/file"] = {"body": zipped()}
+    logger = pooch.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        for verbose in (0, 1):
+            download("file.zip", [f"{server.url}/file"], verbose=verbose).unlink()
+            assert not caplog.records and ("100%" in capfd.readouterr().err) == bool(verbose)
+        logger.info("to others pooch speaks as before")
+        assert len(caplog.records) == 1
+    finally:
+        logger.removeHandler(caplog.handler)
+
+
 def test_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SKUAE_DATA", str(tmp_path))
     assert data_folder() == tmp_path
