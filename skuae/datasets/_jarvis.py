@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from skuae.datasets._bunch import check_targets, make_bunch
@@ -189,4 +190,4 @@ def _read(path, member, name):
 
 
 def _scalar(value):
-    return None if isinstance(value, str) and value in ("na", "") else value
+    return np.nan if value in (None, "na", "") else value

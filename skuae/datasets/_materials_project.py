@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -212,6 +213,7 @@ def _read(paths, fields):
         for row in sorted(rows, key=lambda row: row["material_id"]):
             packer.add_pymatgen(row["structure"])
             ids.append(row["material_id"])
-            records.append([row.get(field) for field in fields])
+            values = [row.get(field) for field in fields]
+            records.append([np.nan if value is None else value for value in values])
     labels = pd.DataFrame(records, columns=fields, index=pd.Index(ids, name="id"))
     return packer.pack(ids, "Materials Project"), labels.infer_objects()

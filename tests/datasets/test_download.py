@@ -7,6 +7,7 @@ import pandas as pd
 import pooch
 import pytest
 
+from skuae.crystals import Crystals
 from skuae.datasets import _download, make_toy_crystals
 from skuae.datasets._download import data_folder, download, keep
 
@@ -153,27 +154,69 @@ def test_folder(monkeypatch, tmp_path):
     assert data_folder().name == "skuae" or "skuae" in data_folder().parts
 
 
-def test_what_was_made_is_kept(folder):
-    data = make_toy_crystals(n_samples=3, random_state=0)
+@pytest.fixture
+def toy():
+    """Crystals and labels to be kept, the function that makes them, and how often it was called."""
+    s = make_toy_crystals(n_samples=3, random_state=0).structures
+    structures = Crystals(s.numbers, s.frac_coords, s.lattices, s.offsets, ids=["a", "001", "a"])
     labels = pd.DataFrame(
         {
             "x": [0.1 + 0.2, np.nan, 1e-17],
-            "formula": ["NaN", None, "NA"],
+            "count": [1, -2, 2**60 + 1],
+            "code": ["000", "001", "010"],
+            "formula": ["NaN", np.nan, "NA"],
             "metal": [True, False, True],
+            "stable": [True, np.nan, False],
+            "text of numbers": ["1.50", "", "1e5"],
+            "mixed": [1, "1", 1.0],
         },
-        index=pd.Index(["a", "001", "a"], name="id"),
+        index=pd.Index(structures.ids.tolist(), name="id"),
     )
     made = []
 
     def make():
         made.append(1)
-        return data.structures, labels
+        return structures, labels
 
+    return structures, labels, make, made
+
+
+def test_what_was_made_is_kept(toy, folder):
+    structures, labels, make, made = toy
     for _ in range(2):
-        structures, kept = keep("toy", make)
-        np.testing.assert_array_equal(structures.frac_coords, data.structures.frac_coords)
-        assert list(kept.index) == ["a", "001", "a"]
-        np.testing.assert_array_equal(kept.x, labels.x)
-        assert kept.formula.tolist()[::2] == ["NaN", "NA"] and kept.formula.isna()[1:2].all()
-        assert kept.metal.dtype == bool
+        found, kept = keep("toy", make)
+        np.testing.assert_array_equal(found.frac_coords, structures.frac_coords)
+        pd.testing.assert_frame_equal(kept, labels, check_exact=True)
+        for name in labels:
+            assert [*map(type, kept[name].tolist())] == [*map(type, labels[name].tolist())]
     assert made == [1]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        (".npz", lambda whole: whole[:-20]),
+        (".json.gz", lambda whole: whole[:-20]),
+        (".json.gz", lambda whole: b""),
+        (".json.gz", lambda whole: flipped(whole, len(whole) // 2)),
+    ],
+)
+def test_what_was_kept_and_is_damaged_is_made_anew(suffix, damage, toy, folder):
+    structures, labels, make, made = toy
+    keep("toy", make)
+    (path,) = folder.glob(f"*{suffix}")
+    path.write_bytes(damage(path.read_bytes()))
+    for _ in range(2):
+        found, kept = keep("toy", make)
+        assert found.ids.tolist() == structures.ids.tolist() and kept.equals(labels)
+    assert made == [1, 1]
+
+
+def test_what_was_kept_of_two_calls_is_made_anew(toy, folder):
+    structures, labels, make, made = toy
+    keep("toy", make)
+    keep("part", lambda: (structures[:2], labels[:2]))
+    (path,), (part,) = folder.glob("toy*.npz"), folder.glob("part*.npz")
+    part.replace(path)
+    found, kept = keep("toy", make)
+    assert len(found) == len(kept) == 3 and made == [1, 1]

@@ -121,6 +121,8 @@ def jarvis(server, folder, monkeypatch):
             "formula": "NaN",
             "elastic_tensor": tensor,
             "spg_number": 225,
+            "spg": "001",
+            "magnetic": None if tensor == "na" else True,
         }
         for s, jid, energy, gap, tensor in zip(
             crystals,
@@ -145,10 +147,11 @@ def test_jarvis(jarvis, server):
         assert list(data.ids) == ["JVASP-1", "JVASP-2", "JVASP-2", "JVASP-3"]
         np.testing.assert_array_equal(data.target, [-0.1, -0.2, -0.3, 0.4])
         assert sorted(data.labels) == [
-            "formation_energy_peratom", "formula", "mbj_bandgap", "spg_number",
+            "formation_energy_peratom", "formula", "magnetic", "mbj_bandgap", "spg", "spg_number",
         ]  # fmt: skip
-        assert set(data.labels.formula) == {"NaN"}
-        assert data.frame.shape == (4, 5)  # although an id occurs twice
+        assert set(data.labels.formula) == {"NaN"} and set(data.labels.spg) == {"001"}
+        assert [*map(str, data.labels.magnetic)] == ["nan", "True", "nan", "nan"]
+        assert data.frame.shape == (4, 7)  # although an id occurs twice
         np.testing.assert_allclose(
             data.structures[1].lattice.matrix, jarvis[1]["atoms"]["lattice_mat"]
         )

@@ -22,6 +22,8 @@ def project(server, folder, monkeypatch):
             "structure": structure.as_dict(),
             "formation_energy_per_atom": -0.1 * i,
             "band_gap": None if i == 3 else 0.5 * i,
+            "is_stable": None if i == 3 else i % 2 == 0,
+            "code": f"{i:03d}",
             "symmetry": {"number": 225},
         }
         for i, structure in enumerate(structures)
@@ -68,6 +70,14 @@ def test_all_pages_once(project):
     project.close()
     again = fetch_mp(fields=fields, target="band_gap", as_frame=True)  # no key, no network
     assert again.target.name == "band_gap" and list(again.ids) == list(data.ids)
+
+
+def test_labels_keep_their_kinds(project):
+    for _ in range(2):
+        labels = fetch_mp(api_key=KEY, fields=["code", "is_stable"], target="code").labels
+        assert labels.code.tolist() == [f"{int(name[3:]):03d}" for name in labels.index]
+        assert np.isnan(labels.is_stable.pop("mp-3"))
+        assert set(map(type, labels.is_stable)) == {bool}
 
 
 def test_the_key_is_nowhere_in_the_folder(project, folder):
