@@ -113,7 +113,7 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
     Raises
     ------
     ValueError
-        If there is no such database or target.
+        If there is no such database or target, or the file is not what was published.
     ConnectionError
         If the file cannot be had. The message says from where to where to copy it by hand.
 
@@ -149,7 +149,14 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
             known_hash=facts.known_hash,
             verbose=verbose,
         )
-        return _read(path, facts.member, name)
+        try:
+            return _read(path, facts.member, name)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # most files have no known hash: what came may be anything
+            raise ValueError(
+                f"{path} is not what was published ({type(error).__name__}: {error}); delete it "
+                "and call again"
+            ) from error
 
     structures, labels = keep(f"jarvis_{name}-{facts.file}", make)
     target_names = check_targets(facts.target if target is None else target, labels.columns)
@@ -181,9 +188,13 @@ def _read(path, member, name):
         for _, record in json_items(io.TextIOWrapper(file, encoding="utf-8")):
             packer.add_jarvis(record.pop("atoms"))
             names = [record.pop(key) for key in ("jid", "id") if key in record]
+            if not names:
+                raise ValueError(f"record {len(ids)} has neither jid nor id")
             ids.append(str(names[0]))
             nested |= {key for key, value in record.items() if isinstance(value, (list, dict))}
             records.append({key: _scalar(v) for key, v in record.items() if key not in nested})
+    if not records:
+        raise ValueError("it holds no records")
     labels = pd.DataFrame.from_records(records, index=pd.Index(ids, name="id"))
     labels = labels.drop(columns=nested & {*labels.columns}).infer_objects()
     return packer.pack(ids, f"jarvis {name}"), labels

@@ -102,6 +102,13 @@ def test_matbench_facts():
         fetch_matbench("steels")
 
 
+def put_jarvis(server, records):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("jdft_3d-8-18-2021.json", json.dumps(records))
+    server.answers["/29204826"] = {"body": buffer.getvalue()}
+
+
 @pytest.fixture
 def jarvis(server, folder, monkeypatch):
     """Put up a small database in place of dft_3d_2021; returns its records."""
@@ -133,10 +140,7 @@ def jarvis(server, folder, monkeypatch):
             strict=True,
         )
     ]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("jdft_3d-8-18-2021.json", json.dumps(records))
-    server.answers["/29204826"] = {"body": buffer.getvalue()}
+    put_jarvis(server, records)
     monkeypatch.setattr(_jarvis, "_URLS", (f"{server.url}/gone/{{}}", f"{server.url}/{{}}"))
     return records
 
@@ -177,3 +181,32 @@ def test_jarvis_turned_away(jarvis, server, folder):
     assert str(folder / "jdft_3d-8-18-2021.json.zip") in str(error.value)
     with pytest.raises(ValueError, match="name='dft_4d' must be one of dft_3d, dft_3d_2021"):
         fetch_jarvis("dft_4d")
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ([], "it holds no records"),
+        ({"message": "gone"}, "no JSON as expected"),
+        (["gone"], "AttributeError"),
+        ([{"jid": "JVASP-1"}], "KeyError: 'atoms'"),
+        ([{"atoms": None}], "TypeError"),
+    ],
+)
+def test_jarvis_another_file_is_named(other, reason, jarvis, server, folder):
+    put_jarvis(server, other)
+    path = folder / "jdft_3d-8-18-2021.json.zip"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"is not what was published .*{reason}") as error:
+            fetch_jarvis("dft_3d_2021")
+        assert f"{path} is" in str(error.value) and "delete it and call" in str(error.value)
+    path.unlink()
+    put_jarvis(server, jarvis)
+    assert len(fetch_jarvis("dft_3d_2021").structures) == 4
+
+
+def test_jarvis_a_record_without_a_name_is_named(jarvis, server):
+    del jarvis[2]["jid"], jarvis[2]["id"]
+    put_jarvis(server, jarvis)
+    with pytest.raises(ValueError, match=r"json.zip .*record 2 has neither jid nor id"):
+        fetch_jarvis("dft_3d_2021")
