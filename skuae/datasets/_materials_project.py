@@ -4,6 +4,9 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
+from collections import Counter
+from types import NoneType
 
 import numpy as np
 import pandas as pd
@@ -76,9 +79,13 @@ def fetch_mp(
     Raises
     ------
     ValueError
-        If there is no key, the key or the criteria are refused, or nothing meets the criteria.
+        If there is no key, the key or the criteria are refused, nothing meets the criteria, or
+        there is no such field.
+    TypeError
+        If the criteria are no dict.
     ConnectionError
-        If the Materials Project cannot be reached. Call again to go on.
+        If the Materials Project cannot be reached, or gives other crystals than asked for. Call
+        again to go on.
 
     References
     ----------
@@ -90,7 +97,11 @@ def fetch_mp(
     >>> from skuae.datasets import fetch_mp
     >>> data = fetch_mp({"elements": ["Ti", "O"], "is_stable": True})  # doctest: +SKIP
     """
-    fields = [fields] if isinstance(fields, str) else list(fields)
+    if not isinstance(criteria, (dict, NoneType)):
+        raise TypeError(
+            f"criteria={criteria!r} must be a dict of filters, e.g. {{'formula': 'TiO2'}}, or None"
+        )
+    fields = [fields] if isinstance(fields, str) else [*dict.fromkeys(fields)]
     target_names = check_targets(target, fields)
     query = {key: _text(value) for key, value in sorted((criteria or {}).items())}
     digest = hashlib.sha256(json.dumps([query, sorted(fields)]).encode()).hexdigest()[:12]
@@ -148,21 +159,32 @@ def _fetch(folder, query, fields, api_key, verbose):
                     {"material_ids": ",".join(wanted)},
                     ["material_id", "structure", *fields],
                 )
-                missing = {*wanted} - {row["material_id"] for row in rows}
-                if missing:
-                    raise ConnectionError(
-                        f"the Materials Project did not give {len(missing)} of {len(wanted)} "
-                        f"crystals asked for, e.g. {min(missing)}. Call again; if that does not "
-                        f"help, its data have changed: delete {folder}"
-                    )
+                _check_ids(rows, wanted, folder)
                 _check_fields(rows, fields)
                 write_bytes(path, gzip.compress(json.dumps(rows).encode()))
             progress.update(len(wanted))
     return paths
 
 
+def _check_ids(rows, wanted, folder):
+    excess = Counter(str(row.get("material_id")) for row in rows if row.get("structure"))
+    excess.subtract(wanted)
+    wrong = sorted(name for name, count in excess.items() if count)
+    if wrong:
+        raise ConnectionError(
+            f"the Materials Project did not give each of {len(wanted)} crystals asked for once and "
+            f"with its structure: {len(wrong)} are missing or too many, e.g. {wrong[0]}. Call "
+            f"again; if that does not help, its data have changed: delete {folder}"
+        )
+
+
 def _check_fields(rows, fields):
     for field in fields:
+        if not any(field in row for row in rows):  # the unknown is null, the misspelt left out
+            raise ValueError(
+                f"the Materials Project has no field {field!r}: see "
+                "https://api.materialsproject.org/docs (materials/summary)"
+            )
         if any(isinstance(row.get(field), (list, dict)) for row in rows):
             raise ValueError(f"field {field!r} does not hold one number or text a crystal")
 
@@ -209,11 +231,16 @@ def _ask(rester, query, fields):
 def _read(paths, fields):
     packer, records, ids = Packer(), [], []
     for path in paths:
-        rows = json.loads(gzip.decompress(path.read_bytes()))
-        for row in sorted(rows, key=lambda row: row["material_id"]):
-            packer.add_pymatgen(row["structure"])
-            ids.append(row["material_id"])
-            values = [row.get(field) for field in fields]
-            records.append([np.nan if value is None else value for value in values])
+        try:
+            rows = json.loads(gzip.decompress(path.read_bytes()))
+            for row in sorted(rows, key=lambda row: row["material_id"]):
+                packer.add_pymatgen(row["structure"])
+                ids.append(row["material_id"])
+                values = [row.get(field) for field in fields]
+                records.append([np.nan if value is None else value for value in values])
+        except (EOFError, LookupError, OSError, TypeError, ValueError, zlib.error) as error:
+            raise ValueError(
+                f"{path} cannot be read ({type(error).__name__}: {error}); delete it and call again"
+            ) from error
     labels = pd.DataFrame(records, columns=fields, index=pd.Index(ids, name="id"))
     return packer.pack(ids, "Materials Project"), labels.infer_objects()

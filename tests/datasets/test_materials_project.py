@@ -1,3 +1,4 @@
+import gzip
 import json
 from urllib.parse import parse_qs
 
@@ -24,6 +25,9 @@ def project(server, folder, monkeypatch):
             "band_gap": None if i == 3 else 0.5 * i,
             "is_stable": None if i == 3 else i % 2 == 0,
             "code": f"{i:03d}",
+            "energy_above_hull": None,
+            "energy_per_atom": -1.0,
+            "total_magnetization": 0.0,
             "symmetry": {"number": 225},
         }
         for i, structure in enumerate(structures)
@@ -136,20 +140,70 @@ def test_an_answer_cut_short_is_not_kept(project, folder):
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_crystals_that_are_gone_are_named(project):
+def without(row, *keys):
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda rows: [row for row in rows if row["material_id"] != "mp-0"], "1 are .* mp-0"),
+        (lambda rows: [*rows, rows[0]], "1 are .* mp-0"),
+        (lambda rows: [*rows, {**rows[0], "material_id": "mp-007"}], "1 are .* mp-007"),
+        (lambda rows: [without(rows[0], "material_id"), *rows[1:]], "2 are .* None"),
+        (lambda rows: [without(rows[0], "structure"), *rows[1:]], "1 are .* mp-0"),
+    ],
+    ids=["gone", "repeated", "more", "nameless", "without structure"],
+)
+def test_other_crystals_than_asked_for_are_not_kept(spoil, reason, project, folder):
     whole = project.answers[PATH]
 
-    def loses(query, headers):
-        answer = whole(query, headers)
-        rows = json.loads(answer["body"])["data"]
-        rows = [row for row in rows if row["material_id"] != "mp-0" or len(row) == 1]
+    def wrong(query, headers):
+        rows = json.loads(whole(query, headers)["body"])["data"]
+        rows = spoil(rows) if len(rows[0]) > 1 else rows  # the pages, not the list of ids
         return {"body": json.dumps({"data": rows}).encode()}
 
-    project.answers[PATH] = loses
-    with pytest.raises(
-        ConnectionError, match=r"did not give 1 of 10 crystals asked for, e.g. mp-0"
-    ):
+    project.answers[PATH] = wrong
+    with pytest.raises(ConnectionError, match=f"each of 10 .*{reason}. Call again") as error:
         fetch_mp(api_key=KEY)
+    assert f"delete {folder}" in str(error.value)
+    project.answers[PATH] = whole
+    assert len(set(fetch_mp(api_key=KEY).ids)) == N
+
+
+def test_a_field_that_is_not_there_is_named(project):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Materials Project has no field 'band_gab'"):
+            fetch_mp(fields=["band_gap", "band_gab"], target="band_gap", api_key=KEY)
+    assert len(project.asked) == 1 + 2
+    data = fetch_mp(fields=["energy_above_hull"], target="energy_above_hull", api_key=KEY)
+    assert np.isnan(data.target).all()  # known to be unknown
+
+
+def test_a_field_asked_for_twice_is_one_column(project):
+    data = fetch_mp(fields=["band_gap", "code", "band_gap"], target="band_gap", api_key=KEY)
+    assert list(data.labels) == ["band_gap", "code"] and data.target.shape == (N,)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[:-20],
+        lambda whole: whole[:30] + bytes(10) + whole[40:],
+        lambda whole: gzip.compress(b'[{"material_id": "mp-0"}]'),  # as was kept before
+    ],
+    ids=["cut", "flipped", "no structure"],
+)
+def test_a_page_that_cannot_be_read_is_named(spoil, project, folder):
+    fetch_mp(api_key=KEY)
+    page = next(folder.rglob("page0000010.json.gz"))
+    page.write_bytes(spoil(page.read_bytes()))
+    next(folder.rglob("all*.npz")).unlink()
+    with pytest.raises(ValueError, match=r"cannot be read .*; delete it and call again") as error:
+        fetch_mp(api_key=KEY)
+    assert str(page) in str(error.value)
+    page.unlink()
+    assert len(fetch_mp(api_key=KEY).structures) == N
 
 
 def test_errors(project, monkeypatch):
@@ -165,6 +219,8 @@ def test_errors(project, monkeypatch):
         fetch_mp({"elements": ["Xe"]}, api_key=KEY)
     with pytest.raises(ValueError, match="target='gap' must be one or several of"):
         fetch_mp(target="gap", api_key=KEY)
+    with pytest.raises(TypeError, match=r"criteria='TiO2' must be a dict .* \{'formula': 'TiO2'"):
+        fetch_mp("TiO2", api_key=KEY)
     project.close()
     with pytest.raises(ConnectionError, match="did not answer"):
         fetch_mp({"elements": ["Na"]}, api_key=KEY)
