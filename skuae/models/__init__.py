@@ -9,7 +9,7 @@ from skuae.models._megnet import MEGNet
 
 __all__ = ["ALIGNN", "CGCNN", "MEGNet", "resolve_backbone"]
 
-_BACKBONES = {"alignn": ALIGNN, "cgcnn": CGCNN, "megnet": MEGNet}
+_BACKBONES: dict[str, type[Backbone]] = {"alignn": ALIGNN, "cgcnn": CGCNN, "megnet": MEGNet}
 
 
 def resolve_backbone(backbone):
