@@ -1,6 +1,6 @@
 """What would spoil a table or its card, refused: all but an interruption before training."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,28 @@ from skuae.crystals._validation import check_same_order
 from skuae.embedding._elements import SYMBOLS
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.estimators._element_features import N_ROWS
+
+
+def check_options(hold_out_by, validation_fraction, max_sites):
+    """Raise where an option makes no sense: some are used only when training is over.
+
+    Parameters
+    ----------
+    hold_out_by, validation_fraction, max_sites
+        As `pretrain` takes them.
+    """
+    if hold_out_by not in ("formula", "structure", "id"):
+        raise ValueError(f'hold_out_by={hold_out_by!r} must be "formula", "structure" or "id"')
+    if not isinstance(validation_fraction, Real) or not 0 <= validation_fraction < 1:
+        raise ValueError(
+            f"validation_fraction={validation_fraction!r} must be a number from 0 (none) up to 1"
+        )
+    if max_sites is None:
+        return
+    if not isinstance(max_sites, Integral) or isinstance(max_sites, bool) or max_sites < 1:
+        raise ValueError(
+            f"max_sites={max_sites!r} must be an integer, at least 1, or None for no limit"
+        )
 
 
 def check_labels(y, crystals):

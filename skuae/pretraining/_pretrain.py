@@ -24,6 +24,7 @@ from skuae.pretraining._checks import (
     check_finished,
     check_front_end,
     check_labels,
+    check_options,
 )
 from skuae.pretraining._split import counts_of, find_rows, split_rows
 from skuae.training._persistence import encode_params
@@ -132,6 +133,7 @@ def pretrain(
     ... )  # doctest: +SKIP
     >>> run.table, run.metrics  # doctest: +SKIP
     """
+    check_options(hold_out_by, validation_fraction, max_sites)
     crystals = as_crystals(structures)
     y = check_labels(y, crystals)
     units = {str(target): unit for target, unit in (units or {}).items()}

@@ -92,8 +92,6 @@ def _validation_rows(crystals, ids, fraction, seed):
         valid = np.zeros(len(crystals), dtype=bool)
         valid[find_rows(crystals, ids, "validation_ids")] = True
         return valid
-    if not 0 <= fraction < 1:
-        raise ValueError(f"validation_fraction={fraction} must be from 0 (none) up to 1")
     formulas = formula_groups(crystals)
     n_formulas = formulas.max() + 1
     drawn = np.random.default_rng(seed).permutation(n_formulas) < fraction * n_formulas
