@@ -45,6 +45,12 @@ def check_labels(y, crystals):
     Returns
     -------
     DataFrame of shape (n_crystals, n_targets)
+
+    Raises
+    ------
+    ValueError
+        If the rows are others than those of the crystals, two targets have one name, or a label is
+        infinite or no number: `fit` would count such a row among those trained on alone.
     """
     if isinstance(y, pd.Series):
         y = y.to_frame("target" if y.name is None else y.name)
@@ -56,10 +62,24 @@ def check_labels(y, crystals):
     if len(y) != len(crystals):
         raise ValueError(f"y has {len(y)} rows, there are {len(crystals)} structures")
     check_same_order(y.index, crystals, "y")
-    y = y.astype(float).rename(columns=str)
+    y = y.rename(columns=str)
     if not y.columns.is_unique:
         raise ValueError(f"y has two columns {y.columns[y.columns.duplicated()][0]!r}; rename one")
-    return y
+    return y.assign(**{target: _numbers(y[target], crystals) for target in y})
+
+
+def _numbers(labels, crystals):
+    """Return the labels of a target as floats, NaN where there is none."""
+    labels = labels.astype(object)  # or dates would become nanoseconds
+    values = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=float)
+    wrong = np.isinf(values) | (np.isnan(values) & labels.notna().to_numpy())
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{crystals.where(row)}: {labels.name} is {labels.iloc[row]!r}, no finite number "
+            f"({wrong.sum()} such rows); repair it, or set it to NaN where it is unknown"
+        )
+    return values
 
 
 def check_front_end(front_end):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,15 @@ def test_numeric_ids_are_held_out_too(data, tmp_path):
 def test_labels_in_another_order_are_refused(data, tmp_path):
     with pytest.raises(ValueError, match=r"row 0 of y is 'mp-\d+', .* y\.loc\["):
         pretrain(data.structures, data.labels[TARGETS][::-1], tmp_path)
+
+
+@pytest.mark.parametrize("label", [np.inf, "n/a", pd.Timestamp("2026-01-01")])
+def test_a_label_that_is_no_number_is_named_by_the_row_of_the_data(data, tmp_path, label):
+    y = data.labels[TARGETS][:60].astype(object)
+    y.iloc[59, 1] = label
+    message = re.escape(f"row 59 ({data.ids[59]}): band_gap is {label!r}, no finite number (1 such")
+    with pytest.raises(ValueError, match=f"^{message}"):
+        pretrain(data.structures[:60], y, tmp_path, hold_out=data.structures[:10])
 
 
 def test_no_validation_rows(data, tmp_path):
