@@ -88,6 +88,7 @@ class CtrlC(Callback):
             raise KeyboardInterrupt
 
     def on_epoch_end(self, net, **kwargs):
+        net.history.record("dur", 1000.0)
         dict(net.callbacks_)["checkpoint"].written = -np.inf
 
 
@@ -104,6 +105,7 @@ def test_a_stopped_run_writes_no_table_and_goes_on_where_it_was(data, tmp_path):
     resumed = run(data, folder)
     assert [e["epoch"] for e in resumed.front_end.history_] == [1, 2]
     np.testing.assert_array_equal(resumed.table.values, whole.table.values)
+    assert resumed.table.metadata["fit_seconds"] >= 1000  # the epoch before the stop counts, too
 
 
 def test_folders_of_the_user_are_left_alone(data, tmp_path):
