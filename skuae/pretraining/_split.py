@@ -24,6 +24,8 @@ def find_rows(crystals, ids, what):
 
     Raises
     ------
+    TypeError
+        If the ids are one text.
     ValueError
         If the crystals have no ids, or none of these.
 
@@ -32,6 +34,8 @@ def find_rows(crystals, ids, what):
     UserWarning
         Some ids are not there.
     """
+    if isinstance(ids, str):  # an iterable of letters
+        raise TypeError(f"{what}={str(ids)!r} is one text; pass a list, [{str(ids)!r}]")
     if crystals.ids is None:
         raise ValueError(f"{what} need structures with ids: as_crystals(X, ids=...)")
     ids = np.unique(np.array(list(ids), dtype=np.str_))
@@ -39,7 +43,7 @@ def find_rows(crystals, ids, what):
     if not len(rows):
         raise ValueError(
             f"none of the {len(ids)} {what} is among the structures' ids (such as "
-            f"{crystals.ids[0]!r})"
+            f"{str(crystals.ids[0])!r})"
         )
     missing = np.setdiff1d(ids, crystals.ids)
     if len(missing):

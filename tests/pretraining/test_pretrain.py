@@ -125,8 +125,11 @@ def test_ids(data, tmp_path):
     result = run(data, tmp_path, hold_out_ids=ids[:30], validation_ids=ids[30:60])
     assert (result.split[:30] == "held out").all()
     assert (result.split[30:60].isin(["validation", "held out"])).all()
-    with pytest.raises(ValueError, match="none of the 1 validation_ids"):
+    first = re.escape(f"(such as '{ids[0]}')")
+    with pytest.raises(ValueError, match=f"none of the 1 validation_ids is among .* {first}"):
         run(data, tmp_path, validation_ids=["mp-0"])
+    with pytest.raises(TypeError, match=f"hold_out_ids='{ids[0]}' is one text; pass a list"):
+        run(data, tmp_path, hold_out_ids=ids[0])
     with pytest.warns(UserWarning, match="1 of 3 hold_out_ids are not among .* 'mp-0'"):
         result = run(data, tmp_path, hold_out_ids={*ids[:2], "mp-0"}, hold_out_by="id")
     assert (result.split == "held out").sum() == 2
