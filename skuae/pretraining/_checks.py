@@ -82,6 +82,33 @@ def _numbers(labels, crystals):
     return values
 
 
+def check_units(units, targets):
+    """Return the units by the names of targets as texts.
+
+    Parameters
+    ----------
+    units : dict of str to str, or None
+    targets : sequence of str
+
+    Returns
+    -------
+    dict of str to str
+        "" where none is given.
+
+    Raises
+    ------
+    ValueError
+        If there is one of something that is no target.
+    """
+    units = {str(target): unit for target, unit in (units or {}).items()}
+    unknown = [name for name in units if name not in targets]
+    if unknown:
+        raise ValueError(
+            f"units name {unknown[0]!r}, which is no target; there are {', '.join(targets)}"
+        )
+    return {target: units.get(target, "") for target in targets}
+
+
 def check_front_end(front_end):
     """Return an unfitted clone, if the card can tell what its table will have seen.
 

@@ -24,6 +24,7 @@ from skuae.pretraining._checks import (
     check_front_end,
     check_labels,
     check_options,
+    check_units,
 )
 from skuae.pretraining._split import counts_of, find_rows, split_rows
 from skuae.training._persistence import encode_params
@@ -135,7 +136,7 @@ def pretrain(
     check_options(hold_out_by, validation_fraction, max_sites)
     crystals = as_crystals(structures)
     y = check_labels(y, crystals)
-    units = {str(target): unit for target, unit in (units or {}).items()}
+    units = check_units(units, y.columns)
     front_end = check_front_end(front_end)
     if not name or Path(name).name != name:
         raise ValueError(f"name={name!r} must be usable as the name of a file, without folders")
@@ -182,7 +183,7 @@ def pretrain(
         "machine": f"{platform.machine()}, {front_end.device_}",
         "source": source,
         "licence": licence,
-        "targets": {t: units.get(t, "") for t in y.columns},
+        "targets": units,
         "rows": {part: int((split == part).sum()) for part in np.unique(split)},
         "hold_out": {key: len(value) for key, value in sets.items()},
         "hold_out_by": hold_out_by,

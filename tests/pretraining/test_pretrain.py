@@ -217,6 +217,7 @@ def test_a_front_end_that_guesses_is_measured_on_new_elements(data, tmp_path):
         ({"name": "mp/v1"}, "name='mp/v1' must be usable"),
         ({"validation_fraction": 1}, "validation_fraction=1 must be"),
         ({"validation_fraction": None}, "validation_fraction=None must be"),
+        ({"units": {"bandgap": "eV"}}, "units name 'bandgap', which is no target; there are form"),
         ({"max_sites": "20"}, "max_sites='20' must be an integer"),
         ({"hold_out_by": "formulla"}, "hold_out_by='formulla' must be \"formula\""),
     ],
