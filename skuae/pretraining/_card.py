@@ -110,11 +110,16 @@ def leakage_statement(config):
         "id": "has the id of",
     }[config["hold_out_by"]]
     sets = ", ".join(f"{name} ({n:,} rows)" for name, n in config["hold_out"].items())
-    held_out = f"No training row {level} a row of these test sets: {sets}. " if sets else ""
-    return (
-        f"{held_out}No training row has the reduced formula of a validation row. Any other crystal "
-        "of the source may have been trained on, with the targets above: on your own test rows "
-        "from the same source, a table learned without them is the honest one."
+    kept_out = [f"No training row {level} a row of these test sets: {sets}."] if sets else []
+    if "validation" in config["rows"]:
+        kept_out.append("No training row has the reduced formula of a validation row.")
+    return " ".join(
+        [
+            *kept_out,
+            f"Any {'other ' if kept_out else ''}crystal of the source may have been trained on, "
+            "with the targets above: on your own test rows from the same source, a table learned "
+            "without them is the honest one.",
+        ]
     )
 
 

@@ -162,6 +162,8 @@ def test_a_label_that_is_no_number_is_named_by_the_row_of_the_data(data, tmp_pat
 def test_no_validation_rows(data, tmp_path):
     result = run(data, tmp_path, n=60, validation_fraction=0)
     assert set(result.split) == {"train"}
+    card = (tmp_path / "README.md").read_text()
+    assert "Any crystal of the source" in card and "validation row." not in card
     assert result.metrics["mae"].isna().all()
     assert json.loads((tmp_path / "config.json").read_text())["metrics"]["band_gap"]["mae"] is None
 
