@@ -29,7 +29,7 @@ UAETransformer(table)
 
 ## Errors on the validation rows
 
-| target | unit | rows trained on | rows | mean absolute error | of the mean | R² |
+| target | unit | rows trained on | rows measured | mean absolute error | of the mean | R² |
 |---|---|---|---|---|---|---|
 {metrics}
 

@@ -3,6 +3,7 @@
 import json
 import platform
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,9 @@ def pretrain(
     Bunch
         With `table` (ElementTable), `front_end` (fitted), `metrics` (DataFrame by target: rows,
         mean absolute error, that of the mean of the training rows, R²), `split` (Series by row:
-        train, validation, near validation, held out, too large, no label) and `folder`. Rows near
-        validation have the formula of a validation row.
+        train, validation, near validation, unknown element, held out, too large, no label) and
+        `folder`. Rows near validation have the formula of a validation row; those with an unknown
+        element were to validate with, but the front-end cannot predict them.
 
     Raises
     ------
@@ -119,7 +121,8 @@ def pretrain(
     Warns
     -----
     UserWarning
-        Some of `hold_out_ids` or `validation_ids` are not among those of the structures.
+        Some of `hold_out_ids` or `validation_ids` are not among those of the structures, or no row
+        is left to measure errors on.
 
     Examples
     --------
@@ -163,6 +166,8 @@ def pretrain(
             f"{counts_of(split)}; hold out less, or raise max_sites"
         )
     check_elements(front_end, crystals, train)
+    if not len(valid) and (validation_ids is not None or validation_fraction > 0):
+        _warn_of_no_errors(split)
     if verbose:
         print(f"{name}: {counts_of(split)}", flush=True)
 
@@ -172,7 +177,11 @@ def pretrain(
     front_end.set_params(checkpoint_dir=checkpoints, verbose=max(verbose, 0))
     front_end.fit(crystals[train], y.iloc[train])
     check_finished(front_end)
-    metrics = _measure(front_end, crystals, y, train, valid)
+    predictable = _predictable(front_end, crystals[valid])
+    split[valid[~predictable]] = "unknown element"
+    if len(valid) and not predictable.any():
+        _warn_of_no_errors(split)
+    metrics = _measure(front_end, crystals, y, train, valid[predictable])
 
     params = {k: v for k, v in encode_params(front_end).items() if k != "verbose"}
     config = {
@@ -212,15 +221,22 @@ def _ids(crystals):
     return np.arange(len(crystals)).astype(str) if crystals.ids is None else crystals.ids
 
 
+def _warn_of_no_errors(split):
+    warnings.warn(
+        f"no row is left to measure errors on, and the card will have none: {counts_of(split)}; "
+        "choose other validation_ids, or a larger validation_fraction",
+        stacklevel=3,
+    )
+
+
 def _measure(front_end, crystals, y, train, valid):
     """Return errors on the validation rows, beside those of predicting the mean."""
     rows = []
-    known = valid[_predictable(front_end, crystals[valid])]
     predicted = np.empty((0, y.shape[1]))
-    if len(known):
-        predicted = front_end.predict(crystals[known]).reshape(len(known), -1)
+    if len(valid):
+        predicted = front_end.predict(crystals[valid]).reshape(len(valid), -1)
     for column, target in enumerate(y.columns):
-        truth = y[target].to_numpy()[known]
+        truth = y[target].to_numpy()[valid]
         has = ~np.isnan(truth)
         error = predicted[has, column] - truth[has]
         spread = truth[has] - np.nanmean(y[target].to_numpy()[train])

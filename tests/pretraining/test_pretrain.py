@@ -70,8 +70,6 @@ def test_what_is_written_tells_what_was_done(data, tmp_path):
 def test_metrics_are_those_of_the_validation_rows(data, tmp_path):
     result = run(data, tmp_path, validation_fraction=0.2)
     rows = np.flatnonzero(result.split == "validation")
-    known = [all(e in result.table for e in c.symbol_set) for c in data.structures[rows]]
-    rows = rows[known]  # the front-end refuses elements that it has not seen
     assert len(rows) == result.metrics["n_validation"].iloc[0] > 20
     error = np.abs(result.front_end.predict(data.structures[rows]) - data.target[rows])
     np.testing.assert_allclose(result.metrics["mae"], error.mean(axis=0), rtol=1e-5)
@@ -124,7 +122,7 @@ def test_ids(data, tmp_path):
     ids = data.ids[:300]
     result = run(data, tmp_path, hold_out_ids=ids[:30], validation_ids=ids[30:60])
     assert (result.split[:30] == "held out").all()
-    assert (result.split[30:60].isin(["validation", "held out"])).all()
+    assert (result.split[30:60].isin(["validation", "unknown element", "held out"])).all()
     first = re.escape(f"(such as '{ids[0]}')")
     with pytest.raises(ValueError, match=f"none of the 1 validation_ids is among .* {first}"):
         run(data, tmp_path, validation_ids=["mp-0"])
@@ -195,7 +193,7 @@ def test_rows_near_validation_say_so(data, tmp_path):
 
 def test_a_front_end_that_guesses_is_measured_on_new_elements(data, tmp_path):
     has_oxygen = np.array(["O" in crystal.symbol_set for crystal in data.structures[:300]])
-    ids = data.ids[:300][has_oxygen]
+    ids = [*data.ids[:300][has_oxygen], data.ids[:300][~has_oxygen][0]]
     n_rows = {}
     for guess in ("raise", "mean"):
         front_end = CrystalTransformerRegressor(
@@ -203,7 +201,19 @@ def test_a_front_end_that_guesses_is_measured_on_new_elements(data, tmp_path):
         )
         result = run(data, tmp_path / guess, front_end=front_end, validation_ids=ids)
         n_rows[guess] = result.metrics["n_validation"].iloc[0]
-    assert n_rows == {"raise": 0, "mean": has_oxygen.sum()}
+        assert n_rows[guess] == (result.split == "validation").sum()
+    assert n_rows == {"raise": 1, "mean": len(ids)}
+    oxides = set(pd.read_csv(tmp_path / "raise" / "split.csv")["part"][:300][has_oxygen])
+    assert oxides == {"unknown element"}  # not measured, and not called validation rows either
+
+
+def test_it_is_said_if_no_row_is_left_to_measure_errors_on(data, tmp_path):
+    with pytest.warns(UserWarning, match="no row is left to measure errors on.* 5 held out"):
+        run(data, tmp_path, n=60, validation_ids=data.ids[:5], hold_out_ids=data.ids[:5])
+    oxides = ["O" in crystal.symbol_set for crystal in data.structures[:60]]
+    front_end = CrystalTransformerRegressor(**SMALL, element_features=None)
+    with pytest.warns(UserWarning, match="no row is left to measure errors on.* unknown element"):
+        run(data, tmp_path, n=60, validation_ids=data.ids[:60][oxides], front_end=front_end)
 
 
 @pytest.mark.parametrize(
