@@ -43,7 +43,7 @@ def main(arguments=None):
         print(f"skuae {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"\nskuae {args.command}: {stop or 'stopped'}", file=sys.stderr)
+        print(f"\nskuae {args.command}: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     return 0
 
@@ -98,6 +98,8 @@ def _pretrain(args):
     if len(units) not in (0, len(targets)):
         raise ValueError(f"{len(units)} --units for {len(targets)} --targets")
     if "threads" in options:
+        if options["threads"] < 1:
+            raise ValueError(f"--threads {options['threads']}: at least 1")
         torch.set_num_threads(options["threads"])
     structures, labels = _read_data(options)
     ids = {key: _read_ids(options[key]) for key in _PATHS if key in options}
@@ -164,7 +166,7 @@ def _with_config(args):
     options = {}
     if args.config is not None:
         try:
-            options = json.loads(Path(args.config).read_text(encoding="utf-8"))["command"]
+            options = {**json.loads(Path(args.config).read_text(encoding="utf-8"))["command"]}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{args.config} is not a config.json that skuae pretrain wrote ({error!r})"

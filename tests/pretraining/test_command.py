@@ -69,12 +69,17 @@ def test_command_line(files, capsys):
         (["--labels", "rows.csv"], "rows.csv has none"),
         (["--labels", "others.csv"], "none of the 1 ids in others.csv (such as '007') is in DATA"),
         (["--config", "labels.csv"], "not a config.json"),
+        (["--config", "null.json"], "null.json is not a config.json"),
+        (["--config", "list.json"], "list.json is not a config.json"),
+        (["--threads", "0"], "--threads 0: at least 1"),
     ],
 )
 def test_wrong_commands_end_without_a_traceback(files, capsys, monkeypatch, more, message):
     monkeypatch.chdir(files)
     (files / "rows.csv").write_text("band_gap\n1\n")
     (files / "others.csv").write_text("id,band_gap\n007,1\n")
+    (files / "null.json").write_text('{"command": null}')
+    (files / "list.json").write_text('{"command": ["crystals.json"]}')
     (files / "sub").mkdir()
     shutil.copy("crystals.json", "sub")
     assert command(files, *more) == 2
@@ -143,3 +148,12 @@ def test_ctrl_c_ends_with_130_and_no_table(files, monkeypatch, capsys):
         assert command(files) == 130
     assert "stopped after 0 of 2 epochs, and no table was written" in capsys.readouterr().err
     assert not (files / "out" / "ct-uae.safetensors").exists()
+
+
+def test_ctrl_c_that_says_nothing(files, monkeypatch, capsys):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_read_data", stop)
+    assert command(files) == 130
+    assert capsys.readouterr().err == "\nskuae pretrain: stopped\n"
