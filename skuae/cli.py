@@ -261,7 +261,7 @@ def _fill_in(labels, path, with_ids):
         )
     more = more.reindex(labels.index)
     filled = {
-        name: labels[name].combine_first(more[name]) if name in labels else more[name]
+        name: labels[name].where(labels[name].notna(), more[name]) if name in labels else more[name]
         for name in more
     }
     return labels.assign(**filled)

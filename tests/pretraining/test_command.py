@@ -88,10 +88,10 @@ def test_wrong_commands_end_without_a_traceback(files, capsys, monkeypatch, more
 
 
 def test_labels_fill_in_what_data_lack(data, tmp_path):
-    frame = pd.DataFrame({"id": ["a", "b", "c"], "y": [1.0, None, None]})
+    frame = pd.DataFrame({"id": ["a", "b", "c"], "y": [1.0, None, None], "full": [4, 5, 6]})
     frame["structure"] = [s.as_dict() for s in data.structures[:3].to_structures()]
     frame.to_json(tmp_path / "crystals.json", orient="records")
-    (tmp_path / "one.csv").write_text("id,y\na,9\nb,2\n")
+    (tmp_path / "one.csv").write_text("id,y,full\na,9,\nb,2,9\n")
     (tmp_path / "two.csv").write_text("id,y\nc,3\nb,9\n")
     labels = [str(tmp_path / name) for name in ("one.csv", "two.csv")]
     options = {"data": [str(tmp_path / "crystals.json")], "targets": ["y"], "labels": labels,
@@ -99,6 +99,7 @@ def test_labels_fill_in_what_data_lack(data, tmp_path):
     structures, labels = cli._read_data(options)
     assert list(labels.index) == list(structures.ids) == ["a", "b", "c"]
     assert list(labels["y"]) == [1, 2, 3]
+    assert list(labels["full"]) == [4, 5, 6]
 
 
 def test_rows_without_ids_get_no_labels_by_number(data, tmp_path, capsys):
