@@ -222,11 +222,18 @@ def _read_data(options):
     import pandas as pd
 
     from skuae.crystals import Crystals
+    from skuae.datasets._file import ID_COLUMNS
 
     paths = options["data"]
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("a DATA file is given twice")
     bunches = [_read(path, options) for path in paths]
+    nameless = [p for p, b in zip(paths, bunches, strict=True) if b.structures.ids is None]
+    if 0 < len(nameless) < len(paths):  # the ids of the others would be lost
+        raise ValueError(
+            f"{nameless[0]} has no ids, and other DATA files have some: name its rows in a column "
+            f"{', '.join(ID_COLUMNS)}"
+        )
     structures = Crystals.concatenate([bunch.structures for bunch in bunches])
     labels = pd.concat([bunch.labels for bunch in bunches])
     if structures.ids is not None and not labels.index.is_unique:

@@ -115,6 +115,14 @@ def test_rows_without_ids_get_no_labels_by_number(data, tmp_path, capsys):
     assert "given twice" in capsys.readouterr().err
 
 
+def test_files_with_ids_and_without_are_refused(files, capsys):
+    frame = pd.read_json(files / "crystals.json", convert_axes=False)[["structure"]]
+    frame.assign(band_gap=1.0).to_json(files / "nameless.json", orient="records")
+    names = [str(files / name) for name in ("crystals.json", "nameless.json")]
+    assert main(["pretrain", *names, "-o", str(files / "out"), "--targets", "y", "--quiet"]) == 2
+    assert "nameless.json has no ids, and other DATA files have" in capsys.readouterr().err
+
+
 def test_an_id_in_two_files_is_refused(files, capsys):
     shutil.copy(files / "crystals.json", files / "copy.json")
     names = [str(files / name) for name in ("crystals.json", "copy.json")]
