@@ -67,7 +67,7 @@ def _add_pretrain(commands):
     add("--task-weights", nargs="+", type=float, metavar="W", help="of the targets in the loss")
     add("--front-end", choices=_FRONT_ENDS, help="transformer (default), or a graph network")
     add("--set", nargs="+", metavar="NAME=VALUE", help="parameters of the front-end, such as "
-        "max_epochs=8 n_layers=8 readout=first")  # fmt: skip
+        "max_epochs=8 n_layers=8 readout=first; others of a --config stay")  # fmt: skip
     add("--hold-out", nargs="+", metavar="FILE", help="test sets, as DATA")
     add("--hold-out-ids", metavar="FILE", help="ids of rows to keep out, one a line")
     add("--hold-out-by", choices=("formula", "structure", "id"), help="default: formula")
@@ -177,13 +177,34 @@ def _with_config(args):
     if given.get("targets", options.get("targets")) != options.get("targets"):
         for key in ("units", "task_weights"):  # of other targets
             options.pop(key, None)
+    if given.get("front_end", _kind(options)) != _kind(options):
+        for key in ("set", "task_weights"):  # of another front-end
+            options.pop(key, None)
+    if "set" in given:
+        settings = [*options.get("set", []), *given["set"]]
+        given["set"] = list({setting.partition("=")[0]: setting for setting in settings}.values())
     return options | given
+
+
+def _kind(options):
+    return options.get("front_end", "transformer")
 
 
 def _absolute(options):
     """Return the options with paths that mean the same files from any folder."""
+    if "set" in options:
+        settings = {key: _absolute_tables(value) for key, value in _settings(options).items()}
+        options = options | {"set": [f"{k}={json.dumps(v)}" for k, v in settings.items()]}
     lists = {k: [os.path.abspath(p) for p in options[k]] for k in _LISTS_OF_PATHS if k in options}
     return options | lists | {k: os.path.abspath(options[k]) for k in _PATHS if k in options}
+
+
+def _absolute_tables(value):
+    """Return the value of a setting with the files of tables as `_absolute` has them."""
+    if isinstance(value, list):
+        return [_absolute_tables(item) for item in value]
+    is_file = isinstance(value, str) and value.endswith((".csv", ".safetensors"))
+    return os.path.abspath(value) if is_file else value
 
 
 def _require(options, key, text):
@@ -274,8 +295,8 @@ def _fill_in(labels, path, with_ids):
     return labels.assign(**filled)
 
 
-def _front_end(options):
-    """Return the estimator that the options describe."""
+def _settings(options):
+    """Return the values of --set by name."""
     params = {}
     for setting in options.get("set", []):
         key, equals, value = setting.partition("=")
@@ -285,10 +306,16 @@ def _front_end(options):
             params[key] = json.loads(value)
         except ValueError:
             params[key] = value  # a word
+    return params
+
+
+def _front_end(options):
+    """Return the estimator that the options describe."""
+    params = _settings(options)
     for key in ("random_state", "device", "task_weights"):
         if key in options:
             params[key] = options[key]
-    kind = options.get("front_end", "transformer")
+    kind = _kind(options)
     if kind == "transformer":
         front_end = skuae.CrystalTransformerRegressor(random_state=0)
     else:

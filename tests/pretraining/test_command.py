@@ -11,6 +11,7 @@ import pytest
 from skuae import ElementTable, cli
 from skuae.cli import main
 from skuae.datasets import load_mp_mini
+from skuae.embedding import get_table
 from skuae.training._net import CrystalNet
 
 SMALL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "dim_feedforward": 16, "max_epochs": 2}
@@ -137,15 +138,22 @@ def test_ids_of_a_spreadsheet(tmp_path):
 
 def test_a_config_says_the_same_from_any_folder_and_of_other_targets(files, monkeypatch):
     monkeypatch.chdir(files)
+    get_table("megnet16").to_csv("mine.csv")
+    settings = SMALL | {"readout": "first", "element_features": '["mine.csv","cgcnn"]'}
     arguments = ["pretrain", "crystals.json", "-o", "out", "--labels", "labels.csv", "--targets",
                  *TARGETS, "--units", "eV/atom", "eV", "--task-weights", "1", "2", "--quiet",
-                 "--set", *(f"{k}={v}" for k, v in SMALL.items())]  # fmt: skip
+                 "--set", *(f"{k}={v}" for k, v in settings.items())]  # fmt: skip
     assert main(arguments) == 0
     (files / "elsewhere").mkdir()
     monkeypatch.chdir(files / "elsewhere")
     config = ["pretrain", "--config", str(files / "out" / "config.json")]
     assert main([*config, "-o", "two", "--targets", "band_gap"]) == 0
     assert json.loads(Path("two/config.json").read_text())["targets"] == {"band_gap": ""}
+    # What is set anew is set beside the rest, unless that is of another front-end.
+    assert main([*config, "-o", "three", "--set", "max_epochs=1"]) == 0
+    params = json.loads(Path("three/config.json").read_text())["params"]
+    assert (params["max_epochs"], params["d_model"], params["readout"]) == (1, 16, "first")
+    assert main([*config, "-o", "four", "--front-end", "cgcnn", "--set", "max_epochs=1"]) == 0
 
 
 def test_ctrl_c_ends_with_130_and_no_table(files, monkeypatch, capsys):
