@@ -102,8 +102,8 @@ def ship(runs):
     for config in sorted(runs.glob("*-0/config.json")):  # the last file of a run
         name = config.parent.name.removesuffix("-0")
         shutil.copy(config.with_name(f"{name}.safetensors"), package)
-    folders = sorted(f for task in TASKS for f in runs.glob(f"ct-uae-{task}-*"))
-    parts = [ElementTable.load(f / f"{f.name[:-2]}.safetensors") for f in folders]
+    done = sorted(c.parent for task in TASKS for c in runs.glob(f"ct-uae-{task}-*/config.json"))
+    parts = [ElementTable.load(f / f"{f.name.rpartition('-')[0]}.safetensors") for f in done]
     card = ElementTable.load(package / "ct-uae-mt4.safetensors").metadata
     shared = ("targets", "source", "licence", "hold_out", "hold_out_by", "params", "front_end",
               "leakage", "crystals_per_element", "skuae", "torch")  # fmt: skip
@@ -115,7 +115,7 @@ def ship(runs):
             "description": f"The tables of {len(parts)} front-ends side by side, turned to their "
             "principal axes: each of one to four targets, with several seeds",
             "parts": {f.name: {key: part.metadata[key] for key in ("rows", "metrics")}
-                      for f, part in zip(folders, parts, strict=True)},
+                      for f, part in zip(done, parts, strict=True)},
             **{key: card[key] for key in shared},
         },
     ).save(package / "ct-uae-mt.safetensors")  # fmt: skip
