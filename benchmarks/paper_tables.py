@@ -91,9 +91,10 @@ def plans():
     ]
     full = [
         ("mp_full_ef", backbone, table, "tuned", ALL, 20, 0)
-        for tables in (("native", "ct-uae-mt"), ("onehot", "cg-uae"))
-        for backbone, table in itertools.product(("cgcnn", "megnet"), tables)
-    ]
+        for tables in (("native", "native"), ("ct-uae-mt", "ct-uae-mt"), ("onehot", "onehot"),
+                       ("cg-uae", "meg-uae"))
+        for backbone, table in zip(("cgcnn", "megnet"), tables, strict=True)
+    ]  # fmt: skip
     return {"tables": tables, "curves": curves, "full": full}
 
 
@@ -192,7 +193,7 @@ def interval(rows, base, errors):
     """Return the relative difference to the baseline and its 95 % interval.
 
     Test rows and seeds are drawn with replacement, both models on the same ones. None without runs
-    of one seed by both, or without the errors of their test rows.
+    of one seed by both.
     """
     both = rows.merge(base, on="seed", suffixes=("", "_base"))
     files = [
@@ -200,8 +201,14 @@ def interval(rows, base, errors):
          for _, row in both.iterrows()]
         for end in ("", "_base")
     ]  # fmt: skip
-    if both.empty or not all(file.exists() for file in itertools.chain(*files)):
+    if both.empty:
         return None
+    missing = [file for file in itertools.chain(*files) if not file.exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]}: the intervals need the errors of every test row; give --errors the "
+            "folder where the runs of the table left theirs"
+        )
     ours, theirs = (np.stack([np.load(file) for file in own]) for own in files)
     rng, draws = np.random.default_rng(0), []
     for _ in range(1000):
