@@ -8,7 +8,8 @@
 The data are fetched, or read from `--data` (JSON lines with id, lattice, atomic_numbers,
 frac_coords and e_form, in the published order). Nothing is chosen by the test rows: no early
 stopping, and settings are chosen with `--choose`, which scores 2,000 training rows of fold 0 after
-training on its others.
+training on its others. (As anywhere where folds share their settings, those 2,000 are test rows of
+the other folds; only fold 0 is free of that.)
 
 Each fold that is done is kept: its predictions in `<model>.json.gz`, in the layout of the
 leaderboard, its error, time and settings in `folds.csv`. A fold that was stopped goes on from its
@@ -135,26 +136,25 @@ def scores(y, predicted):
     }
 
 
-def read_predictions(path):
-    """Return the predictions of the folds that are done, {fold: {id: value}}."""
+def read_results(path):
+    """Return the folds that are done, as the leaderboard's layout has them, {"fold_0": ...}."""
     if not path.exists():
         return {}
-    results = json.loads(gzip.decompress(path.read_bytes()))["tasks"][TASK]["results"]
-    return {int(key.removeprefix("fold_")): fold["data"] for key, fold in results.items()}
+    return json.loads(gzip.decompress(path.read_bytes()))["tasks"][TASK]["results"]
 
 
-def write_results(path, done, y, ids, parameters):
+def fold_of(test, predicted, y, ids, parameters):
+    """Return one fold in the leaderboard's layout."""
+    values = dict(zip(ids[test], predicted.astype(float), strict=True))
+    return {
+        "data": dict(sorted(values.items())),
+        "parameters": parameters,
+        "scores": scores(y[test], predicted),
+    }
+
+
+def write_results(path, results):
     """Write what is done in the leaderboard's layout."""
-    truth = dict(zip(ids, y, strict=True))
-    results = {}
-    for fold, data in sorted(done.items()):
-        names = list(data)
-        values = np.array([data[name] for name in names])
-        results[f"fold_{fold}"] = {
-            "data": {name: float(data[name]) for name in sorted(names)},
-            "parameters": parameters,
-            "scores": scores(np.array([truth[name] for name in names]), values),
-        }
     content = {
         "@module": "matbench.bench",
         "@class": "MatbenchBenchmark",
@@ -169,7 +169,7 @@ def write_results(path, done, y, ids, parameters):
                 "benchmark_name": "matbench_v0.1",
                 "dataset_name": TASK,
                 "version": "0.1.0",
-                "results": results,
+                "results": dict(sorted(results.items())),
             }
         },
     }
@@ -219,27 +219,31 @@ def main():
     if missing:
         p.error(f"there is no {missing[0]}.json.gz in {args.output}; run that model first")
     if args.average:
-        parts = [read_predictions(args.output / f"{name}.json.gz") for name in args.average]
-        done, name = {}, "+".join(args.average)
-        for fold in sorted(set.intersection(*(set(part) for part in parts))):
-            done[fold] = {i: np.mean([part[fold][i] for part in parts]) for i in parts[0][fold]}
-            test = published_folds(y)[fold][1]
-            mean = np.array([done[fold][i] for i in ids[test]])
-            row = {"model": name, "fold": fold, "mae": round(mean_absolute_error(y[test], mean), 5),
-                   "rmse": round(root_mean_squared_error(y[test], mean), 5)}  # fmt: skip
-            log(args.output / "folds.csv", row)
-        write_results(args.output / f"{name}.json.gz", done, y, ids, {"average": args.average})
+        parts = [read_results(args.output / f"{name}.json.gz") for name in args.average]
+        results, name = {}, "+".join(args.average)
+        for fold in sorted(set.intersection(*map(set, parts))):
+            number = int(fold.removeprefix("fold_"))
+            _, test = published_folds(y)[number]
+            mean = np.mean([[part[fold]["data"][i] for i in ids[test]] for part in parts], axis=0)
+            results[fold] = fold_of(test, mean, y, ids, {"average": args.average})
+            log(args.output / "folds.csv", {
+                "model": name,
+                "fold": number,
+                "mae": round(mean_absolute_error(y[test], mean), 5),
+                "rmse": round(root_mean_squared_error(y[test], mean), 5),
+            })  # fmt: skip
+        write_results(args.output / f"{name}.json.gz", results)
     for fold in args.folds if args.model else []:
         path = args.output / f"{args.model}.json.gz"
-        done = read_predictions(path)
-        if fold in done:
+        results = read_results(path)
+        if f"fold_{fold}" in results:
             continue
         predicted, row = run(args.model, fold, data, args)
-        test = published_folds(y)[fold][1]
-        done[fold] = dict(zip(ids[test], predicted.astype(float), strict=True))
+        _, test = published_folds(y)[fold]
         parameters = {k: str(v) for k, v in MODELS[args.model].items()}
+        results[f"fold_{fold}"] = fold_of(test, predicted, y, ids, parameters)
         log(args.output / "folds.csv", row)
-        write_results(path, done, y, ids, parameters)  # last: what is here is not run again
+        write_results(path, results)  # last: what is here is not run again
         print(row, flush=True)
     rows = pd.read_csv(args.output / "folds.csv")
     print(rows.groupby("model")["mae"].agg(["mean", "std", "count"]).round(4).to_string())

@@ -168,11 +168,12 @@ def run(key, args):
 
 def do(plan, args):
     """Run what is missing of a plan."""
+    wanted = [key for key in plans()[plan] if _wanted(key, args)]
+    if args.runs is None and any(key[3] in ("coords", "unscaled") for key in wanted):
+        raise SystemExit("chem+coords and tables that are not scaled need --runs")
     if not args.output.exists():
         args.output.write_text(",".join([*COLUMNS, "mae", "fit_s"]) + "\n")
-    for key in plans()[plan]:
-        if not _wanted(key, args):
-            continue
+    for key in wanted:
         done = pd.read_csv(args.output)[COLUMNS].astype(str)
         if (done == [str(k) for k in key]).all(axis=1).any():
             continue
@@ -249,13 +250,15 @@ def report(args):
                 else "{:+.0f} % ({:+.0f} to {:+.0f})".format(*(100 * x for x in found))
             )
             lines.append(f"| {name} | {row['mean']:.4f} | {int(row['count'])} | {text} |")
-    draw(runs)
     (DOCS / "paper_tables.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw(runs)
 
 
 def draw(runs):
     """Draw docs/learning_curves.png: error against the number of labels, one line a table."""
     sets = [d for d in UNITS if runs[runs["data"] == d]["n_train"].nunique() > 1]
+    if not sets:
+        return
     figure, axes = plt.subplots(1, len(sets), figsize=(4.6 * len(sets), 4), layout="constrained")
     for ax, data in zip(np.atleast_1d(axes), sets, strict=True):
         own = runs[(runs["data"] == data) & (runs["backbone"] == "cgcnn")]

@@ -180,7 +180,11 @@ def _with_config(args):
     if given.get("front_end", _kind(options)) != _kind(options):
         for key in ("set", "task_weights"):  # of another front-end
             options.pop(key, None)
+    if "validation_fraction" in given:
+        options.pop("validation_ids", None)
     if "set" in given:
+        for setting in given["set"]:  # of those, some have an option of their own
+            options.pop(setting.partition("=")[0], None)
         settings = [*options.get("set", []), *given["set"]]
         given["set"] = list({setting.partition("=")[0]: setting for setting in settings}.values())
     return options | given
@@ -220,7 +224,10 @@ def _read(path, options):
 
 def _read_ids(path):
     """Return the lines of a file, which may have been saved by a spreadsheet."""
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
     return [line.strip() for line in lines if line.strip()]
 
 

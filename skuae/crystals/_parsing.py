@@ -13,6 +13,11 @@ def structure_from_dict(content):
 
     pymatgen imports and calls whatever these name under ``@module`` and ``@class``.
     """
+    if "sites" not in content:
+        raise ValueError(
+            "the dictionary is none of pymatgen's: it has no 'sites', but "
+            f"{', '.join(map(repr, list(content)[:5])) or 'nothing'}"
+        )
     sites = [{**site, "properties": None} for site in content["sites"]]
     return Structure.from_dict({**content, "sites": sites})
 

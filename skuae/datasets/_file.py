@@ -69,11 +69,12 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
     """
     path = Path(path)
     if path.is_dir():
-        names = [target] if isinstance(target, str) else target
-        return read_folder(path, target_names=names, n_jobs=n_jobs, verbose=verbose)
-    frame = _read_frame(path)
-    used, structures = _read_structures(path, frame, n_jobs, verbose)
-    labels = frame.drop(columns=list(used))
+        folder = read_folder(path, n_jobs=n_jobs, verbose=verbose)
+        structures, labels = folder.structures, folder.labels
+    else:
+        frame = _read_frame(path)
+        used, structures = _read_structures(path, frame, n_jobs, verbose)
+        labels = frame.drop(columns=list(used))
     names = [target] if isinstance(target, str) else list(target or [])
     missing = [name for name in names if name not in labels]
     if missing:
@@ -155,7 +156,8 @@ def _names(path, index):
 def _read_table(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
     try:
         if kind == ".parquet":
             return _read_parquet(path)
@@ -164,7 +166,7 @@ def _read_table(path):
             return pd.read_csv(path, converters=dict.fromkeys(ID_COLUMNS, str))
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
             opened = gzip.open if kind.endswith(".gz") else open
-            with opened(path, "rt", encoding="utf-8") as file:
+            with opened(path, "rt", encoding="utf-8-sig") as file:
                 if kind.startswith(".jsonl"):
                     return pd.DataFrame(_lines(file))
                 return _frame_of(json.load(file))
@@ -263,6 +265,9 @@ def _read_cell(cell, folder):
         raise ValueError(f"there is no structure ({cell!r})")
     if re.search(r"^_cell_length_a", cell, re.MULTILINE):
         return Structure.from_str(cell, fmt="cif")
+    if not (folder / cell).is_file():
+        short = cell if len(cell) < 40 else f"{cell[:37]}..."
+        raise ValueError(f"{short!r} is no CIF text, and there is no such file in {folder}")
     return structure_from_file(folder / cell)
 
 

@@ -32,9 +32,12 @@ def read_table(folder, target_names):
             "Structures without any table are read by "
             'as_crystals(sorted(pathlib.Path(folder).glob("*.cif")))'
         )
-    with open(table, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, skipinitialspace=True)
-        lines = [(reader.line_num, [c.strip() for c in line]) for line in reader]
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            lines = [(reader.line_num, [c.strip() for c in line]) for line in reader]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{table} is not UTF-8 text ({error}); save it as UTF-8") from error
     lines = [(number, line) for number, line in lines if any(line)]
     if not lines:
         raise ValueError(f"{table} is empty; expected a line `name,label` per structure file")

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 from sklearn.utils.extmath import svd_flip
 
-from skuae.embedding._registry import get_table
+from skuae.embedding._registry import resolve_table
 from skuae.embedding._table import ElementTable
 
 
@@ -13,13 +13,14 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     """Put tables side by side, each with the same say, and turn them to their principal axes.
 
     Two tables learned from different random starts agree on what the data say and differ in what
-    chance says; distances in the joined table are the root of the mean of their squares.
+    chance says; with all axes, distances in the joined table are, but for one factor, the root of
+    the mean of their squares.
 
     Parameters
     ----------
-    tables : sequence of ElementTable or str
-        Tables or their names. Of the elements that all of them cover, rows are centred and scaled
-        to variance 1.
+    tables : sequence of ElementTable, str, path or DataFrame
+        Tables, their names or files. Of the elements that all of them cover, rows are centred and
+        scaled to variance 1.
     n_dims : int, optional
         Principal axes to keep; all by default, but those of rounding alone.
     name : str
@@ -36,7 +37,7 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
         If there are no tables, they have fewer than two elements in common, one says the same of
         all elements, or `n_dims` is more than there are.
     TypeError
-        If `tables` is one table.
+        If `tables` is one table, or one of them is an estimator.
 
     Examples
     --------
@@ -46,7 +47,9 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     """
     if isinstance(tables, (str, ElementTable)):
         raise TypeError("tables is one table; pass a list of them")
-    tables = [get_table(table) if isinstance(table, str) else table for table in tables]
+    if any(hasattr(table, "fit") for table in tables):
+        raise TypeError("tables has an estimator; fit it and give its element_table_")
+    tables = [resolve_table(table)[0] for table in tables]
     if not tables:
         raise ValueError("tables is empty; give at least one")
     common = np.logical_and.reduce([table.seen for table in tables])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skuae.embedding import resolve_table
+from skuae.embedding import resolve_table, table_names
 
 N_ROWS = 100  # elements that the one-hot input has room for
 
@@ -16,7 +16,7 @@ def stack_features(tables):
     if tables is None:
         return None, None
     blocks, complete = [], np.ones(N_ROWS, dtype=bool)
-    tables = tables if isinstance(tables, (list, tuple)) else [tables]
+    tables = _listed(tables)
     if not len(tables):
         raise ValueError("element_features is empty; name a table, or pass None for none")
     for table in tables:
@@ -37,10 +37,17 @@ def stack_features(tables):
     return features.astype(np.float32), complete
 
 
-def are_names(tables):
-    """Tell if all tables are given by name."""
-    tables = tables if isinstance(tables, (list, tuple)) else [tables]
-    return all(isinstance(table, str) for table in tables)
+def named(tables):
+    """Return the tables as a list: names of those that skuae knows, the others as ElementTable."""
+    known = table_names()
+    return [
+        table if isinstance(table, str) and table in known else resolve_table(table)[0]
+        for table in _listed(tables)
+    ]
+
+
+def _listed(tables):
+    return list(tables) if isinstance(tables, (list, tuple)) else [tables]
 
 
 def or_nothing(features):

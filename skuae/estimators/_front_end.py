@@ -9,7 +9,7 @@ import torch
 from skuae.crystals import PackedTensors
 from skuae.embedding import ElementTable
 from skuae.embedding._elements import SYMBOLS
-from skuae.estimators._element_features import N_ROWS, are_names, or_nothing, stack_features
+from skuae.estimators._element_features import N_ROWS, named, or_nothing, stack_features
 from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
 from skuae.training import BaseCrystalRegressor
 from skuae.training._data import CrystalDataset, CrystalLoader, augment
@@ -274,6 +274,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         seen[numbers[np.isin(rows, train)] - 1] = True
         # All at once: a fit that is refused leaves a fitted model as it was.
         self._seen, self._features, self._has_features = seen, features, has_features
+        self._feature_tables = [] if features is None else named(self.element_features)
 
     def _pack(self, crystals, device):
         return PackedTensors(crystals, device=device, dtype=self._dtype)
@@ -347,21 +348,36 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         )
 
     def _get_fitted(self):
-        arrays = {"seen": self._seen}
+        fitted, arrays = {}, {"seen": self._seen}
         if self._features is not None:
             arrays |= {"features": self._features, "has_features": self._has_features}
+        if not all(isinstance(table, str) for table in self._feature_tables):
+            # a table of the user's own is no parameter that JSON holds
+            fitted["element_features"] = [
+                table if isinstance(table, str) else {"name": table.name, "symbols": table.symbols}
+                for table in self._feature_tables
+            ]
+            arrays |= {
+                f"element_features.{i}": table.values[table.seen]
+                for i, table in enumerate(self._feature_tables)
+                if not isinstance(table, str)
+            }
         if self._sensitivity is not None:
             arrays["sensitivity"] = self._sensitivity
-        return {}, arrays
+        return fitted, arrays
 
     def _set_fitted(self, config, arrays):
         self._seen = arrays["seen"]
         self._features = arrays.get("features")
         self._has_features = arrays.get("has_features")
         self._sensitivity = arrays.get("sensitivity")
-        if self._features is not None and not are_names(self.element_features):
-            # a table of the user's own is not a parameter that JSON holds; its numbers are here
-            has = self._has_features
-            self.element_features = ElementTable(
-                self._features[has], np.flatnonzero(has) + 1, name="element_features"
-            )
+        if "element_features" in config:
+            self.element_features = [
+                table
+                if isinstance(table, str)
+                else ElementTable(
+                    arrays[f"element_features.{i}"], table["symbols"], name=table["name"]
+                )
+                for i, table in enumerate(config["element_features"])
+            ]
+        self._feature_tables = [] if self.element_features is None else named(self.element_features)

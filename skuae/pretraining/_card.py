@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_NOT_FROM_CRYSTALS = {"onehot", "random", "random16", "cgcnn", "magpie", "magpie_sc", "mat2vec",
+                      "matscholar", "mod_petti", "oliynyk", "oliynyk_sc", "xenonpy"}  # fmt: skip
 _FEW = 20  # crystals of an element, below which its vector says little
 
 _TEMPLATE = """# {name}
@@ -113,6 +115,12 @@ def leakage_statement(config):
     kept_out = [f"No training row {level} a row of these test sets: {sets}."] if sets else []
     if "validation" in config["rows"]:
         kept_out.append("No training row has the reduced formula of a validation row.")
+    unknown = [name for name in config["element_features"] if name not in _NOT_FROM_CRYSTALS]
+    if unknown:
+        kept_out.append(
+            f"Element features are from {', '.join(unknown)}: if crystals of the test sets were "
+            "used to make these is not known."
+        )
     return " ".join(
         [
             *kept_out,

@@ -15,9 +15,9 @@ from sklearn.utils import Bunch
 import skuae
 from skuae._files import write_bytes
 from skuae.crystals import as_crystals
-from skuae.embedding import ElementTable
+from skuae.embedding import ElementTable, table_names
 from skuae.embedding._elements import SYMBOLS
-from skuae.estimators._element_features import N_ROWS
+from skuae.estimators._element_features import N_ROWS, named
 from skuae.pretraining._card import leakage_statement, model_card
 from skuae.pretraining._checks import (
     check_elements,
@@ -145,7 +145,7 @@ def pretrain(
         raise ValueError(f"name={name!r} must be usable as the name of a file, without folders")
     if hold_out is not None and not isinstance(hold_out, dict):
         hold_out = {"hold_out": hold_out}
-    sets = {str(key): as_crystals(value) for key, value in (hold_out or {}).items()}
+    sets = {str(key): _as_test_set(key, value) for key, value in (hold_out or {}).items()}
     kept_out = np.empty(0, dtype=np.int64)
     if hold_out_ids is not None:
         if "hold_out_ids" in sets:
@@ -184,6 +184,10 @@ def pretrain(
     metrics = _measure(front_end, crystals, y, train, valid[predictable])
 
     params = {k: v for k, v in encode_params(front_end).items() if k != "verbose"}
+    features = getattr(front_end, "element_features", None)
+    features = [] if features is None else [getattr(t, "name", t) for t in named(features)]
+    if not set(features) <= set(table_names()):
+        params["element_features"] = features  # the names are all that JSON holds of one's own
     config = {
         "name": name,
         "skuae": skuae.__version__,
@@ -199,6 +203,7 @@ def pretrain(
         "max_sites": None if max_sites is None else int(max_sites),
         "front_end": type(front_end).__name__,
         "params": params,
+        "element_features": features,
         "random_state": int(front_end.random_state),
         "metrics": metrics.astype(object).where(metrics.notna(), None).to_dict(orient="index"),
         # Of all epochs, also of those before a checkpoint that this call went on from.
@@ -206,6 +211,8 @@ def pretrain(
         "crystals_per_element": _count_elements(crystals[train]),
     }
     table = _with_card(front_end.element_table_, config)
+    for file in ("config.json", "README.md", "split.csv"):  # of an earlier table there
+        (folder / file).unlink(missing_ok=True)
     table.save(folder / f"{name}.safetensors")
     front_end.set_params(checkpoint_dir=None)
     front_end.save_pretrained(folder / "model")
@@ -215,6 +222,13 @@ def pretrain(
     write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Bunch(table=table, front_end=front_end, metrics=metrics, split=split, folder=folder)
+
+
+def _as_test_set(name, structures):
+    try:
+        return as_crystals(structures)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"hold_out, test set {name!r}: {error}") from error
 
 
 def _ids(crystals):

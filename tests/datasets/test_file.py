@@ -140,6 +140,14 @@ def test_unknown_labels_are_nan_and_words_are_refused(tmp_path, records):
         (lambda rows: [{"material_id": "mp-1", "y": 1}], "has no structures"),
         (lambda rows: [{**rows[0], "structure": None}], r"id 'mp-\d+'\): there is no"),
         (lambda rows: [{**rows[0], "structure": "none.cif"}], r"id 'mp-\d+'\): .*none.cif"),
+        (
+            lambda rows: [{**rows[0], "structure": "Ga As\n1.0\n"}],
+            "is no CIF text, and there",
+        ),
+        (
+            lambda rows: [{**rows[0], "structure": {"numbers": [1]}}],
+            "no 'sites', but 'numbers'",
+        ),
         (lambda rows: [], "holds no rows"),
     ],
 )
@@ -175,6 +183,27 @@ def test_rows_are_counted_from_the_start_of_the_file(tmp_path, records):
     path.write_text(path.read_text().replace('{"material_id": "mp-1"', '{"material_id" "mp-1"'))
     with pytest.raises(ValueError, match=r"is damaged, .*line 2: Expecting"):
         read_file(path)
+
+
+def test_names_and_marks_of_windows(tmp_path, records):
+    path = write(tmp_path, ".jsonl", records[:3])
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(read_file(path.rename(tmp_path / "CRYSTALS.JSONL")).structures) == 3
+
+
+def test_a_folder_is_read_as_a_file_is(tmp_path, records):
+    for record in records[:3]:
+        (tmp_path / f"{record['material_id']}.json").write_text(json.dumps(record["structure"]))
+    lines = [f"{r['material_id']},{r['e_form']},{r['gap']}" for r in records[:3]]
+    (tmp_path / "id_prop.csv").write_text("\n".join(["id,e_form,gap", *lines]))
+    whole, gap = read_file(tmp_path), read_file(tmp_path, target="gap")
+    assert whole.target is None and list(gap.labels) == ["e_form", "gap"]
+    assert gap.target.tolist() == [r["gap"] for r in records[:3]]
+    with pytest.raises(ValueError, match="has no column 'gp'"):
+        read_file(tmp_path, target="gp")
+    (tmp_path / "id_prop.csv").write_text("é,1", encoding="cp1252")
+    with pytest.raises(ValueError, match=r"id_prop\.csv is not UTF-8 text"):
+        read_file(tmp_path)
 
 
 def test_missing_damaged_and_unknown_files(tmp_path, records):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skuae import ElementTable
+from skuae import CrystalTransformerRegressor, ElementTable
 from skuae.embedding import get_table, join_tables
 
 
@@ -36,6 +36,19 @@ def test_axes_of_rounding_are_left_out():
         join_tables([table, table], 4, name="joined")
 
 
+def test_files_and_frames_are_joined_as_tables_are(tmp_path):
+    table = get_table("magpie")
+    table.save(tmp_path / "own.safetensors")
+    for other in (
+        tmp_path / "own.safetensors",
+        str(tmp_path / "own.safetensors"),
+        table.to_frame(),
+    ):
+        joined = join_tables([other, "cgcnn"], name="both")
+        expected = join_tables([table, "cgcnn"], name="both")
+        np.testing.assert_array_equal(joined.values, expected.values)
+
+
 def test_what_cannot_be_joined():
     with pytest.raises(ValueError, match="tables is empty"):
         join_tables([], name="none")
@@ -45,6 +58,8 @@ def test_what_cannot_be_joined():
     same = ElementTable(np.ones((3, 2)), ["H", "He", "Li"], name="same")
     with pytest.raises(ValueError, match="'same' says the same of all"):
         join_tables([same], name="none")
+    with pytest.raises(TypeError, match="an estimator"):
+        join_tables([CrystalTransformerRegressor()], name="none")
     with pytest.raises(TypeError, match="pass a list"):
         join_tables(same, name="none")
     with pytest.raises(ValueError, match="n_dims=99; from 1 to 20"):

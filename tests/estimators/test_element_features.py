@@ -59,6 +59,29 @@ def test_own_features_and_none(mini, tmp_path):
         assert (refit._features is None) == (features is None)
 
 
+def test_a_loaded_model_knows_its_own_features_as_the_first_did(mini, tmp_path):
+    few = ElementTable(np.random.default_rng(0).normal(size=(60, 3)), range(1, 61), name="few")
+    few.save(tmp_path / "few.safetensors")
+    for features in (
+        [few, "magpie"],
+        [str(tmp_path / "few.safetensors"), "magpie"],
+        few.to_frame(),
+    ):
+        front_end = fit(mini, np.arange(100), element_features=features)
+        front_end.save_pretrained(tmp_path / "model")
+        again = CrystalTransformerRegressor.from_pretrained(tmp_path / "model")
+        again.set_params(random_state=0)
+        ours, theirs = (
+            clone(m).fit(mini.structures[:50], mini.target[:50]) for m in (front_end, again)
+        )
+        some = mini.structures[:5]
+        np.testing.assert_array_equal(ours.predict(some), theirs.predict(some))
+        np.testing.assert_array_equal(ours._has_features, theirs._has_features)
+        again.set_params(warm_start=True).fit(mini.structures[:50], mini.target[:50])  # goes on
+        again.save_pretrained(tmp_path / "again")
+        CrystalTransformerRegressor.from_pretrained(tmp_path / "again")
+
+
 def test_a_name_that_is_not_known(mini):
     with pytest.raises(ValueError, match="no element table named 'magpi'"):
         fit(mini, np.arange(10), element_features="magpi")

@@ -134,6 +134,9 @@ def test_an_id_in_two_files_is_refused(files, capsys):
 def test_ids_of_a_spreadsheet(tmp_path):
     (tmp_path / "ids.txt").write_text("\ufeffmp-1\r\nmy crystal \r\n\r\n", encoding="utf-8")
     assert cli._read_ids(tmp_path / "ids.txt") == ["mp-1", "my crystal"]
+    (tmp_path / "ids.txt").write_text("mp-1", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"ids\.txt is not UTF-8 text"):
+        cli._read_ids(tmp_path / "ids.txt")
 
 
 def test_a_config_says_the_same_from_any_folder_and_of_other_targets(files, monkeypatch):
@@ -154,6 +157,18 @@ def test_a_config_says_the_same_from_any_folder_and_of_other_targets(files, monk
     params = json.loads(Path("three/config.json").read_text())["params"]
     assert (params["max_epochs"], params["d_model"], params["readout"]) == (1, 16, "first")
     assert main([*config, "-o", "four", "--front-end", "cgcnn", "--set", "max_epochs=1"]) == 0
+
+
+def test_what_is_given_wins_over_the_config(files):
+    (files / "ids.txt").write_text("\n".join(load_mp_mini().ids[:20]))
+    one = ["--validation-ids", str(files / "ids.txt"), "--random-state", "3"]
+    assert command(files, *one) == 0
+    again = ["pretrain", "--config", str(files / "out" / "config.json"), "-o", str(files / "two"),
+             "--validation-fraction", "0.5", "--set", "random_state=7"]  # fmt: skip
+    assert main(again) == 0
+    config = json.loads((files / "two" / "config.json").read_text())
+    assert config["rows"]["validation"] > 50 and config["random_state"] == 7
+    assert "validation_ids" not in config["command"]
 
 
 def test_ctrl_c_ends_with_130_and_no_table(files, monkeypatch, capsys):

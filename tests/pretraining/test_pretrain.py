@@ -15,6 +15,7 @@ from skuae import (
     as_crystals,
 )
 from skuae.datasets import formula_groups, load_mp_mini
+from skuae.embedding import get_table
 from skuae.pretraining import pretrain
 
 SMALL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "dim_feedforward": 16, "max_epochs": 2}
@@ -238,6 +239,39 @@ def test_what_would_spoil_the_card_is_refused_before_training(data, tmp_path, op
     with pytest.raises(ValueError, match=message):
         run(data, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_card_names_features_and_what_is_not_known_of_them(data, tmp_path):
+    own = get_table("megnet16")
+    own = ElementTable(own.values[own.seen], own.symbols, name="mine")
+    options = {"n": 100, "hold_out": data.structures[:5]}
+    for features, unknown in ((["magpie", own], "mine"), ("ct-uae-mt", "ct-uae-mt"), ("cgcnn", "")):
+        front_end = CrystalTransformerRegressor(**SMALL, element_features=features)
+        table = run(data, tmp_path / "out", front_end=front_end, **options).table
+        said = f"Element features are from {unknown}: " in table.metadata["leakage"]
+        assert said == bool(unknown)
+        named = table.metadata["params"]["element_features"]
+        assert named == (["magpie", "mine"] if unknown == "mine" else features)
+
+
+def test_no_old_card_stands_beside_a_new_table(data, tmp_path, monkeypatch):
+    run(data, tmp_path, n=100, hold_out=data.structures[:50])
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skuae.pretraining._pretrain.model_card", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path, n=100)
+    assert "held out" not in ElementTable.load(tmp_path / "ct-uae.safetensors").metadata["rows"]
+    assert not (tmp_path / "config.json").exists() and not (tmp_path / "README.md").exists()
+
+
+def test_a_test_set_that_cannot_be_read_is_named(data, tmp_path):
+    with pytest.raises(TypeError, match="hold_out, test set 'mine': row 0: got int"):
+        run(data, tmp_path, hold_out={"good": data.structures[:5], "mine": [1, 2]})
+    with pytest.raises(ValueError, match="hold_out, test set 'none': "):
+        run(data, tmp_path, hold_out={"none": []})
 
 
 def test_two_test_sets_of_one_name_are_refused(data, tmp_path):
