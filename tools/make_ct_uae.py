@@ -49,8 +49,10 @@ PUBLISHED = {
     "lr": 2e-4,  # at 1e-3 eight layers never leave the mean
 }
 SOURCE = (
-    "Materials Project: labels of the MEGNet data set (MP-2018.6.1) and, where it has none, of the "
-    "CGCNN data set; Jain et al., APL Materials 1, 011002 (2013)"
+    "Materials Project, Jain et al., APL Materials 1, 011002 (2013): formation energies and gaps "
+    "of the MEGNet data set (MP-2018.6.1) and, for the 4 and 1 % that it lacks, of the CGCNN data "
+    "set, that of SEN, and MEGNet's multi-fidelity set; magnetisation of the CGCNN data set; bulk "
+    "moduli of de Jong et al., Scientific Data 2, 150009 (2015)"
 )
 
 
