@@ -46,9 +46,9 @@ SOURCES = ["native", "onehot", "random", "magpie", "mat2vec", "cg-uae", "meg-uae
 UNITS = {"perovskites": "eV per cell", "mp_ef": "eV/atom", "mp_eg": "eV", "hoip": "eV",
          "mp_full_ef": "eV/atom"}  # fmt: skip
 TITLES = {
-    "perovskites": "MatBench perovskites, formation energy",
     "mp_ef": "Materials Project, formation energy",
     "mp_eg": "Materials Project, gap",
+    "perovskites": "MatBench perovskites, formation energy",
     "hoip": "hybrid perovskites, gap",
     "mp_full_ef": "Materials Project, formation energy, all of the article's split that we have",
 }
@@ -239,6 +239,8 @@ def report(args):
         "MatBench perovskites: fold 0, 3,786 test rows. Hybrid perovskites: 2,142 crystals, 442 "
         "of them test rows.",
     ]
+    order = {name: i for i, name in enumerate(TITLES)}
+    runs = runs.sort_values(["data", "backbone", "n_train"], key=lambda c: c.replace(order))
     for (data, backbone, n), group in runs.groupby(["data", "backbone", "n_train"], sort=False):
         rows = "all" if n == ALL else f"{n:,}"
         epochs = ", ".join(map(str, sorted(group["epochs"].unique())))
