@@ -72,8 +72,8 @@ def plans():
         for seed, data, table in itertools.product(seeds, ["mp_ef", "mp_eg"], more)
     ]
     tables += [
-        ("mp_ef", "alignn-small", table, "tuned", 400, 60, seed)
-        for seed, table in itertools.product(seeds, ["native", "onehot", "ct-uae-mt"])
+        (data, "alignn-small", table, "tuned", 400, 60, seed)
+        for data, table, seed in itertools.product(["mp_ef", "mp_eg"], more, seeds)
     ]
     sizes = {100: 100, 300: 100, 1000: 100, 3000: 60, ALL: 30}
     curves = [
