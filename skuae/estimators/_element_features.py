@@ -39,6 +39,8 @@ def stack_features(tables):
 
 def named(tables):
     """Return the tables as a list: names of those that skuae knows, the others as ElementTable."""
+    if tables is None:
+        return []
     known = table_names()
     return [
         table if isinstance(table, str) and table in known else resolve_table(table)[0]

@@ -274,7 +274,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         seen[numbers[np.isin(rows, train)] - 1] = True
         # All at once: a fit that is refused leaves a fitted model as it was.
         self._seen, self._features, self._has_features = seen, features, has_features
-        self._feature_tables = [] if features is None else named(self.element_features)
+        self._feature_tables = named(self.element_features)
 
     def _pack(self, crystals, device):
         return PackedTensors(crystals, device=device, dtype=self._dtype)
@@ -380,4 +380,4 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 )
                 for i, table in enumerate(config["element_features"])
             ]
-        self._feature_tables = [] if self.element_features is None else named(self.element_features)
+        self._feature_tables = named(self.element_features)

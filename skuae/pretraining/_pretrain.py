@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 import skuae
 from skuae._files import write_bytes
 from skuae.crystals import as_crystals
-from skuae.embedding import ElementTable, table_names
+from skuae.embedding import ElementTable
 from skuae.embedding._elements import SYMBOLS
 from skuae.estimators._element_features import N_ROWS, named
 from skuae.pretraining._card import leakage_statement, model_card
@@ -184,9 +184,9 @@ def pretrain(
     metrics = _measure(front_end, crystals, y, train, valid[predictable])
 
     params = {k: v for k, v in encode_params(front_end).items() if k != "verbose"}
-    features = getattr(front_end, "element_features", None)
-    features = [] if features is None else [getattr(t, "name", t) for t in named(features)]
-    if not set(features) <= set(table_names()):
+    tables = named(getattr(front_end, "element_features", None))
+    features = [t if isinstance(t, str) else f"{t.name} (own table)" for t in tables]
+    if any(isinstance(table, ElementTable) for table in tables):
         params["element_features"] = features  # the names are all that JSON holds of one's own
     config = {
         "name": name,
