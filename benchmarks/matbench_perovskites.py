@@ -6,10 +6,9 @@
     python benchmarks/matbench_perovskites.py gated --choose --set max_epochs=20 batch_size=64
 
 The data are fetched, or read from `--data` (JSON lines with id, lattice, atomic_numbers,
-frac_coords and e_form, in the published order). Nothing is chosen by the test rows: no early
-stopping, and settings are chosen with `--choose`, which scores 2,000 training rows of fold 0 after
-training on its others. (As anywhere where folds share their settings, those 2,000 are test rows of
-the other folds; only fold 0 is free of that.)
+frac_coords and e_form, in the published order). There is no early stopping. `--choose` scores 2,000
+training rows of fold 0 after training on its others; since all folds share their settings, those
+rows are test rows of the other four.
 
 Each fold that is done is kept: its predictions in `<model>.json.gz`, in the layout of the
 leaderboard, its error, time and settings in `folds.csv`. A fold that was stopped goes on from its
@@ -33,6 +32,7 @@ import skuae
 from skuae import CrystalGNNRegressor, datasets, models
 from skuae._files import write_bytes
 from skuae.datasets._matbench import published_folds
+from skuae.pretraining._command import parse_settings
 
 TASK = "matbench_perovskites"
 GATED = {
@@ -48,22 +48,10 @@ MODELS = {
         "max_epochs": 100,
         "batch_size": 128,
     },
-    "cgcnn-ct-uae": {
-        "backbone": models.CGCNN(n_conv=5),
-        "embedding": "ct-uae-mt",
-        "max_epochs": 100,
-        "batch_size": 128,
-    },
     "megnet": {"backbone": "megnet", "loss": "absolute_error", "max_epochs": 200,
                "batch_size": 128},
     "alignn": {"backbone": "alignn", "loss": "absolute_error", "max_epochs": 100,
                "batch_size": 64},
-    "alignn-64": {
-        "backbone": models.ALIGNN(hidden_dim=64, n_alignn=2, n_gcn=2),
-        "loss": "absolute_error",
-        "max_epochs": 60,
-        "batch_size": 64,
-    },
     # ALIGNN without angles: bonds are updated, too, at a fraction of the cost
     "gated": GATED,
     "gated-ct-uae": GATED | {"embedding": "ct-uae-mt"},
@@ -113,10 +101,8 @@ def choose(name, data, args):
     structures, y, _ = data
     train, _ = published_folds(y)[0]
     inner, train = np.split(np.random.default_rng(0).permutation(train), [2000])
-    changed = dict(setting.split("=", 1) for setting in args.set)
-    changed = {key: json.loads(value) for key, value in changed.items()}
     model = CrystalGNNRegressor(
-        **(MODELS[name] | changed),
+        **(MODELS[name] | parse_settings({"set": args.set})),
         device=args.device,
         random_state=0,
         verbose=int(args.verbose),

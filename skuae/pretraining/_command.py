@@ -92,7 +92,7 @@ def _kind(options):
 def _absolute(options):
     """Return the options with paths that mean the same files from any folder."""
     if "set" in options:
-        settings = {key: _absolute_tables(value) for key, value in _settings(options).items()}
+        settings = {key: _absolute_tables(value) for key, value in parse_settings(options).items()}
         options = options | {"set": [f"{k}={json.dumps(v)}" for k, v in settings.items()]}
     lists = {k: [os.path.abspath(p) for p in options[k]] for k in _LISTS_OF_PATHS if k in options}
     return options | lists | {k: os.path.abspath(options[k]) for k in _PATHS if k in options}
@@ -188,7 +188,7 @@ def _fill_in(labels, path, with_ids):
     return labels.assign(**filled)
 
 
-def _settings(options):
+def parse_settings(options):
     """Return the values of --set by name."""
     params = {}
     for setting in options.get("set", []):
@@ -204,7 +204,7 @@ def _settings(options):
 
 def _front_end(options):
     """Return the estimator that the options describe."""
-    params = _settings(options)
+    params = parse_settings(options)
     for key in ("random_state", "device", "task_weights"):
         if key in options:
             params[key] = options[key]
