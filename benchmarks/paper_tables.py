@@ -10,7 +10,8 @@ All sources of vectors see the same training rows, test rows, epochs and setting
 weights and the order, and with `--runs` (the folder that `tools/make_ct_uae.py` wrote) it is that
 of the pre-training, too; `ct-uae-mt` joins all seeds. Test rows are in no pre-training pool, by
 formula. Runs that are done are kept in `docs/paper_tables.csv`, so a stopped plan goes on where it
-was; the errors of single test rows, for the intervals, in `--errors`.
+was. `--report` adds the errors of single test rows, which the runs leave in `--errors`, to
+`docs/paper_tables.npz`: the intervals need them.
 """
 
 import argparse
@@ -32,9 +33,8 @@ from skuae.embedding import resolve_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 COLUMNS = ["data", "backbone", "table", "mode", "n_train", "epochs", "seed"]
-ALL = 10**6
+ROWS = {"perovskites": 15_142, "mp_ef": 22_895, "hoip": 1700, "mp_full_ef": 42_916}  # to train on
 BACKBONES = {"alignn-small": models.ALIGNN(hidden_dim=64, n_alignn=2, n_gcn=2)}
-N_HOIP = 1700  # training rows of the hybrid perovskites
 MAX_SITES = 20  # of the desk-scale Materials Project sets
 SOURCES = ["native", "onehot", "random", "magpie", "mat2vec", "cg-uae", "meg-uae",
            "ct-uae-published", "ct-uae-plain", "ct-uae-ef", "ct-uae-eg", "ct-uae-mt2",
@@ -46,7 +46,7 @@ TITLES = {
     "mp_eg": "Materials Project, gap",
     "perovskites": "MatBench perovskites, formation energy",
     "hoip": "hybrid perovskites, gap",
-    "mp_full_ef": "Materials Project, formation energy, all of the article's split that we have",
+    "mp_full_ef": "Materials Project, formation energy, the article's split as far as we have it",
 }
 COLORS = ["#999999", "#56B4E9", "#E69F00", "#009E73", "#D55E00"]  # told apart by colour-blind, too
 FEW = ["native", "onehot", "cg-uae", "ct-uae-published", "ct-uae-mt"]
@@ -75,9 +75,9 @@ def plans():
         (data, "alignn-small", table, "tuned", 400, 60, seed)
         for data, table, seed in itertools.product(["mp_ef", "mp_eg"], more, seeds)
     ]
-    sizes = {100: 100, 300: 100, 1000: 100, 3000: 60, ALL: 30}
+    sizes = {100: 100, 300: 100, 1000: 100, 3000: 60, "all": 30}
     curves = [
-        (data, "cgcnn", table, "tuned", n, epochs, seed)
+        (data, "cgcnn", table, "tuned", ROWS[data] if n == "all" else n, epochs, seed)
         for (n, epochs), data, seed, table in itertools.product(
             sizes.items(), ("perovskites", "mp_ef"), seeds, FEW
         )
@@ -85,15 +85,18 @@ def plans():
     curves += [
         ("hoip", backbone, table, "tuned", n, 60, seed)
         for backbone, n, seed, table in itertools.product(
-            ("cgcnn", "megnet"), (100, 300, 1000, N_HOIP), seeds, FEW
+            ("cgcnn", "megnet"), (100, 300, 1000, ROWS["hoip"]), seeds, FEW
         )
     ]
     full = [
-        ("mp_full_ef", backbone, table, "tuned", ALL, 20, 0)
-        for tables in (("native", "native"), ("ct-uae-mt", "ct-uae-mt"), ("onehot", "onehot"),
-                       ("cg-uae", "meg-uae"))
-        for backbone, table in zip(("cgcnn", "megnet"), tables, strict=True)
-    ]  # fmt: skip
+        ("mp_full_ef", backbone, table, "tuned", ROWS["mp_full_ef"], epochs, 0)
+        for backbone, method_ii in (("cgcnn", "cg-uae"), ("megnet", "meg-uae"))
+        for epochs, tables in (
+            (20, ("native", "onehot", method_ii, "ct-uae-mt")),
+            (60, ("native", "onehot", "ct-uae-mt")),  # does what 20 epochs say last?
+        )
+        for table in tables
+    ]
     return {"tables": tables, "curves": curves, "full": full}
 
 
@@ -121,7 +124,7 @@ def load(name, folder):
         fold = data.labels["fold"].to_numpy()
         return data.structures, data.target, np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
     order = draw(len(data.target))
-    return data.structures, data.target, order[-N_HOIP:], order[:-N_HOIP]
+    return data.structures, data.target, order[-ROWS[name] :], order[: -ROWS[name]]
 
 
 def _without_helium(crystals):
@@ -178,15 +181,18 @@ def do(plan, args):
         if (done == [str(k) for k in key]).all(axis=1).any():
             continue
         errors, seconds = run(key, args)
-        np.save(args.errors / f"{'_'.join(map(str, key))}.npy", errors.astype(np.float32))
+        args.errors.mkdir(parents=True, exist_ok=True)
+        np.save(args.errors / f"{_name(key)}.npy", errors.astype(np.float32))
         with args.output.open("a", newline="") as file:
-            csv.writer(file).writerow([*key, round(float(errors.mean()), 5), round(seconds)])
+            csv.writer(file, lineterminator="\n").writerow(
+                [*key, round(float(errors.mean()), 5), round(seconds)]
+            )
         print(*key, round(float(errors.mean()), 4), round(seconds), flush=True)
 
 
 def _wanted(key, args):
     given = {"data": args.only_data, "backbone": args.only_backbone, "table": args.only_table,
-             "n_train": args.only_n}  # fmt: skip
+             "n_train": args.only_n, "epochs": args.only_epochs}  # fmt: skip
     return all(v is None or key[COLUMNS.index(k)] in v for k, v in given.items())
 
 
@@ -197,20 +203,13 @@ def interval(rows, base, errors):
     of one seed by both.
     """
     both = rows.merge(base, on="seed", suffixes=("", "_base"))
-    files = [
-        [errors / f"{'_'.join(str(row[c + end]) for c in COLUMNS[:-1])}_{row['seed']}.npy"
-         for _, row in both.iterrows()]
-        for end in ("", "_base")
-    ]  # fmt: skip
     if both.empty:
         return None
-    missing = [file for file in itertools.chain(*files) if not file.exists()]
-    if missing:
-        raise FileNotFoundError(
-            f"{missing[0]}: the intervals need the errors of every test row; give --errors the "
-            "folder where the runs of the table left theirs"
-        )
-    ours, theirs = (np.stack([np.load(file) for file in own]) for own in files)
+    ours, theirs = (
+        np.stack([errors[_name([row[c + end] for c in COLUMNS[:-1]] + [row["seed"]])]
+                  for _, row in both.iterrows()])
+        for end in ("", "_base")
+    )  # fmt: skip
     rng, draws = np.random.default_rng(0), []
     for _ in range(1000):
         seeds = rng.integers(len(ours), size=len(ours))
@@ -219,29 +218,50 @@ def interval(rows, base, errors):
     return ours.mean() / theirs.mean() - 1, *np.quantile(draws, [0.025, 0.975])
 
 
+def row_errors(runs, folder):
+    """Return errors by run and test row, with those of new runs added to docs/paper_tables.npz."""
+    names = [_name(run[COLUMNS]) for _, run in runs.iterrows()]
+    file = DOCS / "paper_tables.npz"
+    errors = dict(np.load(file)) if file.exists() else {}
+    new = [name for name in names if name not in errors]
+    if missing := [name for name in new if not (folder / f"{name}.npy").exists()]:
+        raise FileNotFoundError(
+            f"{folder / missing[0]}.npy: the intervals need the errors of every test row; give "
+            "--errors the folder where the runs of the table left theirs"
+        )
+    errors |= {name: np.load(folder / f"{name}.npy").astype(np.float16) for name in new}
+    if new:
+        np.savez_compressed(file, **{name: errors[name] for name in names})
+    return {name: errors[name].astype(np.float32) for name in names}
+
+
+def _name(key):
+    return "_".join(map(str, key))
+
+
 def report(args):
     """Write docs/paper_tables.md from the runs that are done."""
     runs = pd.read_csv(args.output)
+    errors = row_errors(runs, args.errors)
     lines = [
         "# Element tables at desk scale",
         "",
         "Mean absolute error on held-out rows (mean of the seeds), and the difference to the "
         "native input of the back-end (92 bits for CGCNN and ALIGNN, 16 learned numbers for "
         "MEGNet) in percent, with a 95 % interval from drawing test rows and seeds anew; with one "
-        "seed it knows nothing of the spread between seeds. [All runs](paper_tables.csv); "
-        "`benchmarks/paper_tables.py`.",
+        "seed it knows nothing of the spread between seeds. [All runs](paper_tables.csv), [their "
+        "errors by test row](paper_tables.npz); `benchmarks/paper_tables.py`.",
         "",
         "Materials Project: the training and test rows of the MEGNet split, cells of at most "
-        f"{MAX_SITES} sites, 1,000 test rows; all of the split: 43,000 and 3,006, any size. "
+        f"{MAX_SITES} sites, 1,000 test rows; all of the split: 42,916 and 3,006, any size. "
         "MatBench perovskites: fold 0, 3,786 test rows. Hybrid perovskites: 2,142 crystals, 442 "
         "of them test rows.",
     ]
     order = {name: i for i, name in enumerate(TITLES)}
-    runs = runs.sort_values(["data", "backbone", "n_train"], key=lambda c: c.replace(order))
-    for (data, backbone, n), group in runs.groupby(["data", "backbone", "n_train"], sort=False):
-        rows = "all" if n == ALL else f"{n:,}"
-        epochs = ", ".join(map(str, sorted(group["epochs"].unique())))
-        lines += ["", f"## {TITLES[data]}: {backbone}, {rows} labels ({epochs} epochs)", "",
+    setting = ["data", "backbone", "n_train", "epochs"]
+    runs = runs.sort_values(setting, key=lambda c: c.map(lambda v: order.get(v, v)))
+    for (data, backbone, n, epochs), group in runs.groupby(setting, sort=False):
+        lines += ["", f"## {TITLES[data]}: {backbone}, {n:,} labels ({epochs} epochs)", "",
                   f"| vectors | mean absolute error, {UNITS[data]} | seeds | against native |",
                   "|---|---|---|---|"]  # fmt: skip
         base = group[(group["table"] == "native") & (group["mode"] == "tuned")]
@@ -251,7 +271,7 @@ def report(args):
             found = None
             if table != "native" and len(base):
                 own = group[(group["table"] == table) & (group["mode"] == mode)]
-                found = interval(own, base, args.errors)
+                found = interval(own, base, errors)
             text = (
                 ""
                 if found is None
@@ -272,7 +292,7 @@ def draw(runs):
         own = runs[(runs["data"] == data) & (runs["backbone"] == "cgcnn")]
         for color, table in zip(COLORS, FEW, strict=True):
             rows = own[(own["table"] == table) & (own["mode"] == "tuned")]
-            rows = rows[(rows["n_train"] != 400) & (rows["n_train"] != ALL)]
+            rows = rows[rows["n_train"] != 400]  # of another plan
             if rows.empty:
                 continue
             by_size = rows.groupby("n_train")["mae"].agg(["mean", "min", "max"])
@@ -283,7 +303,7 @@ def draw(runs):
             )
         ax.set(xscale="log", yscale="log", title=TITLES[data], xlabel="labels",
                ylabel=f"test error in {UNITS[data]}")  # fmt: skip
-        sizes = sorted(own["n_train"].loc[lambda n: (n != 400) & (n != ALL)].unique())
+        sizes = sorted(own["n_train"].loc[lambda n: n != 400].unique())
         ax.set_xticks(sizes, [f"{n:,}" for n in sizes], minor=False)
         ax.set_xticks([], minor=True)
         ax.yaxis.set_minor_formatter(ticker.FormatStrFormatter("%.2f"))
@@ -307,11 +327,11 @@ def main():
     p.add_argument("--only-backbone", nargs="+")
     p.add_argument("--only-table", nargs="+")
     p.add_argument("--only-n", nargs="+", type=int)
+    p.add_argument("--only-epochs", nargs="+", type=int)
     p.add_argument("--device", default="auto")
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()
     torch.set_num_threads(args.threads)
-    args.errors.mkdir(parents=True, exist_ok=True)
     if args.plan:
         do(args.plan, args)
     if args.report:
