@@ -92,7 +92,7 @@ def read_safetensors(path, *, format):
             card = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         found, expected = card.pop("format"), card.pop("sha256")
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a {format} file, or is damaged ({error})") from error
     if found != format:
         raise ValueError(f"{path} has format {found!r}, expected {format!r}; update skuae?")

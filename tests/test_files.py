@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 
@@ -219,3 +219,10 @@ def test_file_appears_when_it_is_whole(tmp_path, monkeypatch):
 def test_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_bytes(tmp_path / "nowhere" / "a", b"")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "3", '"a"', "null"])
+def test_metadata_that_is_no_card(path, text):
+    path.write_bytes(save({"a": np.zeros(2)}, metadata={"skuae": text}))
+    with pytest.raises(ValueError, match=r"is not a skuae-test-1 file, or is damaged"):
+        read_safetensors(path, format=FORMAT)

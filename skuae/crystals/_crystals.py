@@ -101,8 +101,25 @@ class Crystals:
                 f"{self.numbers.shape}, {self.frac_coords.shape}, {self.lattices.shape}, "
                 f"{self.offsets.shape}. Build Crystals from structures with as_crystals(X)."
             )
+        if occupied:
+            self._check_occupancies(occ_numbers)
         self._graphs: dict = {}
         self._parent = None  # (Crystals, rows): where graphs may be ready, see graph()
+
+    def _check_occupancies(self, numbers):
+        numbers, sites = np.asarray(numbers), self.occ_sites
+        if (
+            not sites.shape == numbers.shape == self.occ_values.shape == (len(sites),)
+            or not 0 <= sites[0] <= sites[-1] < self.n_sites
+            or np.any(np.diff(sites) < 0)
+            or not 1 <= numbers.min() <= numbers.max() <= 118
+            or not np.isfinite(self.occ_values).all()
+        ):
+            raise ValueError(
+                "occ_sites, occ_numbers and occ_values do not describe disordered sites: expected "
+                "three arrays of one length, sites sorted and below n_sites, numbers 1 to 118, "
+                "finite occupancies. Build Crystals from structures with as_crystals(X)."
+            )
 
     # -- the array-like face that scikit-learn's splitters see ------------------------------------
 

@@ -18,6 +18,8 @@ def structure_from_dict(content):
             "the dictionary is none of pymatgen's: it has no 'sites', but "
             f"{', '.join(map(repr, list(content)[:5])) or 'nothing'}"
         )
+    if "lattice" not in content:
+        raise ValueError("the dictionary has no 'lattice': skuae models are for crystals")
     sites = [{**site, "properties": None} for site in content["sites"]]
     return Structure.from_dict({**content, "sites": sites})
 

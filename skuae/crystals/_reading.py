@@ -211,7 +211,7 @@ def _to_structure(item):
             "this is a site, not a structure: the structures were taken apart on the way here "
             "(np.array(list_of_structures) does that). Pass the list itself or a Series"
         )
-    if item is None or (isinstance(item, float) and np.isnan(item)):
+    if item is None or item is pd.NA or (isinstance(item, float) and np.isnan(item)):
         raise TypeError("the structure is missing; drop such rows, e.g. df.dropna(subset=[...])")
     if isinstance(item, Molecule):
         raise TypeError(f"got a Molecule: {_NOT_PERIODIC}")
@@ -228,7 +228,8 @@ def _is_ase(item):
 def _read_ase(atoms, numbers, coords, lattices, sizes):
     if not atoms.pbc.all():
         raise ValueError(f"{_NOT_PERIODIC} (atoms.pbc = True)")
-    if any(v < 1 for site in atoms.info.get("occupancy", {}).values() for v in site.values()):
+    occupancy = atoms.info.get("occupancy") or {}
+    if any(v < 1 for site in occupancy.values() for v in site.values()):
         raise ValueError(
             "the Atoms hold sites that are not fully occupied, which ASE keeps beside the atoms; "
             "pass the file or a pymatgen Structure instead"

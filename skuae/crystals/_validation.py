@@ -22,15 +22,7 @@ def check_geometry(crystals):
         No sites, coordinates or cell not finite, a cell without volume, or two atoms closer than
         0.5 Å.
     """
-    _refuse(crystals, crystals.sizes == 0, "the structure has no sites; drop the row")
-    finite = np.ones(len(crystals), dtype=bool)
-    finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
-    finite &= np.isfinite(crystals.lattices).all(axis=(1, 2))
-    _refuse(
-        crystals,
-        ~finite,
-        "coordinates or lattice are NaN or infinite; repair or drop the structure",
-    )
+    check_finite(crystals)
     lengths = np.linalg.norm(crystals.lattices, axis=2)
     flat = crystals.volumes < 1e-3 * lengths.prod(axis=1)
     _refuse(
@@ -57,6 +49,37 @@ def check_geometry(crystals):
             "the structure"
         )
         _refuse(crystals, np.isin(np.arange(len(crystals)), rows), message)
+
+
+def check_finite(crystals):
+    """Raise ValueError at the first crystal that no graph or symmetry could be found of.
+
+    Published sets have such rows, and keep them; what is only odd passes.
+
+    Parameters
+    ----------
+    crystals : Crystals
+
+    Raises
+    ------
+    ValueError
+        No sites, coordinates or cell not finite, or a cell without volume.
+    """
+    _refuse(crystals, crystals.sizes == 0, "the structure has no sites; drop the row")
+    finite = np.ones(len(crystals), dtype=bool)
+    finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
+    finite &= np.isfinite(crystals.lattices).all(axis=(1, 2))
+    _refuse(
+        crystals,
+        ~finite,
+        "coordinates or lattice are NaN or infinite; repair or drop the structure",
+    )
+    _refuse(
+        crystals,
+        ~(crystals.volumes > 0),
+        "the cell has no volume (a lattice vector is zero or all lie in a plane); repair the "
+        "lattice",
+    )
 
 
 def close_pairs(crystals):

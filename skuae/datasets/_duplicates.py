@@ -8,6 +8,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from skuae.crystals import as_crystals
+from skuae.crystals._validation import check_finite
 from skuae.datasets._compositions import label_compositions
 
 _ROWS_PER_TASK = 128
@@ -35,7 +36,7 @@ def find_duplicates(
     ----------
     A, B : Crystals, list, Series, DataFrame or ndarray
         Anything that :func:`skuae.as_crystals` reads; `data.structures` of a loader brings its ids.
-        Ids that are plain numbers are not compared: they may be row numbers. Prefix real ones
+        Ids without a letter are not compared: they may be row numbers. Prefix real ones
         (``"oqmd-1234"``).
     volume_tolerance : float, default=0.02
         How much larger than the other the larger volume per atom may be. Relaxations of one crystal
@@ -103,8 +104,8 @@ def find_duplicates(
     if not symprec > 0:
         raise ValueError(f"symprec={symprec} must be above 0, in Å")
     A, B = as_crystals(A), as_crystals(B)
-    _check_finite(A)
-    _check_finite(B)
+    check_finite(A)
+    check_finite(B)
     atoms_a, atoms_b = _n_atoms(A), _n_atoms(B)
     log_a, log_b = np.log(A.volumes / atoms_a), np.log(B.volumes / atoms_b)
 
@@ -158,7 +159,7 @@ def leaking_rows(A, B, *, by="structure", **options):
     A, B : Crystals, list, Series, DataFrame or ndarray
         Anything that :func:`skuae.as_crystals` reads.
     by : {"structure", "formula", "id"}, default="structure"
-        What leaks. Each is wider than the one before, but for ids that are plain numbers:
+        What leaks. Each is wider than the one before, but for ids without a letter:
 
         - ``"id"``: a row with the id of a row in B. Misses the same crystal under another name.
           Plain numbers count here, and only here.
@@ -234,33 +235,26 @@ def formula_groups(X):
     return np.unique(coarse, return_inverse=True)[1]
 
 
-def _check_finite(crystals):
-    """Raise for what published sets keep as it is: spglib does not survive it."""
-    sites = np.flatnonzero(~np.isfinite(crystals.frac_coords).all(axis=1))
-    bad = ~np.isfinite(crystals.lattices).all(axis=(1, 2)) | ~(crystals.volumes > 0)
-    bad[np.searchsorted(crystals.offsets, sites, side="right") - 1] = True
-    if bad.any():
-        raise ValueError(
-            f"{crystals.where(int(bad.argmax()))}: the cell has no volume, or a coordinate is not "
-            f"a number ({bad.sum()} such rows); drop the row"
-        )
-
-
 def _n_atoms(crystals):
     rows, _, amounts = crystals.composition()
     return np.bincount(rows, amounts, minlength=len(crystals))
 
 
 def _same_id(A, B):
-    """Return rows of equal ids, those that are plain numbers left out."""
+    """Return rows of equal ids, those that may be row numbers left out: "7", "7.0", "(0, 7)"."""
     if A.ids is None or B.ids is None:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     left, right = (
-        pd.DataFrame({"id": X.ids, row: np.arange(len(X))})[~np.char.isdigit(X.ids)]
+        pd.DataFrame({"id": X.ids, row: np.arange(len(X))})[_are_names(X.ids)]
         for X, row in ((A, "row_a"), (B, "row_b"))
     )
     both = left.merge(right, on="id")
     return both["row_a"].to_numpy(np.int64), both["row_b"].to_numpy(np.int64)
+
+
+def _are_names(ids):
+    ids = pd.Series(ids)
+    return (ids.str.contains("[A-Za-z]") & pd.to_numeric(ids, errors="coerce").isna()).to_numpy()
 
 
 def _same_composition_and_volume(A, B, log_a, log_b, tolerance):

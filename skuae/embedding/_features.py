@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from skuae.crystals import as_crystals
+from skuae.crystals._validation import check_finite
 
 # Functions that may append columns, with the default of their axis.
 _COLUMNWISE = {np.hstack: 1, np.concatenate: 0}
@@ -160,6 +161,8 @@ def crystals_and_table(X):
     ------
     TypeError
         If X is a matrix of features that has lost its crystals, or holds no structures.
+    ValueError
+        If a structure makes no sense.
     """
     carried = X.crystals if isinstance(X, StructureFeatures) else None
     if carried is not None:
@@ -169,6 +172,7 @@ def crystals_and_table(X):
                 "structures only and ignores them",
                 stacklevel=4,
             )
+        check_finite(carried)
         return carried, X.table
     frame_of_numbers = isinstance(X, pd.DataFrame) and all(
         map(pd.api.types.is_numeric_dtype, X.dtypes)
@@ -177,12 +181,15 @@ def crystals_and_table(X):
     if frame_of_numbers or array_of_numbers:
         raise TypeError(
             f"X is a matrix of features of shape {X.shape} without its crystals. UAETransformer "
-            "sends them along, but the step after it (a scaler, a column selection, "
-            'set_output(transform="pandas"), a change in place) dropped them. Let the crystal '
+            "sends them along, but the step after it (a scaler, a column selection, a union of "
+            'several tables, set_output(transform="pandas"), a change in place) dropped them. Let '
+            "the crystal "
             "estimator follow UAETransformer directly, or give it the structures and "
             "embedding=... instead"
         )
-    return as_crystals(X), None
+    crystals = as_crystals(X)
+    check_finite(crystals)  # packed ones have not been through it
+    return crystals, None
 
 
 def _rows_selected(key):
@@ -213,5 +220,12 @@ def _common_carrier(arrays):
     if not carriers:
         return None
     first = carriers[0]
-    same = all(c._crystals is first._crystals and c._table == first._table for c in carriers)
+    same = all(c._table == first._table and _equal(c._crystals, first._crystals) for c in carriers)
     return first if same else None
+
+
+def _equal(a, b):
+    """Tell whether two `Crystals` hold the same: each branch of a union reads a list anew."""
+    names = ("offsets", "numbers", "frac_coords", "lattices", "occ_sites", "occ_numbers",
+             "occ_values")  # fmt: skip
+    return a is b or all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)

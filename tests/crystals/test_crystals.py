@@ -347,3 +347,24 @@ def test_atomic_numbers_are_those_of_elements(number):
 def test_ids_are_given_once(mp_mini):
     with pytest.raises(TypeError, match="packed already"):
         as_crystals(mp_mini.structures[:2], ids=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"occ_sites": [2, 2]},
+        {"occ_sites": [-1, 0]},
+        {"occ_sites": [1, 0]},
+        {"occ_sites": [1]},
+        {"occ_numbers": [26, 119]},
+        {"occ_numbers": [0, 26]},
+        {"occ_values": [0.5, np.nan]},
+    ],
+    ids=str,
+)
+def test_occupancies_that_do_not_fit(change):
+    good = {"occ_sites": [1, 1], "occ_numbers": [26, 27], "occ_values": [0.5, 0.5]}
+    packed = [11, 26], [[0, 0, 0], [0.5, 0.5, 0.5]], [4 * np.eye(3)], [0, 2]
+    assert Crystals(*packed, **good).is_disordered.all()
+    with pytest.raises(ValueError, match="do not describe disordered sites"):
+        Crystals(*packed, **{**good, **change})

@@ -82,14 +82,26 @@ def test_same_id_is_a_duplicate_whatever_the_structure():
     assert list(pairs.id_a) == list(pairs.id_b) == ["mp-1", "mp-2"]
 
 
-def test_numbers_are_no_ids():
-    A = pd.Series([cscl(), rocksalt()], index=[7, 9])
-    B = pd.Series([rocksalt(), cscl()], index=[7, 9])
+@pytest.mark.parametrize(
+    "index",
+    [
+        [7, 9],
+        [7.0, 9.0],
+        [-7, -9],
+        [1e22, 2e22],
+        pd.to_datetime(["2020-01-01", "2020-01-02"]),
+        pd.MultiIndex.from_tuples([(0, 7), (0, 9)]),
+    ],
+    ids=str,
+)
+def test_numbers_are_no_ids(index):
+    A = pd.Series([cscl(), rocksalt()], index=index)
+    B = pd.Series([rocksalt(), cscl()], index=index)
     pairs = find_duplicates(A, B)
     assert rows(pairs) == [(0, 1), (1, 0)]
     assert set(pairs.reason) == {"structure"}
     # but whoever asks for ids means them
-    np.testing.assert_array_equal(leaking_rows(A, B[:1], by="id"), [True, False])
+    np.testing.assert_array_equal(leaking_rows(A, B.iloc[:1], by="id"), [True, False])
 
 
 def test_groups_of_disordered_formulas():
@@ -224,7 +236,7 @@ def test_cells_that_spglib_would_not_survive(name, value):
     arrays[name][-1] = value
     broken = Crystals(**arrays, offsets=crystals.offsets)
     for pair in ((broken, crystals), (crystals, broken)):
-        with pytest.raises(ValueError, match=r"row 2: .* drop the row"):
+        with pytest.raises(ValueError, match=r"row 2: .* drop the structure"):
             find_duplicates(*pair)
 
 

@@ -247,10 +247,23 @@ def test_feature_union_and_column_transformer(structures, y):
         assert columns.get_feature_names_out()[1] == "uae__magpie_mean_Number"
 
 
+def test_union_of_the_same_table_twice(structures, y):
+    """Each branch reads the list into crystals of its own."""
+    union = make_union(
+        UAETransformer("magpie", statistics=("mean",)),
+        UAETransformer("magpie", statistics=("max",)),
+    )
+    expected = make_pipeline(UAETransformer("magpie"), VolumePerAtom()).fit(structures, y)
+    for X in (structures, as_crystals(structures)):
+        with pytest.warns(UserWarning, match="columns beside"):
+            pipe = make_pipeline(union, VolumePerAtom()).fit(X, y)
+            np.testing.assert_array_equal(pipe.predict(X), expected.predict(structures))
+
+
 def test_union_of_two_tables_is_refused_by_the_crystal_estimator(structures, y):
     union = FeatureUnion([("a", UAETransformer("magpie")), ("b", UAETransformer("random"))])
     make_pipeline(union, Ridge()).fit(structures, y)
-    with pytest.raises(TypeError, match="without its crystals"):
+    with pytest.raises(TypeError, match=r"without its crystals.*a union of several tables"):
         make_pipeline(union, VolumePerAtom()).fit(structures, y)
 
 
