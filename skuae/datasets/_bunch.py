@@ -105,7 +105,7 @@ def make_bunch(structures, labels, target_names, *, return_X_y, as_frame, **more
     target = None
     if target_names:
         target = labels[target_names[0] if len(target_names) == 1 else list(target_names)]
-        target = target.copy() if as_frame else target.to_numpy()
+        target = target.copy() if as_frame else target.to_numpy(copy=True)
     if return_X_y:
         X = structure_frame(structures, labels.index) if as_frame else structures
         return X, target

@@ -8,7 +8,7 @@ import pandas as pd
 
 TABLE = "id_prop.csv"
 SUFFIXES = ("", ".cif", ".CIF", ".vasp", ".POSCAR", ".json")
-_UNKNOWN = {"", "nan", "na", "n/a", "none", "null"}
+UNKNOWN = {"", "nan", "na", "n/a", "none", "null"}
 _ID_NAMES = {"id", "ids", "name", "names", "file", "filename", "jid", "material_id", "material-id"}
 
 
@@ -80,7 +80,7 @@ def _is_header(folder, lines):
         return False
     if first[0].lower() in _ID_NAMES:
         return True
-    texts = [label for label in first[1:] if label.lower() not in _UNKNOWN]
+    texts = [label for label in first[1:] if label.lower() not in UNKNOWN]
     return (
         len(texts) == len(first) - 1 > 0
         and not any(_is_number(text) for text in texts)
@@ -90,6 +90,10 @@ def _is_header(folder, lines):
 
 def _label_names(table, header, n_labels, target_names):
     """Return the label columns wanted, as a dict from name to position in the table."""
+    if isinstance(target_names, str):
+        target_names = [target_names]
+    if target_names is not None and len(set(target_names)) < len(target_names):
+        raise ValueError(f"target_names={list(target_names)} names a column twice")
     if header is not None:
         known = {name or f"target_{c - 1}": c for c, name in enumerate(header) if c > 0}
         if target_names is None:
@@ -112,13 +116,13 @@ def _label_names(table, header, n_labels, target_names):
 
 def _parse_column(table, name, cells):
     """Return floats, NaN where unknown; or the texts, if none of them is a number."""
-    known = [text for _, text in cells if text.lower() not in _UNKNOWN]
+    known = [text for _, text in cells if text.lower() not in UNKNOWN]
     if known and not any(_is_number(text) for text in known):
-        return [None if text.lower() in _UNKNOWN else text for _, text in cells]
+        return [None if text.lower() in UNKNOWN else text for _, text in cells]
     bad = [
         (number, text)
         for number, text in cells
-        if text.lower() not in _UNKNOWN and not (_is_number(text) and math.isfinite(float(text)))
+        if text.lower() not in UNKNOWN and not (_is_number(text) and math.isfinite(float(text)))
     ]
     if bad:
         number, text = bad[0]
@@ -126,7 +130,7 @@ def _parse_column(table, name, cells):
             f"{table} line {number}, column {name!r}: {text!r} is not a finite number "
             f"({len(bad)} such lines); leave the cell empty where the label is unknown"
         )
-    return [math.nan if text.lower() in _UNKNOWN else float(text) for _, text in cells]
+    return [math.nan if text.lower() in UNKNOWN else float(text) for _, text in cells]
 
 
 def _is_number(text):

@@ -162,3 +162,10 @@ def test_perovskites_are_small():
 
     paths = [f for f in (files("skuae.datasets") / "data").iterdir() if "perovskites" in f.name]
     assert len(paths) == 3 and sum(path.stat().st_size for path in paths) < 60_000
+
+
+def test_the_target_is_a_copy():
+    data = load_mp_mini()
+    before = data.labels["formation_energy_per_atom"].copy()
+    data.target[:] = 0
+    pd.testing.assert_series_equal(data.labels["formation_energy_per_atom"], before)

@@ -133,6 +133,17 @@ def test_unknown_labels_are_nan_and_words_are_refused(tmp_path, records):
         read_file(write(tmp_path, ".json", rows), target="gap")
 
 
+def test_unknown_in_the_words_of_jarvis_and_classes(tmp_path, records):
+    rows = [{**record, "gap": gap, "kind": kind, "metal": bool(gap)}
+            for record, gap, kind in zip(records, [1.5, "na", 0], ["ion", "na", "metal"],
+                                         strict=False)]  # fmt: skip
+    for kind in (".json", ".csv"):
+        path = write(tmp_path, kind, rows)
+        np.testing.assert_array_equal(read_file(path, target="gap").target, [1.5, np.nan, 0])
+        assert read_file(path, target="kind").target.tolist() == ["ion", None, "metal"]
+        assert read_file(path, target="metal").target.dtype == bool
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -250,3 +250,11 @@ def test_a_guessed_header_is_told(tmp_path):
     (tmp_path / "id_prop.csv").write_text("m99,O.5\nm0,1\nm1,2\n")
     with pytest.warns(UserWarning, match="taken for a header"):
         assert len(read_folder(tmp_path).target) == 2
+
+
+def test_target_names_that_make_no_sense(tmp_path):
+    (tmp_path / "id_prop.csv").write_text("m0,1,10\nm1,2,20\n")
+    with pytest.raises(ValueError, match=r"\['a', 'a'\] names a column twice"):
+        read_folder(tmp_path, target_names=["a", "a"])
+    with pytest.raises(ValueError, match="1 target_names for 2 label columns"):
+        read_folder(tmp_path, target_names="eg")
