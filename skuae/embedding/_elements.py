@@ -11,11 +11,11 @@ _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 
 
 def atomic_number(element):
-    """Return the atomic number of an element given as symbol or as atomic number.
+    """Return the atomic number of an element given as symbol, atomic number or pymatgen Element.
 
     Parameters
     ----------
-    element : str or int
+    element : str, int or Element
 
     Returns
     -------
@@ -27,7 +27,7 @@ def atomic_number(element):
     ValueError
         If there is no such element.
     """
-    number = _NUMBERS.get(element) if isinstance(element, str) else element
+    number = _NUMBERS.get(element) if isinstance(element, str) else getattr(element, "Z", element)
     try:
         if 1 <= number <= N_ELEMENTS and number == int(number):
             return int(number)

@@ -5,6 +5,8 @@ import pandas as pd
 
 from skuae.embedding._elements import N_ELEMENTS, SYMBOLS
 
+_ELEMENTS = {*SYMBOLS, *map(str, range(1, N_ELEMENTS + 1))}
+
 
 def import_element_embeddings():
     """Import ``elementembeddings.core``, which takes seconds: only where it is used."""
@@ -151,6 +153,14 @@ def _read_matminer(data_source, features):
 def read_csv(path):
     """Read a CSV whose first column names the elements, as a data frame indexed by them."""
     frame = pd.read_csv(path, index_col=0)
+    if (
+        frame.index.name in _ELEMENTS
+        and pd.to_numeric(frame.columns, errors="coerce").notna().all()
+    ):
+        raise ValueError(
+            f"{path} has no header: its first line, of {frame.index.name}, holds numbers. Put a "
+            "line with the names of the columns before it"
+        )
     if not frame.shape[1]:
         raise ValueError(
             f"{path} has one column only; expected elements in the first and their values after it"

@@ -1,8 +1,10 @@
 """Several element tables made one."""
 
 import operator
+from os import PathLike
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.extmath import svd_flip
 
 from skuae.embedding._registry import resolve_table
@@ -45,8 +47,9 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     >>> join_tables(["magpie", "mat2vec"], 32, name="both")
     ElementTable('both', 97 elements x 32 columns)
     """
-    if isinstance(tables, (str, ElementTable)):
+    if isinstance(tables, (str, PathLike, ElementTable, pd.DataFrame)):
         raise TypeError("tables is one table; pass a list of them")
+    tables = list(tables)
     if any(hasattr(table, "fit") for table in tables):
         raise TypeError("tables has an estimator; fit it and give its element_table_")
     tables = [resolve_table(table)[0] for table in tables]

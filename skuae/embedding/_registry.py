@@ -6,8 +6,10 @@ from functools import cache
 from importlib import resources
 from os import PathLike
 
+import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.frozen import FrozenEstimator
 
 from skuae.embedding import _handmade
 from skuae.embedding._interchange import import_element_embeddings
@@ -181,12 +183,13 @@ def resolve_table(embedding, X=None, y=None, *, sample_weight=None, **fit_params
 
 def _learn(estimator, X, y, fit_params):
     name = type(estimator).__name__
-    if X is None or y is None:
+    frozen = isinstance(estimator, FrozenEstimator)
+    if not frozen and (X is None or y is None):
         raise ValueError(
             f"embedding={name}(...) learns its table from X and y: it requires y to be passed, but "
             "the target y is None; pass y to fit"
         )
-    if hasattr(estimator, "net_") or hasattr(estimator, "table_"):
+    if not frozen and (hasattr(estimator, "net_") or hasattr(estimator, "table_")):
         warnings.warn(
             f"embedding={name}(...) is fitted already, and yet a clone of it is fitted anew, as "
             "scikit-learn does; to use what it has learned pass its element_table_, or "
@@ -201,3 +204,37 @@ def _learn(estimator, X, y, fit_params):
             "estimators, or the name of a table"
         )
     return table, fitted
+
+
+def labels_for(embedding, y, classes):
+    """Return what an estimator learns a table from.
+
+    That is y, but if y holds classes and the estimator is a regressor: then a column of 0 and 1 for
+    each class, or one for two classes.
+
+    Parameters
+    ----------
+    embedding : object
+        What users pass as ``embedding=``.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    classes : bool
+        Whether y holds classes.
+
+    Raises
+    ------
+    ValueError
+        If the estimator learns from classes, and y holds numbers.
+    """
+    learner = getattr(embedding, "estimator", embedding)  # that of a FrozenEstimator
+    if not hasattr(learner, "fit") or is_classifier(learner) == classes:
+        return y
+    if is_classifier(learner):
+        raise ValueError(
+            f"embedding={type(learner).__name__}(...) learns from classes, and y holds numbers; "
+            "fit it on classes before, and pass its element_table_"
+        )
+    if not is_regressor(learner):
+        return y  # a UAETransformer, say
+    names, codes = np.unique(y, return_inverse=True)
+    columns = np.eye(len(names))[codes]
+    return columns[:, 1] if len(names) == 2 else columns

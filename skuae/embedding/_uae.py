@@ -15,7 +15,7 @@ from skuae.crystals._parsing import structure_from_file
 from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._pooling import check_options, pool
-from skuae.embedding._registry import resolve_table
+from skuae.embedding._registry import labels_for, resolve_table
 
 
 class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
@@ -137,6 +137,8 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         """
         check_options(self.statistics, self.on_missing_element)
         crystals = self._read(X)
+        if _are_texts(y):
+            y = labels_for(self.embedding, y, classes=True)
         table, estimator = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
         features = self._pool(table, crystals)  # may refuse; only then is this fitted
         self.element_table_, self.embedding_ = table, estimator
@@ -264,3 +266,10 @@ def _read_file(item):
         return structure_from_file(item) if isinstance(item, (str, PathLike)) else item
     except Exception:
         return item  # as_crystals names the row and says what is wrong
+
+
+def _are_texts(y):
+    """Tell whether y can only be classes: whole numbers may be either."""
+    labels = np.asarray(y)
+    texts = labels.dtype.kind in "OU" and all(isinstance(v, str) for v in labels.ravel().tolist())
+    return texts and labels.ndim == 1

@@ -5,12 +5,13 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_classifier
 
 from skuae import models
 from skuae.crystals import PackedTensors
 from skuae.embedding import ElementTable, get_table, resolve_table
 from skuae.embedding._elements import SYMBOLS
+from skuae.embedding._registry import labels_for
 from skuae.models import resolve_backbone
 
 _NO_COORDS = (
@@ -41,7 +42,7 @@ class GraphNetworkMixin:
             if self.coords and not hasattr(self.embedding, "fit"):
                 raise ValueError(_NO_COORDS)
             weight = None if sample_weight is None else sample_weight[train]
-            labels = _labels_for(self.embedding, y[train], is_classifier(self))
+            labels = labels_for(self.embedding, y[train], is_classifier(self))
             start, learner = resolve_table(
                 self.embedding, crystals[train], labels, sample_weight=weight
             )
@@ -227,27 +228,6 @@ def _coords_of(front_end):
         raise ValueError(_NO_COORDS)
     weight, bias = module.coords.weight.detach().cpu(), module.coords.bias.detach().cpu()
     return weight / module.coords_scale, bias
-
-
-def _labels_for(embedding, y, classes):
-    """Return what an estimator learns a table from.
-
-    That is y, but if y holds classes and the estimator is a regressor: then a column of 0 and 1 for
-    each class, or one for two classes.
-    """
-    learner = getattr(embedding, "estimator", embedding)  # that of a FrozenEstimator
-    if not hasattr(learner, "fit") or is_classifier(learner) == classes:
-        return y
-    if is_classifier(learner):
-        raise ValueError(
-            f"embedding={type(learner).__name__}(...) learns from classes, and y holds numbers; "
-            "fit it on classes before, and pass its element_table_"
-        )
-    if not is_regressor(learner):
-        return y  # a UAETransformer, say
-    names, codes = np.unique(y, return_inverse=True)
-    columns = np.eye(len(names))[codes]
-    return columns[:, 1] if len(names) == 2 else columns
 
 
 def _digest(table):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,12 @@ def test_axes_of_rounding_are_left_out():
         join_tables([table, table], 4, name="joined")
 
 
+def test_tables_come_one_by_one():
+    expected = join_tables(["magpie", "cgcnn"], name="both")
+    joined = join_tables(iter(["magpie", "cgcnn"]), name="both")
+    np.testing.assert_array_equal(joined.values, expected.values)
+
+
 def test_files_and_frames_are_joined_as_tables_are(tmp_path):
     table = get_table("magpie")
     table.save(tmp_path / "own.safetensors")
@@ -60,7 +68,8 @@ def test_what_cannot_be_joined():
         join_tables([same], name="none")
     with pytest.raises(TypeError, match="an estimator"):
         join_tables([CrystalTransformerRegressor()], name="none")
-    with pytest.raises(TypeError, match="pass a list"):
-        join_tables(same, name="none")
+    for one in (same, same.to_frame(), Path("own.csv"), "magpie"):
+        with pytest.raises(TypeError, match="pass a list"):
+            join_tables(one, name="none")
     with pytest.raises(ValueError, match="n_dims=99; from 1 to 20"):
         join_tables([get_table("magpie")], 99, name="none")

@@ -1,5 +1,6 @@
 import builtins
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -151,8 +152,12 @@ def test_sample_weight_reaches_the_estimator(structures, learner):
 def test_frozen_estimator_gives_the_table_it_has(structures, learner):
     X, y = as_crystals(structures), np.arange(len(structures), dtype=float)
     learner.fit(X, y)
-    table, _ = resolve_table(FrozenEstimator(learner), X, -y)
-    assert table is learner.element_table_
+    learner.table_ = None  # as UAETransformer has
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in ((X, -y), ()):
+            table, _ = resolve_table(FrozenEstimator(learner), *given)
+            assert table is learner.element_table_
 
 
 def test_refuses_what_is_no_embedding(structures, learner):

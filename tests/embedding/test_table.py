@@ -4,9 +4,10 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Element
 from sklearn.base import clone
 
-from skuae.embedding import ElementTable, UAETransformer
+from skuae.embedding import ElementTable, UAETransformer, get_table
 
 VALUES = np.array([[1.0, 10.0], [2.0, 20.0], [6.0, 60.0]])
 
@@ -194,6 +195,10 @@ def test_bad_files(table, tmp_path):
     csv.write_text("element\nFe\n")
     with pytest.raises(ValueError, match="one column only"):
         ElementTable.load(csv)
+    for first in ("H", "1"):
+        csv.write_text(f"{first},0.1,0.2\nHe,0.3,0.4\n")
+        with pytest.raises(ValueError, match=f"has no header: its first line, of {first},"):
+            ElementTable.load(csv)
     csv.write_text("element,a\nFe,1\nH,\n")
     with pytest.raises(ValueError, match="column 'a' of H is nan"):
         ElementTable.load(csv)
@@ -271,3 +276,9 @@ def test_most_similar_names_the_zero_vector():
     with pytest.raises(ValueError, match=r"vector of He \(Z=2\) is zero"):
         table.most_similar("H")
     assert list(table.most_similar("H", metric="euclidean").index) == ["He", "Li"]
+
+
+def test_elements_of_pymatgen():
+    table = get_table("magpie")
+    np.testing.assert_array_equal(table[Element("Na")], table["Na"])
+    assert table.most_similar(Element("Na"), 3).equals(table.most_similar("Na", 3))

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
+from skuae import CrystalTransformerRegressor
 from skuae.crystals import as_crystals
 from skuae.embedding import StructureFeatures, UAETransformer, get_table
 from skuae.embedding._pooling import pool
@@ -303,3 +304,17 @@ def test_a_crystal_estimator_gets_the_table_that_the_policy_completes(structures
     partial = UAETransformer("magpie").fit(structures).element_table_.to_frame().drop("O")
     features = UAETransformer(partial, on_missing_element="mean").fit_transform(structures)
     np.testing.assert_allclose(features.table["O"], partial.mean(axis=0), rtol=1e-5)
+
+
+def test_a_regressor_learns_from_texts_as_columns(structures):
+    learner = CrystalTransformerRegressor(
+        d_model=8, n_layers=1, n_heads=2, dim_feedforward=8, max_epochs=1, random_state=0,
+        device="cpu",
+    )  # fmt: skip
+    kinds = np.resize(["a", "b", "c"], len(structures))
+    columns = np.eye(3)[np.resize([0, 1, 2], len(structures))]
+    expected = UAETransformer(learner).fit_transform(structures, columns)
+    for y in (kinds, kinds.tolist(), pd.Series(kinds)):
+        np.testing.assert_array_equal(
+            UAETransformer(learner).fit_transform(structures, y), expected
+        )
