@@ -6,6 +6,8 @@ from skuae.models._backbone import Backbone
 from skuae.models._edges import gated_mean, linear_at_edges
 from skuae.models._layers import CountedNormSiLU, ElementEmbedding, GaussianBasis, mean_over_sites
 
+_FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
+
 
 class ALIGNN(Backbone):
     """Specification of an ALIGNN back-end.
@@ -24,7 +26,7 @@ class ALIGNN(Backbone):
     expansion_dim : int, default=64
         Width of the layer between the Gaussians of a length or angle and its vector.
     cutoff : float, default=8.0
-        Radius in Å within which neighbours are searched.
+        Radius in Å within which neighbours are searched; 8 at most, where the Gaussians end.
     max_neighbors : int, default=12
         Nearest neighbours that are taken; an atom that is taken by another takes that one in turn.
     whole_shell : bool, default=True
@@ -65,6 +67,11 @@ class ALIGNN(Backbone):
         self._check_at_least(1, "hidden_dim", "expansion_dim", "max_neighbors")
         self._check_at_least(0, "n_alignn", "n_gcn")
         self._check_cutoff()
+        if self.cutoff > _FARTHEST:
+            raise ValueError(
+                f"cutoff must be at most {_FARTHEST} Å: ALIGNN's Gaussians see no farther; got "
+                f"{self.cutoff!r}"
+            )
 
     def graph_of(self, crystals, merge=True):
         return crystals.reduced_graph(
@@ -84,7 +91,7 @@ class ALIGNNModule(nn.Module):
         self.elements = ElementEmbedding(table, frozen, coords)
         self.atoms = Layer(self.elements.n_dims, d)
         # The Gaussians' width is the root of their distance, as in the reference code.
-        self.bond_basis = GaussianBasis(0.0, 8.0, 80, width=(8 / 79) ** 0.5)
+        self.bond_basis = GaussianBasis(0.0, _FARTHEST, 80, width=(_FARTHEST / 79) ** 0.5)
         self.bonds = nn.ModuleList([Layer(80, spec.expansion_dim), Layer(spec.expansion_dim, d)])
         self.angle_basis = GaussianBasis(-1.0, 1.0, 40, width=(2 / 39) ** 0.5)
         self.angles = nn.ModuleList([Layer(40, spec.expansion_dim), Layer(spec.expansion_dim, d)])

@@ -122,10 +122,12 @@ class _GatedSum(torch.autograd.Function):
         sign = torch.ones_like(weight)
         sign[len(sign) // 2 :] = -1
         weight = weight * sign
+        running = norm.running_mean, norm.running_var
+        if norm.training and len(s) == 1:
+            running = None, None  # the variance of one edge is unknown: NaN
         y, mean, inv_std = torch.native_batch_norm(
-            s, weight, bias * sign, norm.running_mean, norm.running_var, norm.training,
-            norm.momentum, norm.eps,
-        )  # fmt: skip
+            s, weight, bias * sign, *running, norm.training, norm.momentum, norm.eps
+        )
         if not norm.training:
             mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
         minus_core = y.chunk(2, dim=1)[1].clone(memory_format=torch.contiguous_format)

@@ -305,3 +305,9 @@ def test_refuses_what_makes_no_sense(name, least):
 def test_refuses_an_impossible_cutoff():
     with pytest.raises(ValueError, match=r"cutoff must be a number of Å, at least 0\.5; got inf"):
         ALIGNN(cutoff=float("inf")).check()
+
+
+def test_what_the_gaussians_do_not_see_is_refused():
+    ALIGNN(cutoff=8.0).check()
+    with pytest.raises(ValueError, match=r"cutoff must be at most 8\.0 Å"):
+        ALIGNN(cutoff=8.1).check()

@@ -244,3 +244,12 @@ def test_gated_mean_without_edges():
     assert out.tolist() == [[0.0] * 4] * 6
     out.sum().backward()
     assert not values.grad.any()
+
+
+def test_gated_sum_of_one_edge():
+    """Its variance is unknown; that must not spoil the running statistics."""
+    norm = make_norm(4, training=True)
+    before = norm.running_mean.clone(), norm.running_var.clone()
+    links = Links(torch.tensor([0]), torch.tensor([1]), 2)
+    assert gated_sum(random(1, 4), norm, links).isfinite().all()
+    torch.testing.assert_close((norm.running_mean, norm.running_var), before)
