@@ -80,6 +80,8 @@ def compare_learning_curves(
     estimators, seeds = dict(estimators), list(seeds)
     if not estimators or not seeds:
         raise ValueError("give at least one estimator and one seed")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds={seeds} has one twice; each is one split")
     rows = []
     for seed in seeds:
         split = ShuffleSplit(n_splits=1, test_size=test_size, random_state=seed)
@@ -96,9 +98,17 @@ def compare_learning_curves(
 
 
 def _seeded(estimator, seed):
-    """Return a clone with every `random_state`, also of what it is made of, set to the seed."""
+    """Return a clone with every `random_state`, also of what it is made of, set to the seed.
+
+    But not that of a fitted model to start from, which clones share.
+    """
     estimator = clone(estimator)
-    names = [n for n in estimator.get_params() if n.rpartition("__")[2] == "random_state"]
+    names = [
+        name
+        for name in estimator.get_params()
+        for *owners, parameter in [name.split("__")]
+        if parameter == "random_state" and "init_from" not in owners
+    ]
     return estimator.set_params(**dict.fromkeys(names, seed))
 
 

@@ -12,6 +12,7 @@ class LossCurveDisplay:
     ----------
     epochs : ndarray of int of shape (n_epochs,)
     train_loss : ndarray of shape (n_epochs,)
+        Of standardised targets, or the log-loss of classes; NaN in an epoch that was interrupted.
     valid_loss : ndarray of shape (n_epochs,), or None
         With ``early_stopping=True``.
     best_epoch : int or None
@@ -68,10 +69,15 @@ class LossCurveDisplay:
                 f"this {type(estimator).__name__} has no history_ of its training; the "
                 "crystal estimators of skuae have one"
             )
-        epochs, train = (np.array([e[key] for e in history]) for key in ("epoch", "train_loss"))
-        valid = best = None
-        if "valid_loss" in history[-1]:
-            valid = np.array([e.get("valid_loss", np.nan) for e in history])
+        # An epoch that was interrupted has no losses, or no validation loss.
+        epochs = np.array([e["epoch"] for e in history])
+        train, valid = (
+            np.array([e.get(key, np.nan) for e in history]) for key in ("train_loss", "valid_loss")
+        )
+        best = None
+        if np.isnan(valid).all():
+            valid = None
+        else:
             best = int(epochs[np.nanargmin(valid)])
         return cls(epochs=epochs, train_loss=train, valid_loss=valid, best_epoch=best)
 
@@ -109,7 +115,7 @@ class LossCurveDisplay:
         losses = np.concatenate([self.train_loss, self.valid_loss if len(self.lines_) > 1 else []])
         if np.all(losses[np.isfinite(losses)] > 0):  # a likelihood may be negative
             ax.set_yscale("log")
-        ax.set(xlabel="epoch", ylabel="loss (on standardised targets)")
+        ax.set(xlabel="epoch", ylabel="loss, as it was minimised")
         ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self

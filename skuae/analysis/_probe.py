@@ -1,5 +1,8 @@
 """What element vectors say about measured properties of the elements."""
 
+from numbers import Integral
+from os import PathLike
+
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -10,6 +13,7 @@ from tqdm import tqdm
 
 from skuae.analysis._inputs import check_table
 from skuae.analysis._properties import read_properties
+from skuae.embedding import ElementTable
 
 _N_ITERATIONS = 300
 _DEPTH = 3
@@ -98,6 +102,10 @@ def probe_elements(
     ('melting_point', 'megnet16')
     """
     _import_catboost()
+    if isinstance(controls, (str, PathLike, ElementTable, pd.DataFrame)):
+        controls = [controls]
+    if not isinstance(random_state, Integral):
+        raise TypeError(f"random_state must be an int; got {random_state!r}")
     tables = [check_table(table), *(check_table(control) for control in controls)]
     names = [one.name for one in tables]
     if len(set(names)) < len(names):
@@ -115,6 +123,8 @@ def probe_elements(
                 f"{', '.join(names)}; at least {_LEAST} are needed"
             )
         y = targets[name].to_numpy()[elements]
+        if np.ptp(y) == 0:
+            raise ValueError(f"{name!r} is the same for all elements: there is nothing to predict")
         for split, (train, test) in enumerate(cv.split(elements)):
             if len(test) < 2:
                 raise ValueError(

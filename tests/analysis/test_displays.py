@@ -114,6 +114,17 @@ def test_loss_curve_of_likelihoods_that_may_be_negative():
         LossCurveDisplay.from_estimator(DummyRegressor().fit([[0]], [0]))
 
 
+def test_loss_curve_of_an_interrupted_training():
+    fitted = DummyRegressor().fit([[0]], [0])
+    both = {"train_loss": 0.5, "valid_loss": 0.4}
+    for last in ({"epoch": 2}, {"epoch": 2, "train_loss": 0.3}):
+        fitted.history_ = [{"epoch": 1, **both}, last]
+        display = LossCurveDisplay.from_estimator(fitted).plot()
+        assert display.best_epoch == 1
+        np.testing.assert_array_equal(display.valid_loss, [0.4, np.nan])
+        np.testing.assert_array_equal(display.train_loss, [0.5, last.get("train_loss", np.nan)])
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
 def test_calibration_of_normal_errors(factor):
     rng = np.random.default_rng(0)
@@ -196,6 +207,19 @@ def test_learning_curves_are_paired():
     assert pair["good"].random_state is None
     with pytest.raises(ValueError, match="at least one estimator"):
         compare_learning_curves({}, X, y)
+
+
+def test_learning_curves_leave_a_model_to_start_from_alone(toy):
+    small = models.CGCNN(atom_dim=4, n_conv=1, hidden_dim=4, max_neighbors=4)
+    gnn = CrystalGNNRegressor(small, max_epochs=1, random_state=0, device="cpu")
+    source = gnn.fit(toy.structures, toy.target)
+    start = CrystalGNNRegressor(small, max_epochs=1, init_from=source, device="cpu")
+    compare_learning_curves(
+        {"start": start}, toy.structures, toy.target, train_sizes=[0.5], seeds=[7]
+    )
+    assert source.random_state == 0
+    with pytest.raises(ValueError, match=r"seeds=\[7, 7\] has one twice"):
+        compare_learning_curves({"start": start}, toy.structures, toy.target, seeds=[7, 7])
 
 
 def test_learning_curves_of_crystals(toy):

@@ -104,6 +104,7 @@ def test_parts_of_one_element_have_no_r2(table, planted):
         (pd.Series({"Li": np.inf}, name="mine"), "'mine' has infinite"),
         ({"Li": 1.0, "Na": 2.0}, "2 elements have a value"),
         ({"Xx": 1.0}, "is not an element"),
+        (pd.Series(1.0, index=["Li", *"BCNOFHPSK"], name="one"), "'one' is the same for all"),
     ],
 )
 def test_properties_that_cannot_be_used(table, properties, words):
@@ -112,8 +113,11 @@ def test_properties_that_cannot_be_used(table, properties, words):
 
 
 def test_two_tables_of_one_name(table):
-    with pytest.raises(ValueError, match="two tables of one name"):
-        probe_elements(table, controls=[table])
+    for controls in ([table], table):
+        with pytest.raises(ValueError, match="two tables of one name"):
+            probe_elements(table, controls=controls)
+    with pytest.raises(TypeError, match="random_state must be an int; got None"):
+        probe_elements(table, random_state=None)
 
 
 def test_names_the_extra_where_catboost_is_missing(table, monkeypatch):
