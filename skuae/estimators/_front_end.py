@@ -1,7 +1,7 @@
 """The front-end that learns element vectors from crystals and their properties."""
 
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -94,6 +94,8 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         Write checkpoints there, and resume a `fit` with the same data and parameters that was
         killed. Needs an int `random_state`.
     callbacks : list of skorch callbacks, optional
+        Any but those that score, set the learning rate or save at the end: there are parameters
+        for these.
     device : str or torch.device, default="auto"
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
@@ -229,14 +231,21 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer, at least 1; got {value!r}")
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; got {self.dropout!r}")
+        if not isinstance(self.coord_noise, Real) or not 0 <= self.coord_noise < np.inf:
+            raise ValueError(
+                f"coord_noise must be a number of Å, at least 0; got {self.coord_noise!r}"
+            )
         if self.d_model % 2 or self.d_model % self.n_heads:
             raise ValueError(
                 f"d_model must be even and a multiple of n_heads={self.n_heads}; got {self.d_model}"
             )
         if self.task_weights is not None:
-            weights = np.asarray(self.task_weights, dtype=float)
+            try:
+                weights = np.asarray(self.task_weights, dtype=float)
+            except TypeError:  # a dict, say
+                weights = np.empty(())
             if weights.shape != y.shape[1:]:
                 raise ValueError(
                     f"task_weights must be a sequence of {y.shape[1]} numbers, one for each "

@@ -54,6 +54,8 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
         Write checkpoints there, and resume a `fit` with the same data and parameters that was
         killed. Needs an int `random_state`.
     callbacks : list of skorch callbacks, optional
+        Any but those that score, set the learning rate or save at the end: there are parameters
+        for these.
     device : str or torch.device, default="auto"
         "auto" takes CUDA, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None

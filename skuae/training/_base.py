@@ -15,7 +15,7 @@ import skuae
 from skuae.embedding import crystals_and_table
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
-from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators
+from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators, seeded_section
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._persistence import PretrainedMixin, encode_params, read_folder
 from skuae.training._targets import check_sample_weight, loss_weights
@@ -166,8 +166,7 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
         return source
 
     def _train(self, crystals, targets, sample_weight, train, valid, seed, source):
-        devices = [self.device_] if self.device_.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with seeded_section(self.device_):
             seed_generators(seed, self.device_)
             module = self._build(self._n_outputs()).to(self._dtype)
             if source is not None:
@@ -200,16 +199,18 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             if checkpoint is not None:
                 checkpoint.resume(net)
                 net.callbacks_.append(("checkpoint", checkpoint))
-            net.notify("on_train_begin", dataset_train=train_loader.dataset)
+            net.notify("on_train_begin", X=None, y=None)
             try:
                 net.fit_loop((train_loader, valid_loader))
             except KeyboardInterrupt:
+                state = "is as it was at that moment (to stop early, set early_stopping=True)"
+                if self.early_stopping:
+                    state = "has the weights of its best epoch so far"
                 warnings.warn(
-                    "training interrupted, by the user or by a callback; the model is as it was at "
-                    "that moment (to stop early, set early_stopping=True)",
+                    f"training interrupted, by the user or by a callback; the model {state}",
                     stacklevel=4,
                 )
-            net.notify("on_train_end", dataset_train=train_loader.dataset)
+            net.notify("on_train_end", X=None, y=None)
             net.settle(train_loader)
             net.check_outputs(train_loader)
         self.net_ = net

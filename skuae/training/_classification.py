@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 
+from skuae.embedding import crystals_and_table
 from skuae.training._base import BaseCrystalEstimator, Targets
 from skuae.training._labels import (
     check_labels,
@@ -125,7 +126,9 @@ class BaseCrystalClassifier(ClassifierMixin, BaseCrystalEstimator):
         -------
         score : float
         """
-        return super().score(X, y, sample_weight)
+        crystals, _ = crystals_and_table(X)
+        classes, codes, _ = check_labels(y, crystals)  # as fit reads them
+        return super().score(crystals, classes[codes], sample_weight)
 
     # -- what BaseCrystalEstimator asks for -------------------------------------------------------
 

@@ -1,5 +1,8 @@
 """The skorch net inside the estimators: one batch format, one loop, callbacks around it."""
 
+import threading
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from skorch import NeuralNet
@@ -13,6 +16,19 @@ OPTIMIZERS = {
     "adam": torch.optim.Adam,
     "sgd": lambda groups, **options: torch.optim.SGD(groups, momentum=0.9, **options),
 }
+
+
+# torch has one generator for the whole process: fits in several threads would draw from each
+# other's numbers. One at a time they are no slower, since torch uses all cores for each.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def seeded_section(device):
+    """Have the generators of the CPU and of one device for oneself; put them back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
+        yield
 
 
 def seed_generators(seed, device):
@@ -91,7 +107,11 @@ class CrystalNet(NeuralNet):
             draw = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
             seed_generators(int(draw), torch.device(self.device))
             self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
-            self.notify("on_epoch_begin", dataset_train=train.dataset)
+            datasets = {
+                "dataset_train": train.dataset,
+                "dataset_valid": None if valid is None else valid.dataset,
+            }
+            self.notify("on_epoch_begin", **datasets)
             self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
             self._check_last_loss("train_loss")
             if valid is not None:
@@ -99,7 +119,7 @@ class CrystalNet(NeuralNet):
                     valid, training=False, prefix="valid", step_fn=self.validation_step
                 )
                 self._check_last_loss("valid_loss")
-            self.notify("on_epoch_end", dataset_train=train.dataset)
+            self.notify("on_epoch_end", **datasets)
             self.history[-1]["batches"] = []  # of use within the epoch only, and many
             if self.stop_:
                 break
@@ -140,7 +160,8 @@ class CrystalNet(NeuralNet):
         batch, _ = next(iter(loader))
         self.module_.eval()
         with torch.inference_mode():
-            if not self.module_(batch).isfinite().all():
+            state = self.module_.state_dict().values()
+            if not all(values.isfinite().all() for values in (self.module_(batch), *state)):
                 self._raise_diverged("its outputs are not finite")
 
     def _raise_diverged(self, what):

@@ -3,12 +3,19 @@
 from numbers import Integral, Real
 
 import torch
+from skorch.callbacks import BatchScoring, EpochScoring, LRScheduler, TrainEndCheckpoint
 
 from skuae.training._loss import LOSSES
 from skuae.training._net import OPTIMIZERS
 from skuae.training._schedule import SCHEDULES
 
 _CHOICES = {"loss": LOSSES, "optimizer": tuple(OPTIMIZERS), "lr_schedule": SCHEDULES}
+_NOT_CALLBACKS = {  # that would stop the fit in the middle, or do nothing
+    EpochScoring: "early_stopping=True records a validation loss",
+    BatchScoring: "early_stopping=True records a validation loss",
+    LRScheduler: "lr_schedule sets the learning rate of every step",
+    TrainEndCheckpoint: "save_pretrained saves the fitted model, checkpoint_dir what is running",
+}
 _AT_LEAST = {
     "max_epochs": (Integral, 1),
     "batch_size": (Integral, 2),
@@ -40,6 +47,13 @@ def check_training_params(estimator):
             "validation_fraction must lie between 0 and 1, exclusive; "
             f"got {estimator.validation_fraction!r}"
         )
+    for callback in estimator.callbacks or []:
+        callback = callback[1] if isinstance(callback, tuple) else callback
+        for kind, instead in _NOT_CALLBACKS.items():
+            if callback is kind or isinstance(callback, kind):
+                raise ValueError(
+                    f"callbacks: {kind.__name__} does not work in skuae's loop; {instead}"
+                )
 
 
 def resolve_device(device):

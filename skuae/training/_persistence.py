@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 import skuae
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae.embedding import table_names
+from skuae.training._net import seeded_section
 from skuae.training._params import resolve_device
 
 FORMAT = "skuae-model-1"
@@ -91,7 +92,7 @@ class PretrainedMixin:
         estimator.n_iter_ = len(estimator.history_)
         estimator._set_task(config, tensors)
         estimator._set_fitted(config, tensors)
-        with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
+        with seeded_section(torch.device("cpu")):  # the first weights are drawn, then replaced
             module = estimator._build(estimator._n_outputs()).to(estimator._dtype)
         module.load_state_dict(
             {

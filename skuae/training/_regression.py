@@ -83,6 +83,8 @@ class BaseCrystalRegressor(RegressorMixin, BaseCrystalEstimator):
     def score(self, X, y, sample_weight=None):
         """Return R², over the known targets only and averaged over columns.
 
+        Columns with fewer than two known values, of which there is no R², are left out.
+
         Parameters
         ----------
         X : array-like of structures of shape (n_samples,)
@@ -101,11 +103,12 @@ class BaseCrystalRegressor(RegressorMixin, BaseCrystalEstimator):
             raise ValueError(f"y has {y.shape[1]} targets, the model {predicted.shape[1]}")
         weight = check_sample_weight(sample_weight, crystals)
         weight = np.ones(len(y)) if weight is None else weight
+        known = ~np.isnan(y)
+        least = min(2, known.sum(axis=0).max())  # scikit-learn warns where there is one at all
         scores = [
-            r2_score(column[k], predicted[k, j], sample_weight=weight[k])
-            for j, column in enumerate(y.T)
-            for k in [~np.isnan(column)]
-            if k.any()
+            r2_score(y[k, j], predicted[k, j], sample_weight=weight[k])
+            for j, k in enumerate(known.T)
+            if k.sum() >= least
         ]
         return float(np.mean(scores))
 

@@ -33,6 +33,12 @@ def check_targets(y, crystals, *, need_all=True):
         raise ValueError("the regressor requires y to be passed, but the target y is None")
     names = names_of(y)
     try:
+        if isinstance(y, np.ma.MaskedArray):
+            y = y.astype(np.float64).filled(np.nan)
+        if isinstance(y, pd.DataFrame) and any(
+            map(pd.api.types.is_extension_array_dtype, y.dtypes)
+        ):
+            y = y.astype(object).where(y.notna(), np.nan)  # numpy knows no pd.NA
         kind = np.asarray(y).dtype
         if kind.kind in "mM":  # numpy would count nanoseconds
             raise TypeError(

@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import is_classifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import cross_val_score
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skuae import CrystalGNNClassifier, UAETransformer, models
@@ -138,6 +139,8 @@ def test_containers_of_labels(clf, X, two, make_labels):
     expected = clf().fit(X, two).predict(X) == "polar"
     gnn = clf().fit(X, make_labels(two))
     np.testing.assert_array_equal(gnn.predict(X) == gnn.classes_[1], expected)
+    assert gnn.score(X, make_labels(two)) == np.mean(expected == (two == "polar"))
+    assert np.isfinite(cross_val_score(clf(), X, make_labels(two), cv=2)).all()
 
 
 def test_names_of_labels(clf, X, two, tmp_path):

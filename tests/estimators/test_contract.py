@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -180,3 +181,11 @@ def test_tables_as_parameters(kind):
     assert not [k for k in new.get_params() if k.startswith("embedding__")]
     frame = clone(kind(embedding=table.to_frame())).embedding
     pd.testing.assert_frame_equal(frame, table.to_frame())
+
+
+def test_threads_do_not_draw_from_each_other(make, X, y):
+    alone = [make(random_state=seed).fit(X, y).predict(X) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        fits = [pool.submit(make(random_state=seed).fit, X, y) for seed in range(4)]
+        for expected, fit in zip(alone, fits, strict=True):
+            np.testing.assert_array_equal(fit.result().predict(X), expected)

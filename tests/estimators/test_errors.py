@@ -8,7 +8,8 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 
-from skuae import CrystalGNNClassifier, ElementTable, models
+from skuae import CrystalGNNClassifier, Crystals, ElementTable, models
+from skuae.analysis import LossCurveDisplay
 from skuae.embedding import get_table
 
 
@@ -255,8 +256,10 @@ def test_interrupted_by_the_user(make, X, y, epoch, early_stopping, tmp_path):
         max_epochs=50, callbacks=[("user", Impatient(epoch))], early_stopping=early_stopping,
         warm_start=True, verbose=1,
     )  # fmt: skip
-    with pytest.warns(UserWarning, match="interrupted"):
+    state = "weights of its best epoch" if early_stopping else "as it was at that moment"
+    with pytest.warns(UserWarning, match=f"interrupted.*{state}"):
         estimator.fit(X, y)
+    LossCurveDisplay.from_estimator(estimator)
     assert estimator.n_iter_ == len(estimator.history_) == epoch
     assert np.isfinite(estimator.predict(X)).all()
     estimator.save_pretrained(tmp_path)
@@ -266,6 +269,63 @@ def test_interrupted_by_the_user(make, X, y, epoch, early_stopping, tmp_path):
         warnings.simplefilter("error")
         estimator.set_params(callbacks=None, max_epochs=2).fit(X, y)
     assert estimator.n_iter_ == 2
+
+
+class Protocol(Callback):
+    """Takes what skorch hands to its callbacks, by position and by name."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def on_train_begin(self, net, X, y, **kwargs):
+        self.seen.add("train")
+
+    def on_epoch_begin(self, net, dataset_train, dataset_valid, **kwargs):
+        self.seen.add("begin")
+
+    def on_epoch_end(self, net, dataset_train, dataset_valid, **kwargs):
+        self.seen.add("none" if dataset_valid is None else len(dataset_valid))
+
+    def on_train_end(self, net, X, y, **kwargs):
+        self.seen.add("end")
+
+
+def test_callbacks_are_called_as_skorch_does(make, X, y):
+    callback = Protocol()
+    make(callbacks=[callback]).fit(X, y)
+    assert callback.seen == {"train", "begin", "none", "end"}
+    callback = Protocol()
+    make(callbacks=[callback], early_stopping=True, validation_fraction=0.25).fit(X, y)
+    assert callback.seen == {"train", "begin", 6, "end"}
+
+
+@pytest.mark.parametrize("spoiled", ["frac_coords", "lattices"])
+def test_packed_crystals_with_gaps(make, X, y, spoiled):
+    arrays = {k: getattr(X, k).copy() for k in ("numbers", "frac_coords", "lattices", "offsets")}
+    arrays[spoiled][-1] = np.nan
+    broken = Crystals(**arrays)
+    message = r"row 23: coordinates or lattice are NaN"
+    with pytest.raises(ValueError, match=message):
+        make().fit(broken, y)
+    with pytest.raises(ValueError, match=message):
+        make().fit(X, y).predict(broken)
+    with pytest.raises(ValueError, match="row 1: the structure has no sites"):
+        make().fit(X, y).predict(Crystals([1], [[0, 0, 0]], [3 * np.eye(3)] * 2, [0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"coord_noise": -5.0}, "coord_noise must be a number of Å, at least 0; got -5.0"),
+        ({"coord_noise": np.nan}, "coord_noise must be"),
+        ({"coord_noise": "a"}, "coord_noise must be"),
+        ({"dropout": "a"}, "dropout must be at least 0 and below 1; got 'a'"),
+        ({"task_weights": {"a": 1}}, "task_weights must be a sequence of 1 numbers"),
+    ],
+)
+def test_parameters_of_the_front_end(front_end, X, y, params, message):
+    with pytest.raises(ValueError, match=message):
+        front_end(**params).fit(X, y)
 
 
 def test_verbose(make, X, y, capfd):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import r2_score
 from skorch.callbacks import Callback
 
@@ -351,3 +352,11 @@ def test_early_stopping_needs_labels_on_both_sides(make, X, y):
     with pytest.raises(ValueError, match="target 1 is known in 3 rows, too few"):
         make(early_stopping=True, validation_fraction=0.1, random_state=1).fit(X, both)
     make(early_stopping=True, random_state=1).fit(X, np.where(np.arange(len(y)) < 12, y, np.nan))
+
+
+def test_one_known_value_is_left_out_of_the_score(gnn, X, y):
+    two = np.stack([y, np.where(np.arange(24) == 3, y, np.nan)], axis=1)
+    fitted = gnn().fit(X, np.stack([y, y], axis=1))
+    assert fitted.score(X, two) == r2_score(y, fitted.predict(X)[:, 0])
+    with pytest.warns(UndefinedMetricWarning):
+        assert np.isnan(gnn().fit(X, y).score(X[:1], y[:1]))

@@ -1,5 +1,12 @@
 import pytest
 import torch
+from skorch.callbacks import (
+    BatchScoring,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+    TrainEndCheckpoint,
+)
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.training._net import OPTIMIZERS
@@ -49,6 +56,17 @@ def test_defaults_and_edges_pass(estimator):
 def test_parameters_that_make_no_sense(estimator, name, value, message):
     with pytest.raises(ValueError, match=message):
         check_training_params(estimator(**{name: value}))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    "callback", [EpochScoring("r2"), BatchScoring("r2"), LRScheduler(), TrainEndCheckpoint]
+)
+def test_callbacks_that_would_not_work(estimator, callback):
+    for given in (callback, ("mine", callback)):
+        with pytest.raises(ValueError, match="does not work in skuae's loop; "):
+            check_training_params(estimator(callbacks=[given]))
+    check_training_params(estimator(callbacks=[EarlyStopping(), ("mine", EarlyStopping)]))
 
 
 def test_a_rate_of_the_backbone():

@@ -114,6 +114,15 @@ def test_weights_that_make_no_sense(four, weight, message):
 # -- scaling ---------------------------------------------------------------------------------------
 
 
+def test_gaps_of_pandas_and_of_masked_arrays(four):
+    expected = [[1, 0], [np.nan, 1], [3, np.nan], [4, 3]]
+    frame = pd.DataFrame(expected, columns=["a", "b"]).convert_dtypes()
+    masked = np.ma.masked_array([[1, 0], [10**6, 1], [3, 10**6], [4, 3]])
+    masked.mask = masked == 10**6
+    for y in (frame, masked):
+        np.testing.assert_array_equal(check_targets(y, four)[0], expected)
+
+
 def test_scaler():
     rng = np.random.default_rng(0)
     y = rng.normal([5, -1e3, 1e-6], [2, 1e2, 1e-7], (50, 3))
