@@ -19,7 +19,7 @@ OPTIMIZERS = {
 
 
 # torch has one generator for the whole process: fits in several threads would draw from each
-# other's numbers. One at a time they are no slower, since torch uses all cores for each.
+# other's numbers. So they wait for one another; fits in processes (`n_jobs`) do not.
 _ONE_AT_A_TIME = threading.RLock()
 
 

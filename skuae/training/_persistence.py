@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch.overrides import TorchFunctionMode
 
 import skuae
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae.embedding import table_names
-from skuae.training._net import seeded_section
 from skuae.training._params import resolve_device
 
 FORMAT = "skuae-model-1"
@@ -92,7 +92,7 @@ class PretrainedMixin:
         estimator.n_iter_ = len(estimator.history_)
         estimator._set_task(config, tensors)
         estimator._set_fitted(config, tensors)
-        with seeded_section(torch.device("cpu")):  # the first weights are drawn, then replaced
+        with _NothingDrawn():  # the first weights are replaced
             module = estimator._build(estimator._n_outputs()).to(estimator._dtype)
         module.load_state_dict(
             {
@@ -131,6 +131,17 @@ model.predict(structures)
 |---|---|
 {params}
 """
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Build modules without random numbers: a fit in another thread may be using torch's."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name.endswith(("normal_", "uniform_")):
+            return args[0] if args else kwargs["tensor"]
+        return torch.zeros(*args, **kwargs) if name == "randn" else func(*args, **kwargs)
 
 
 def read_folder(folder):

@@ -2,6 +2,7 @@
 
 import json
 import pickletools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.base import clone
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, ElementTable, models
 from skuae.embedding import get_table
+from skuae.training._net import seeded_section
 
 
 @pytest.fixture
@@ -244,3 +246,13 @@ class MyCGCNN(models.CGCNN):
 def test_a_backbone_that_could_not_be_read_again_is_not_saved(gnn, X, y, tmp_path):
     with pytest.raises(TypeError, match="not one of"):
         gnn(backbone=MyCGCNN(atom_dim=8, n_conv=1)).fit(X, y).save_pretrained(tmp_path)
+
+
+def test_loading_leaves_the_numbers_of_a_running_fit_alone(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path)
+    load = type(fitted).from_pretrained
+    before = torch.get_rng_state()
+    load(tmp_path, device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    with seeded_section(torch.device("cpu")), ThreadPoolExecutor(1) as pool:
+        pool.submit(load, tmp_path, device="cpu").result(timeout=60)  # does not wait for it
