@@ -244,7 +244,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         if self.task_weights is not None:
             try:
                 weights = np.asarray(self.task_weights, dtype=float)
-            except TypeError:  # a dict, say
+            except (TypeError, ValueError):  # a dict, or a text, say
                 weights = np.empty(())
             if weights.shape != y.shape[1:]:
                 raise ValueError(

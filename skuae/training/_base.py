@@ -119,6 +119,12 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
         if sample_weight is not None:
             known &= sample_weight[:, None] > 0
         rows = np.flatnonzero(known.any(axis=1))
+        if len(rows) and not known.any(axis=0).all():
+            column = int(known.any(axis=0).argmin())
+            raise ValueError(
+                f"target {targets.names[column] if targets.names else column} is known in rows of "
+                "weight 0 only: there is nothing to learn; drop it"
+            )
         n = len(rows)
         if n < 2:
             what = "sample" if len(known) < 2 else "rows with a known target and a weight"
@@ -204,7 +210,7 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
                 net.fit_loop((train_loader, valid_loader))
             except KeyboardInterrupt:
                 state = "is as it was at that moment (to stop early, set early_stopping=True)"
-                if self.early_stopping:
+                if any(epoch.get("valid_loss") is not None for epoch in net.history):
                     state = "has the weights of its best epoch so far"
                 warnings.warn(
                     f"training interrupted, by the user or by a callback; the model {state}",

@@ -3,7 +3,14 @@
 from numbers import Integral, Real
 
 import torch
-from skorch.callbacks import BatchScoring, EpochScoring, LRScheduler, TrainEndCheckpoint
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    LRScheduler,
+    PassthroughScoring,
+    TrainEndCheckpoint,
+)
 
 from skuae.training._loss import LOSSES
 from skuae.training._net import OPTIMIZERS
@@ -13,6 +20,7 @@ _CHOICES = {"loss": LOSSES, "optimizer": tuple(OPTIMIZERS), "lr_schedule": SCHED
 _NOT_CALLBACKS = {  # that would stop the fit in the middle, or do nothing
     EpochScoring: "early_stopping=True records a validation loss",
     BatchScoring: "early_stopping=True records a validation loss",
+    PassthroughScoring: "history_ has the losses",
     LRScheduler: "lr_schedule sets the learning rate of every step",
     TrainEndCheckpoint: "save_pretrained saves the fitted model, checkpoint_dir what is running",
 }
@@ -47,13 +55,27 @@ def check_training_params(estimator):
             "validation_fraction must lie between 0 and 1, exclusive; "
             f"got {estimator.validation_fraction!r}"
         )
-    for callback in estimator.callbacks or []:
+    _check_callbacks(estimator)
+
+
+def _check_callbacks(estimator):
+    callbacks = estimator.callbacks or []
+    if isinstance(callbacks, (str, Callback)):
+        raise ValueError(f"callbacks must be a list of skorch callbacks; got {callbacks!r}")
+    for callback in callbacks:
         callback = callback[1] if isinstance(callback, tuple) else callback
+        callback = callback() if isinstance(callback, type) else callback
+        name = type(callback).__name__
         for kind, instead in _NOT_CALLBACKS.items():
-            if callback is kind or isinstance(callback, kind):
-                raise ValueError(
-                    f"callbacks: {kind.__name__} does not work in skuae's loop; {instead}"
-                )
+            if isinstance(callback, kind):
+                raise ValueError(f"callbacks: {name} does not work in skuae's loop; {instead}")
+        monitor = getattr(callback, "monitor", None)
+        valid = isinstance(monitor, str) and monitor.startswith("valid_")
+        if valid and not estimator.early_stopping:
+            raise ValueError(
+                f"callbacks: {name} looks at {monitor!r}, which is there with early_stopping=True "
+                "only"
+            )
 
 
 def resolve_device(device):

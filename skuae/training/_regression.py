@@ -103,7 +103,7 @@ class BaseCrystalRegressor(RegressorMixin, BaseCrystalEstimator):
             raise ValueError(f"y has {y.shape[1]} targets, the model {predicted.shape[1]}")
         weight = check_sample_weight(sample_weight, crystals)
         weight = np.ones(len(y)) if weight is None else weight
-        known = ~np.isnan(y)
+        known = ~np.isnan(y) & (weight > 0)[:, None]
         least = min(2, known.sum(axis=0).max())  # scikit-learn warns where there is one at all
         scores = [
             r2_score(y[k, j], predicted[k, j], sample_weight=weight[k])

@@ -33,17 +33,15 @@ def check_targets(y, crystals, *, need_all=True):
         raise ValueError("the regressor requires y to be passed, but the target y is None")
     names = names_of(y)
     try:
+        given = np.asarray(y)
+        if given.dtype.kind in "mM":  # numpy would count nanoseconds
+            raise TypeError(
+                f"got {given.dtype}: make numbers of dates and times, in a unit of your choice"
+            )
         if isinstance(y, np.ma.MaskedArray):
             y = y.astype(np.float64).filled(np.nan)
-        if isinstance(y, pd.DataFrame) and any(
-            map(pd.api.types.is_extension_array_dtype, y.dtypes)
-        ):
-            y = y.astype(object).where(y.notna(), np.nan)  # numpy knows no pd.NA
-        kind = np.asarray(y).dtype
-        if kind.kind in "mM":  # numpy would count nanoseconds
-            raise TypeError(
-                f"got {kind}: make numbers of dates and times, in a unit of your choice"
-            )
+        elif given.dtype == object:
+            y = np.where(pd.isna(given), np.nan, given)  # numpy knows no pd.NA
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers, NaN where unknown ({error})") from error

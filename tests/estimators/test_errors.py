@@ -256,7 +256,8 @@ def test_interrupted_by_the_user(make, X, y, epoch, early_stopping, tmp_path):
         max_epochs=50, callbacks=[("user", Impatient(epoch))], early_stopping=early_stopping,
         warm_start=True, verbose=1,
     )  # fmt: skip
-    state = "weights of its best epoch" if early_stopping else "as it was at that moment"
+    validated = early_stopping and epoch > 1
+    state = "weights of its best epoch" if validated else "as it was at that moment"
     with pytest.warns(UserWarning, match=f"interrupted.*{state}"):
         estimator.fit(X, y)
     LossCurveDisplay.from_estimator(estimator)
@@ -321,6 +322,7 @@ def test_packed_crystals_with_gaps(make, X, y, spoiled):
         ({"coord_noise": "a"}, "coord_noise must be"),
         ({"dropout": "a"}, "dropout must be at least 0 and below 1; got 'a'"),
         ({"task_weights": {"a": 1}}, "task_weights must be a sequence of 1 numbers"),
+        ({"task_weights": "ab"}, "task_weights must be a sequence of 1 numbers"),
     ],
 )
 def test_parameters_of_the_front_end(front_end, X, y, params, message):

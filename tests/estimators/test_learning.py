@@ -360,3 +360,13 @@ def test_one_known_value_is_left_out_of_the_score(gnn, X, y):
     assert fitted.score(X, two) == r2_score(y, fitted.predict(X)[:, 0])
     with pytest.warns(UndefinedMetricWarning):
         assert np.isnan(gnn().fit(X, y).score(X[:1], y[:1]))
+
+
+def test_a_target_without_weight(gnn, X, y):
+    weight = np.where(np.arange(24) < 5, 0.0, 1.0)
+    second = np.where(weight == 0, y, np.nan)
+    with pytest.raises(ValueError, match="target 1 is known in rows of weight 0 only"):
+        gnn().fit(X, np.stack([y, second], axis=1), weight)
+    fitted = gnn().fit(X, np.stack([y, y], axis=1))
+    first = r2_score(y, fitted.predict(X)[:, 0], sample_weight=weight)
+    assert fitted.score(X, np.stack([y, second], axis=1), weight) == pytest.approx(first)

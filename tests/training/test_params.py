@@ -2,9 +2,11 @@ import pytest
 import torch
 from skorch.callbacks import (
     BatchScoring,
+    Checkpoint,
     EarlyStopping,
     EpochScoring,
     LRScheduler,
+    PassthroughScoring,
     TrainEndCheckpoint,
 )
 
@@ -60,13 +62,22 @@ def test_parameters_that_make_no_sense(estimator, name, value, message):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize(
-    "callback", [EpochScoring("r2"), BatchScoring("r2"), LRScheduler(), TrainEndCheckpoint]
-)
+    "callback",
+    [EpochScoring("r2"), BatchScoring("r2"), PassthroughScoring("x"), LRScheduler(),
+     TrainEndCheckpoint],
+)  # fmt: skip
 def test_callbacks_that_would_not_work(estimator, callback):
     for given in (callback, ("mine", callback)):
         with pytest.raises(ValueError, match="does not work in skuae's loop; "):
             check_training_params(estimator(callbacks=[given]))
-    check_training_params(estimator(callbacks=[EarlyStopping(), ("mine", EarlyStopping)]))
+    given = [EarlyStopping(), ("mine", EarlyStopping), Checkpoint(monitor=None)]
+    check_training_params(estimator(callbacks=given, early_stopping=True))
+    check_training_params(estimator(callbacks=[EarlyStopping(monitor="train_loss")]))
+    for callback in (EarlyStopping(), Checkpoint):
+        with pytest.raises(ValueError, match=r"looks at 'valid_loss.* with early_stopping=True"):
+            check_training_params(estimator(callbacks=[callback]))
+    with pytest.raises(ValueError, match="callbacks must be a list"):
+        check_training_params(estimator(callbacks=EarlyStopping()))
 
 
 def test_a_rate_of_the_backbone():

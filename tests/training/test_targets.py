@@ -119,8 +119,13 @@ def test_gaps_of_pandas_and_of_masked_arrays(four):
     frame = pd.DataFrame(expected, columns=["a", "b"]).convert_dtypes()
     masked = np.ma.masked_array([[1, 0], [10**6, 1], [3, 10**6], [4, 3]])
     masked.mask = masked == 10**6
-    for y in (frame, masked):
+    for y in (frame, masked, frame.astype(object), frame.to_numpy().tolist()):
         np.testing.assert_array_equal(check_targets(y, four)[0], expected)
+    one = pd.Series([1, pd.NA, None, 4], dtype=object)
+    np.testing.assert_array_equal(check_targets(one, four)[0][:, 0], [1, np.nan, np.nan, 4])
+    dates = np.ma.masked_array(np.array(["2020-01-01"] * 4, "M8[ns]"), [0, 1, 0, 0])
+    with pytest.raises(ValueError, match="make numbers of dates"):
+        check_targets(dates, four)
 
 
 def test_scaler():
