@@ -31,6 +31,22 @@ def data_folder():
     return Path(os.environ.get("SKUAE_DATA") or pooch.os_cache("skuae")).expanduser()
 
 
+def make_folder(folder):
+    """Make a folder of downloads unless it is there; say what to do if that cannot be.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"downloads cannot be kept in {folder} ({error}); the environment variable SKUAE_DATA "
+            "names another folder for them"
+        ) from error
+
+
 def download(name, urls, *, known_hash=None, verbose=0):
     """Get a file from the first address that has it, unless it is there already.
 
@@ -67,6 +83,7 @@ def download(name, urls, *, known_hash=None, verbose=0):
             _check_zip(file, path.stem)
 
     path = data_folder() / name
+    make_folder(path.parent)
     spoilt = ""
     if path.exists():
         spoilt = f"\nThe file {path} that was there is not the published one, or is damaged."
@@ -116,7 +133,7 @@ def keep(name, make):
     kept = _kept(structures_path, labels_path)
     if kept is None:
         kept = structures, labels = make()
-        structures_path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(structures_path.parent)
         # JSON has Python's numbers and text exactly; CSV takes "001" for 1
         columns = [(name, str(column.dtype), column.tolist()) for name, column in labels.items()]
         content = json.dumps({"ids": labels.index.tolist(), "columns": columns})

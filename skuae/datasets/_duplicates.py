@@ -12,6 +12,8 @@ from skuae.crystals._validation import check_finite
 from skuae.datasets._compositions import label_compositions
 
 _ROWS_PER_TASK = 128
+_MISSING = ["", "nan", "NaN", "None", "NaT", "<NA>"]
+_NO_NAME = r"\b(?:nan|NaN|None|NaT|NA|True|False|days?|np\.\w+)\b"  # of an index without names
 _UNKNOWN = 0  # space group that spglib could not find
 
 # The second of two mirror-image space groups counts as the first: a crystal and its mirror image
@@ -197,6 +199,10 @@ def leaking_rows(A, B, *, by="structure", **options):
             f'by="id" needs ids on both sides, and {"A" if A.ids is None else "B"} has none: pass '
             "a Series with ids as index, or as_crystals(X, ids=...)"
         )
+    for X in (A, B) if by == "id" else ():
+        missing = np.flatnonzero(np.isin(X.ids, _MISSING))
+        if len(missing):
+            raise ValueError(f'by="id": row {missing[0]} of {"A" if X is A else "B"} has no id')
     if by == "id":
         return np.isin(A.ids, B.ids)  # numbers, too: whoever asks for ids means them
     leaking = np.zeros(len(A), dtype=bool)
@@ -253,8 +259,10 @@ def _same_id(A, B):
 
 
 def _are_names(ids):
+    """Tell ids from what an index may hold without naming anything: numbers, dates, gaps."""
     ids = pd.Series(ids)
-    return (ids.str.contains("[A-Za-z]") & pd.to_numeric(ids, errors="coerce").isna()).to_numpy()
+    letters = ids.str.replace(_NO_NAME, "", regex=True).str.contains("[A-Za-z]")
+    return (letters & pd.to_numeric(ids, errors="coerce").isna()).to_numpy()
 
 
 def _same_composition_and_volume(A, B, log_a, log_b, tolerance):

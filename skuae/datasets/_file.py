@@ -16,7 +16,7 @@ from skuae.crystals import Crystals, as_crystals
 from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._folder import read_folder
-from skuae.datasets._id_prop import UNKNOWN
+from skuae.datasets._id_prop import blank_unknown
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
@@ -44,7 +44,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         of matminer's JSON or pandas' parquet files; without one, the crystals have no ids.
     target : str or list of str, optional
         Columns that are the target. Empty cells and JARVIS's ``na`` are NaN. A column of texts
-        without any number holds class names, and booleans stay what they are.
+        without any number holds class names; booleans without gaps, if they are the only target,
+        stay what they are.
     n_jobs : int, optional
         Processes that read structures; -1 takes all cores.
     verbose : int, default=0
@@ -84,7 +85,7 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
             f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, labels.columns))}"
         )
     for name in names:
-        labels[name] = _label(path, labels[name])
+        labels[name] = _label(path, labels[name], alone=len(names) == 1)
     return make_bunch(
         structures,
         labels,
@@ -111,12 +112,12 @@ def read_labels(path):
     return _read_frame(Path(path))
 
 
-def _label(path, column):
+def _label(path, column, alone):
     """Return a label column as floats, NaN where it is empty; or classes as they are."""
-    column = column.mask([isinstance(v, str) and v.strip().lower() in UNKNOWN for v in column])
+    column = blank_unknown(column)
     known = column.dropna()
-    if len(known) and known.map(type).eq(bool).all():
-        return column if len(known) < len(column) else column.astype(bool)
+    if alone and len(known) == len(column) and known.map(type).eq(bool).all():
+        return column.astype(bool)
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if len(known) and known.map(type).eq(str).all() and numbers.isna().all():
         return column.astype(object).where(column.notna(), None)

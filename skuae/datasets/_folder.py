@@ -202,7 +202,7 @@ def _report_unknown(labels):
     if len(unknown):
         counts = ", ".join(f"{count} in {name!r}" for name, count in unknown.items())
         warnings.warn(
-            f"unknown labels: {counts}, of {len(labels)} rows. They are NaN, which skuae's "
-            "estimators leave out of the loss; other estimators need those rows dropped",
+            f"unknown labels: {counts}, of {len(labels)} rows. skuae's regressors leave these "
+            "out of the loss; classifiers and other estimators need such rows dropped",
             stacklevel=3,
         )

@@ -133,6 +133,11 @@ def _parse_column(table, name, cells):
     return [math.nan if text.lower() in UNKNOWN else float(text) for _, text in cells]
 
 
+def blank_unknown(column):
+    """Return a column with NaN where it says that nothing is known, as JARVIS's ``na`` does."""
+    return column.mask([isinstance(v, str) and v.strip().lower() in UNKNOWN for v in column])
+
+
 def _is_number(text):
     try:
         float(text)

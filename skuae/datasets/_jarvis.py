@@ -164,8 +164,8 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
     if unknown.any():
         counts = ", ".join(f"{count} in {column!r}" for column, count in unknown.items())
         warnings.warn(
-            f"unknown labels: {counts}, of {len(labels)} rows. They are NaN, which skuae's "
-            "estimators leave out of the loss; other estimators need those rows dropped",
+            f"unknown labels: {counts}, of {len(labels)} rows. skuae's regressors leave these "
+            "out of the loss; classifiers and other estimators need such rows dropped",
             stacklevel=2,
         )
     return make_bunch(

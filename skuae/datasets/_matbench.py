@@ -159,7 +159,7 @@ def fetch_matbench(task, *, return_X_y=False, as_frame=False, verbose=0):
     ...     model, data.structures, data.target, cv=data.folds,
     ...     scoring="neg_mean_absolute_error")  # doctest: +SKIP
     """
-    short = task.removeprefix("matbench_")
+    short = str(task).removeprefix("matbench_")
     if short not in _TASKS:
         raise ValueError(
             f"task={task!r} must be one of {', '.join(_TASKS)}: the tasks of MatBench v0.1 that "

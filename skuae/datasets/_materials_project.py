@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from skuae._files import write_bytes
 from skuae.datasets._bunch import check_targets, make_bunch
-from skuae.datasets._download import data_folder, keep
+from skuae.datasets._download import data_folder, keep, make_folder
 from skuae.datasets._published import Packer
 
 _FIELDS = (
@@ -109,7 +109,7 @@ def fetch_mp(
     folder = data_folder() / name
 
     def make():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return _read(_fetch(folder, query, fields, api_key, verbose), fields)
 
     structures, labels = keep(f"{name}/all", make)

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from skuae.crystals._validation import check_same_order
+from skuae.datasets._id_prop import blank_unknown
 from skuae.embedding._elements import SYMBOLS
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.estimators._element_features import N_ROWS
@@ -62,7 +63,7 @@ def check_labels(y, crystals):
     if len(y) != len(crystals):
         raise ValueError(f"y has {len(y)} rows, there are {len(crystals)} structures")
     check_same_order(y.index, crystals, "y")
-    y = y.rename(columns=str)
+    y = y.set_axis(y.columns.map(str), axis=1)
     if not y.columns.is_unique:
         raise ValueError(f"y has two columns {y.columns[y.columns.duplicated()][0]!r}; rename one")
     return y.assign(**{target: _numbers(y[target], crystals) for target in y})
@@ -70,7 +71,7 @@ def check_labels(y, crystals):
 
 def _numbers(labels, crystals):
     """Return the labels of a target as floats, NaN where there is none."""
-    labels = labels.astype(object)  # or dates would become nanoseconds
+    labels = blank_unknown(labels.astype(object))  # or dates would become nanoseconds
     values = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=float)
     wrong = np.isinf(values) | (np.isnan(values) & labels.notna().to_numpy())
     if wrong.any():
@@ -100,6 +101,8 @@ def check_units(units, targets):
     ValueError
         If there is one of something that is no target.
     """
+    if not isinstance(units or {}, dict):
+        raise TypeError(f"units must be a dict from target to unit; got {units!r}")
     units = {str(target): unit for target, unit in (units or {}).items()}
     unknown = [name for name in units if name not in targets]
     if unknown:

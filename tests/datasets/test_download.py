@@ -145,6 +145,13 @@ def test_only_a_bar_is_shown_and_only_when_asked_for(server, folder, caplog, cap
         logger.removeHandler(caplog.handler)
 
 
+def test_a_folder_that_cannot_be_made_names_the_variable(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SKUAE_DATA", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"downloads cannot be kept in .*SKUAE_DATA names another"):
+        download("name", ["http://localhost:9"], known_hash=HASH)
+
+
 def test_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SKUAE_DATA", str(tmp_path))
     assert data_folder() == tmp_path

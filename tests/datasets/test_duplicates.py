@@ -91,6 +91,9 @@ def test_same_id_is_a_duplicate_whatever_the_structure():
         [1e22, 2e22],
         pd.to_datetime(["2020-01-01", "2020-01-02"]),
         pd.MultiIndex.from_tuples([(0, 7), (0, 9)]),
+        pd.to_timedelta([1, 2], unit="D"),
+        pd.Index([False, True]),
+        pd.Index([(np.int64(0), 7), (np.int64(0), 9)], tupleize_cols=False),
     ],
     ids=str,
 )
@@ -102,6 +105,19 @@ def test_numbers_are_no_ids(index):
     assert set(pairs.reason) == {"structure"}
     # but whoever asks for ids means them
     np.testing.assert_array_equal(leaking_rows(A, B.iloc[:1], by="id"), [True, False])
+
+
+def test_missing_ids_are_not_equal():
+    A = pd.Series([cscl(), rocksalt()], index=["mp-1", np.nan])
+    B = pd.Series([rocksalt(species=("K", "Br")), rocksalt()], index=[np.nan, "banana"])
+    assert set(find_duplicates(A, B).reason) == {"structure"}
+    np.testing.assert_array_equal(leaking_rows(A, B, by="formula"), [True, True])
+    with pytest.raises(ValueError, match='by="id": row 1 of A has no id'):
+        leaking_rows(A, B, by="id")
+    with pytest.raises(ValueError, match='by="id": row 0 of B has no id'):
+        leaking_rows(A[:1], B, by="id")
+    C = pd.Series([rocksalt(species=("K", "Br"))], index=["banana"])
+    assert sorted(find_duplicates(C, B).reason) == ["id", "structure"]
 
 
 def test_groups_of_disordered_formulas():

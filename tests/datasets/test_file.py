@@ -142,6 +142,20 @@ def test_unknown_in_the_words_of_jarvis_and_classes(tmp_path, records):
         np.testing.assert_array_equal(read_file(path, target="gap").target, [1.5, np.nan, 0])
         assert read_file(path, target="kind").target.tolist() == ["ion", None, "metal"]
         assert read_file(path, target="metal").target.dtype == bool
+        both = read_file(path, target=["metal", "gap"]).target
+        np.testing.assert_array_equal(both, [[1, 1.5], [1, np.nan], [0, 0]])
+        assert both.dtype == float
+
+
+def test_booleans_with_gaps_are_numbers(tmp_path):
+    pytest.importorskip("pyarrow")
+    data = load_mp_mini()
+    texts = [json.dumps(s.as_dict()) for s in data.structures[:3].to_structures()]
+    metal = pd.array([True, None, False], dtype="boolean")
+    pd.DataFrame({"structure": texts, "metal": metal}).to_parquet(tmp_path / "crystals.parquet")
+    target = read_file(tmp_path / "crystals.parquet", target="metal").target
+    np.testing.assert_array_equal(target, [1, np.nan, 0])
+    assert target.dtype == float
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_labels_in_another_order_are_refused(data, tmp_path):
         pretrain(data.structures, data.labels[TARGETS][::-1], tmp_path)
 
 
-@pytest.mark.parametrize("label", [np.inf, "n/a", pd.Timestamp("2026-01-01")])
+@pytest.mark.parametrize("label", [np.inf, "large", pd.Timestamp("2026-01-01")])
 def test_a_label_that_is_no_number_is_named_by_the_row_of_the_data(data, tmp_path, label):
     y = data.labels[TARGETS][:60].astype(object)
     y.iloc[59, 1] = label
@@ -231,12 +231,13 @@ def test_it_is_said_if_no_row_is_left_to_measure_errors_on(data, tmp_path):
         ({"validation_fraction": 1}, "validation_fraction=1 must be"),
         ({"validation_fraction": None}, "validation_fraction=None must be"),
         ({"units": {"bandgap": "eV"}}, "units name 'bandgap', which is no target; there are form"),
+        ({"units": ["eV"]}, "units must be a dict from target to unit"),
         ({"max_sites": "20"}, "max_sites='20' must be an integer"),
         ({"hold_out_by": "formulla"}, "hold_out_by='formulla' must be \"formula\""),
     ],
 )
 def test_what_would_spoil_the_card_is_refused_before_training(data, tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         run(data, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
@@ -293,3 +294,13 @@ def test_elements_beyond_the_front_end_are_named_by_the_row_of_the_data(data, tm
 def test_nothing_left_to_train_on(data, tmp_path):
     with pytest.raises(ValueError, match=r"0 rows are left to train on, of 300: 300 held out"):
         run(data, tmp_path, hold_out=data.structures)
+
+
+def test_unknown_in_the_words_of_jarvis(data, tmp_path):
+    y = data.labels[TARGETS[:1]][:60].astype(object)
+    y.iloc[3, 0] = "na"
+    front_end = CrystalTransformerRegressor(**SMALL)
+    result = pretrain(
+        data.structures[:60], y, tmp_path, front_end=front_end, validation_fraction=0, verbose=0
+    )
+    assert np.flatnonzero(result.split.eq("no label")).tolist() == [3]
