@@ -1,5 +1,6 @@
 """matminer's names for featurising, on top of the vectorised transform."""
 
+import re
 import traceback
 
 import numpy as np
@@ -75,8 +76,10 @@ class FeaturizerMixin:
         width = len(self.feature_labels())
         features = np.full((n, width), np.nan, dtype=np.float32)
         errors = [np.nan] * n
-        options = pbar if isinstance(pbar, dict) else {"desc": type(self).__name__}
-        with tqdm(total=n, disable=not pbar, **options) as bar:
+        options = {"total": n, "desc": type(self).__name__, "disable": not pbar}
+        if isinstance(pbar, dict):
+            options |= {"disable": False, **pbar}
+        with tqdm(**options) as bar:
             for start in range(0, n, _BLOCK):
                 rows = range(start, min(start + _BLOCK, n))
                 try:
@@ -96,7 +99,8 @@ class FeaturizerMixin:
             one = as_crystals(_safe_indexing(entries, slice(row, row + 1)))
             return self._pool(table, one)[0], np.nan
         except Exception:
-            return np.full(width, np.nan), traceback.format_exc()
+            said = re.sub(r"\brow 0\b", f"row {row}", traceback.format_exc())
+            return np.full(width, np.nan), said
 
     def featurize_dataframe(
         self,
@@ -134,9 +138,7 @@ class FeaturizerMixin:
         """
         if isinstance(df.columns, pd.MultiIndex) and not multiindex:
             raise ValueError("the data frame has columns of several levels; set multiindex=True")
-        if isinstance(col_id, list) and len(col_id) != 1:
-            raise ValueError(f"col_id names {len(col_id)} columns; structures are in one")
-        column = col_id[0] if isinstance(col_id, list) else col_id
+        column = _column(col_id)
         labels = self.feature_labels()
         if return_errors:
             labels.append(f"{type(self).__name__} Exceptions")
@@ -165,7 +167,7 @@ class FeaturizerMixin:
         Parameters
         ----------
         df : DataFrame
-        col_id : str
+        col_id : str or list of one str
         fit_args : list, optional
             Arguments of ``fit`` after the structures, e.g. ``[y]``.
         *args, **kwargs
@@ -175,7 +177,7 @@ class FeaturizerMixin:
         -------
         DataFrame or None
         """
-        self.fit(df[col_id], *(fit_args or []))
+        self.fit(df[_column(col_id)], *(fit_args or []))
         return self.featurize_dataframe(df, col_id, *args, **kwargs)
 
     def precheck(self, structure):
@@ -202,7 +204,7 @@ class FeaturizerMixin:
         Parameters
         ----------
         df : DataFrame
-        col_id : str
+        col_id : str or list of one str
         return_frac : bool, default=True
             Return their share; else a data frame with a column ``"<class name> precheck pass"``.
         inplace : bool, default=False
@@ -212,7 +214,7 @@ class FeaturizerMixin:
         -------
         float, DataFrame or None
         """
-        passed = [self.precheck(structure) for structure in df[col_id]]
+        passed = [self.precheck(structure) for structure in df[_column(col_id)]]
         if return_frac:
             return float(np.mean(passed))
         column = f"{type(self).__name__} precheck pass"
@@ -239,3 +241,11 @@ class FeaturizerMixin:
         list of str
         """
         return ["The skuae developers"]
+
+
+def _column(col_id):
+    if not isinstance(col_id, list):
+        return col_id
+    if len(col_id) != 1:
+        raise ValueError(f"col_id names {len(col_id)} columns; structures are in one")
+    return col_id[0]

@@ -153,16 +153,14 @@ def _read_matminer(data_source, features):
 def read_csv(path):
     """Read a CSV whose first column names the elements, as a data frame indexed by them."""
     frame = pd.read_csv(path, index_col=0)
-    if (
-        frame.index.name in _ELEMENTS
-        and pd.to_numeric(frame.columns, errors="coerce").notna().all()
-    ):
-        raise ValueError(
-            f"{path} has no header: its first line, of {frame.index.name}, holds numbers. Put a "
-            "line with the names of the columns before it"
-        )
     if not frame.shape[1]:
         raise ValueError(
             f"{path} has one column only; expected elements in the first and their values after it"
+        )
+    first, *cells = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+    if first in _ELEMENTS and pd.to_numeric(pd.Series(cells), errors="coerce").notna().all():
+        raise ValueError(
+            f"{path} has no header: its first line, of {first}, holds numbers. Put a line with the "
+            "names of the columns before it"
         )
     return frame

@@ -1,13 +1,11 @@
 """Several element tables made one."""
 
 import operator
-from os import PathLike
 
 import numpy as np
-import pandas as pd
 from sklearn.utils.extmath import svd_flip
 
-from skuae.embedding._registry import resolve_table
+from skuae.embedding._registry import ONE_TABLE, resolve_table
 from skuae.embedding._table import ElementTable
 
 
@@ -47,7 +45,7 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     >>> join_tables(["magpie", "mat2vec"], 32, name="both")
     ElementTable('both', 97 elements x 32 columns)
     """
-    if isinstance(tables, (str, PathLike, ElementTable, pd.DataFrame)):
+    if isinstance(tables, ONE_TABLE):
         raise TypeError("tables is one table; pass a list of them")
     tables = list(tables)
     if any(hasattr(table, "fit") for table in tables):

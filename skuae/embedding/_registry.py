@@ -15,6 +15,8 @@ from skuae.embedding import _handmade
 from skuae.embedding._interchange import import_element_embeddings
 from skuae.embedding._table import ElementTable
 
+ONE_TABLE = (str, PathLike, ElementTable, pd.DataFrame)  # where several may be given
+
 _COMPUTED = {
     "cgcnn": _handmade.cgcnn,
     "onehot": _handmade.onehot,

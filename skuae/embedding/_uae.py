@@ -8,6 +8,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae.crystals import as_crystals
@@ -101,7 +102,8 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         X : array-like of shape (n_samples,)
             Crystals, as :func:`skuae.crystals.as_crystals` reads them.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
-            Their properties; needed if `embedding` is an estimator.
+            Their properties; needed if `embedding` is an estimator. A regressor learns from names
+            of classes as columns of 0 and 1; classes that are numbers it takes for numbers.
         sample_weight : array-like of shape (n_samples,), optional
             Passed to ``fit`` of `embedding`, if that is an estimator.
 
@@ -180,7 +182,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
     def _table(self):
         if hasattr(self, "element_table_"):
             return self.element_table_
-        if hasattr(self.embedding, "fit"):
+        if hasattr(self.embedding, "fit") and not isinstance(self.embedding, FrozenEstimator):
             raise NotFittedError(
                 f"embedding={type(self.embedding).__name__}(...) learns its table: call fit(X, y)"
             )
@@ -269,7 +271,9 @@ def _read_file(item):
 
 
 def _are_texts(y):
-    """Tell whether y can only be classes: whole numbers may be either."""
+    """Tell whether y can only be classes: numbers may be either, as texts too."""
     labels = np.asarray(y)
-    texts = labels.dtype.kind in "OU" and all(isinstance(v, str) for v in labels.ravel().tolist())
-    return texts and labels.ndim == 1
+    if labels.ndim != 1 or labels.dtype.kind not in "OU":
+        return False
+    texts = all(isinstance(label, str) for label in labels.tolist())
+    return texts and bool(pd.to_numeric(pd.Series(labels), errors="coerce").isna().all())

@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 from pymatgen.core import DummySpecies, Lattice, Structure
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 
+from skuae.crystals import as_crystals
 from skuae.embedding import UAETransformer
 
 
@@ -48,6 +50,9 @@ def test_an_estimator_must_be_fitted_first(structures, learner):
         uae.featurize(structures[0])
     uae.fit(structures, np.arange(10.0))
     assert len(uae.featurize(structures[0])) == 8
+    frozen = UAETransformer(FrozenEstimator(learner.fit(as_crystals(structures), np.arange(10.0))))
+    assert frozen.featurize(structures[0]) == uae.featurize(structures[0])
+    assert frozen.fit(structures).feature_labels() == uae.feature_labels()
 
 
 @pytest.mark.usefixtures("block")
@@ -60,6 +65,8 @@ def test_featurize_many(uae, structures, capsys):
     assert capsys.readouterr().err == ""
     uae.featurize_many(structures)
     assert "UAETransformer: 100%" in capsys.readouterr().err
+    assert uae.featurize_many(structures, pbar={"disable": True, "total": 2}) == rows
+    assert capsys.readouterr().err == ""
     uae.featurize_many(structures, pbar={"desc": "mine"})
     assert "mine: 100%" in capsys.readouterr().err
 
@@ -178,7 +185,10 @@ def test_fit_featurize_dataframe(learner, frame):
 def test_precheck(uae, bad_frame, structures):
     assert uae.precheck(structures[0]) is True
     assert uae.precheck(bad_frame["structure"].iloc[7]) is False
-    assert uae.precheck_dataframe(bad_frame, "structure") == pytest.approx(0.8)
+    for column in ("structure", ["structure"]):
+        assert uae.precheck_dataframe(bad_frame, column) == pytest.approx(0.8)
+    with pytest.raises(ValueError, match="col_id names 2 columns"):
+        uae.precheck_dataframe(bad_frame, ["structure", "T"])
     checked = uae.precheck_dataframe(bad_frame, "structure", return_frac=False)
     column = "UAETransformer precheck pass"
     assert (~checked[column]).to_numpy().nonzero()[0].tolist() == [3, 7]

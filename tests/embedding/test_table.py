@@ -195,8 +195,8 @@ def test_bad_files(table, tmp_path):
     csv.write_text("element\nFe\n")
     with pytest.raises(ValueError, match="one column only"):
         ElementTable.load(csv)
-    for first in ("H", "1"):
-        csv.write_text(f"{first},0.1,0.2\nHe,0.3,0.4\n")
+    for first, second in (("H", 0.2), ("1", 0.2), ("H", 0.1)):
+        csv.write_text(f"{first},0.1,{second}\nHe,0.3,0.4\n")
         with pytest.raises(ValueError, match=f"has no header: its first line, of {first},"):
             ElementTable.load(csv)
     csv.write_text("element,a\nFe,1\nH,\n")

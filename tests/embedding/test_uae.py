@@ -314,6 +314,10 @@ def test_a_regressor_learns_from_texts_as_columns(structures):
     kinds = np.resize(["a", "b", "c"], len(structures))
     columns = np.eye(3)[np.resize([0, 1, 2], len(structures))]
     expected = UAETransformer(learner).fit_transform(structures, columns)
+    numbers = np.arange(len(structures)) / 8
+    same = UAETransformer(learner).fit_transform(structures, numbers)
+    as_texts = UAETransformer(learner).fit_transform(structures, [str(v) for v in numbers])
+    np.testing.assert_array_equal(as_texts, same)
     for y in (kinds, kinds.tolist(), pd.Series(kinds)):
         np.testing.assert_array_equal(
             UAETransformer(learner).fit_transform(structures, y), expected
