@@ -1,6 +1,9 @@
 """What the analyses share: how they take element tables."""
 
+from numbers import Integral
+
 from skuae.embedding import resolve_table
+from skuae.embedding._registry import ONE_TABLE
 
 
 def check_table(table, n_least=1):
@@ -36,3 +39,16 @@ def check_table(table, n_least=1):
             f"table {table.name!r} covers {table.seen.sum()} elements; this needs {n_least}"
         )
     return table
+
+
+def check_tables(tables):
+    """Return the element tables that a user means by one of them, several or None, as a list."""
+    if tables is None:
+        return []
+    return [check_table(one) for one in ([tables] if isinstance(tables, ONE_TABLE) else tables)]
+
+
+def check_seed(random_state):
+    """Raise TypeError unless it is an int, from which other seeds are counted."""
+    if not isinstance(random_state, Integral):
+        raise TypeError(f"random_state must be an int; got {random_state!r}")

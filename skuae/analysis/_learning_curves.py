@@ -106,8 +106,7 @@ def _seeded(estimator, seed):
     names = [
         name
         for name in estimator.get_params()
-        for *owners, parameter in [name.split("__")]
-        if parameter == "random_state" and "init_from" not in owners
+        if name.rpartition("__")[2] == "random_state" and "init_from" not in name.split("__")
     ]
     return estimator.set_params(**dict.fromkeys(names, seed))
 

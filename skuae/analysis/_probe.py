@@ -1,8 +1,5 @@
 """What element vectors say about measured properties of the elements."""
 
-from numbers import Integral
-from os import PathLike
-
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -11,9 +8,8 @@ from sklearn.model_selection import RepeatedKFold
 from sklearn.utils import Bunch
 from tqdm import tqdm
 
-from skuae.analysis._inputs import check_table
+from skuae.analysis._inputs import check_seed, check_table, check_tables
 from skuae.analysis._properties import read_properties
-from skuae.embedding import ElementTable
 
 _N_ITERATIONS = 300
 _DEPTH = 3
@@ -43,7 +39,8 @@ def probe_elements(
         Names out of `element_properties`, by default all of them; or your own, indexed by symbol or
         atomic number, NaN where not known. Of each property, the elements are used that have a
         value and a vector in all tables.
-    controls : sequence of str, path, ElementTable or DataFrame, default=("random", "onehot")
+    controls : one or a sequence of str, path, ElementTable or DataFrame, \
+            default=("random", "onehot")
         Tables to compare with: random vectors and vectors that only name the element, as well as
         any other. ``"random"`` is one draw, the same on every call: the spread of its scores is
         over splits, not over draws. To see that as well, pass random tables of your own.
@@ -102,11 +99,8 @@ def probe_elements(
     ('melting_point', 'megnet16')
     """
     _import_catboost()
-    if isinstance(controls, (str, PathLike, ElementTable, pd.DataFrame)):
-        controls = [controls]
-    if not isinstance(random_state, Integral):
-        raise TypeError(f"random_state must be an int; got {random_state!r}")
-    tables = [check_table(table), *(check_table(control) for control in controls)]
+    check_seed(random_state)
+    tables = [check_table(table), *check_tables(controls)]
     names = [one.name for one in tables]
     if len(set(names)) < len(names):
         raise ValueError(f"two tables of one name: {', '.join(names)}; rename or leave out one")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 import skuae
 from skuae._files import write_bytes
-from skuae.analysis._inputs import check_table
+from skuae.analysis._inputs import check_seed, check_table, check_tables
 from skuae.analysis._report_card import card_section
 from skuae.analysis._report_elements import (
     centre,
@@ -98,9 +98,10 @@ def write_report(
     >>> report.page.name, list(report.text)[-1]
     ('report.html', 'Beside other tables')
     """
+    check_seed(random_state)
     table = check_table(table)
     others = [*shipped_files(), "random"] if compare_with is None else compare_with
-    others = [one for one in map(check_table, others) if one != table]
+    others = [one for one in check_tables(others) if one != table]
     table, dropped = _drop_means(table)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)  # before the work, not after it

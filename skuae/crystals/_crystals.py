@@ -113,12 +113,14 @@ class Crystals:
             or not 0 <= sites[0] <= sites[-1] < self.n_sites
             or np.any(np.diff(sites) < 0)
             or not 1 <= numbers.min() <= numbers.max() <= 118
-            or not np.isfinite(self.occ_values).all()
+            or np.any(numbers != self.occ_numbers)
+            or not ((self.occ_values > 0) & (self.occ_values < 1.001)).all()
         ):
             raise ValueError(
                 "occ_sites, occ_numbers and occ_values do not describe disordered sites: expected "
                 "three arrays of one length, sites sorted and below n_sites, numbers 1 to 118, "
-                "finite occupancies. Build Crystals from structures with as_crystals(X)."
+                "occupancies above 0 and up to 1. Build Crystals from structures with "
+                "as_crystals(X)."
             )
 
     # -- the array-like face that scikit-learn's splitters see ------------------------------------

@@ -151,6 +151,10 @@ def test_too_few_elements_an_estimator_and_a_file_in_the_way(tmp_path):
     small = ElementTable(np.eye(5), range(1, 6), name="small")
     with pytest.raises(ValueError, match=r"'small' has 5 elements .* needs 12"):
         write_report(small, tmp_path)
+    with pytest.raises(ValueError, match="no element table named 'nope'"):
+        write_report("magpie", tmp_path, compare_with="nope")
+    with pytest.raises(TypeError, match="random_state must be an int; got None"):
+        write_report("magpie", tmp_path, random_state=None)
     with pytest.raises(TypeError, match="element_table_"):
         write_report(CrystalTransformerRegressor(), tmp_path)
     (tmp_path / "file").write_text("")

@@ -358,7 +358,11 @@ def test_ids_are_given_once(mp_mini):
         {"occ_sites": [1]},
         {"occ_numbers": [26, 119]},
         {"occ_numbers": [0, 26]},
+        {"occ_numbers": [26.5, 27]},
         {"occ_values": [0.5, np.nan]},
+        {"occ_values": [0.5, -0.5]},
+        {"occ_values": [0.0, 0.5]},
+        {"occ_values": [0.5, 5.0]},
     ],
     ids=str,
 )
