@@ -130,7 +130,7 @@ def compare_tables(
     pairs = pd.DataFrame(pairs)
     grouped = pairs.groupby(["first", "second", "kind"], sort=False)
     summary = grouped[[*MEASURES, "dtw"]].agg(["mean", "std"])
-    summary.insert(0, "n_pairs", grouped.size())
+    summary.insert(0, ("n_pairs", ""), grouped.size())
     return Bunch(
         pairs=pairs,
         summary=summary,

@@ -41,10 +41,14 @@ def make_folder(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(
-            f"downloads cannot be kept in {folder} ({error}); the environment variable SKUAE_DATA "
-            "names another folder for them"
-        ) from error
+        raise _cannot_keep(folder, error) from error
+
+
+def _cannot_keep(folder, error):
+    return OSError(
+        f"downloads cannot be kept in {folder} ({error}); the environment variable SKUAE_DATA "
+        "names another folder for them"
+    )
 
 
 def download(name, urls, *, known_hash=None, verbose=0):
@@ -100,6 +104,8 @@ def download(name, urls, *, known_hash=None, verbose=0):
             return Path(got)
         except (requests.RequestException, ValueError) as error:
             reasons.append(f"\n  {url}: {error}")
+        except OSError as error:
+            raise _cannot_keep(path.parent, error) from error
     raise ConnectionError(
         f"could not get {name}:{''.join(reasons)}{spoilt}\n"
         "Try again later; or download the file by hand (a browser, another machine) from "

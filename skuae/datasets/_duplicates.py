@@ -13,7 +13,10 @@ from skuae.datasets._compositions import label_compositions
 
 _ROWS_PER_TASK = 128
 _MISSING = ["", "nan", "NaN", "None", "NaT", "<NA>"]
-_NO_NAME = r"\b(?:nan|NaN|None|NaT|NA|True|False|days?|np\.\w+)\b"  # of an index without names
+# How an index looks as text that names nothing: gaps, numbers, dates, spans, or tuples of these.
+_VALUE = r"(?:nan|NaN|None|NaT|<NA>|True|False|-?inf|[-+.\d]+(?:e[-+]?\d+)?"
+_VALUE += r"|(?:np\.\w+|Timestamp)\([^)]*\))"
+_NO_NAME = rf"{_VALUE}|[\[(](?:{_VALUE},? ?)+[\])]|-?\d+ days?\b.*|[-\d:. ]+|\d+Q\d"
 _UNKNOWN = 0  # space group that spglib could not find
 
 # The second of two mirror-image space groups counts as the first: a crystal and its mirror image
@@ -38,7 +41,8 @@ def find_duplicates(
     ----------
     A, B : Crystals, list, Series, DataFrame or ndarray
         Anything that :func:`skuae.as_crystals` reads; `data.structures` of a loader brings its ids.
-        Ids without a letter are not compared: they may be row numbers. Prefix real ones
+        Ids that are numbers, dates or gaps are not compared: they may be of an index that names
+        nothing. Prefix real ones
         (``"oqmd-1234"``).
     volume_tolerance : float, default=0.02
         How much larger than the other the larger volume per atom may be. Relaxations of one crystal
@@ -161,7 +165,7 @@ def leaking_rows(A, B, *, by="structure", **options):
     A, B : Crystals, list, Series, DataFrame or ndarray
         Anything that :func:`skuae.as_crystals` reads.
     by : {"structure", "formula", "id"}, default="structure"
-        What leaks. Each is wider than the one before, but for ids without a letter:
+        What leaks. Each is wider than the one before, but for ids that are numbers:
 
         - ``"id"``: a row with the id of a row in B. Misses the same crystal under another name.
           Plain numbers count here, and only here.
@@ -179,7 +183,7 @@ def leaking_rows(A, B, *, by="structure", **options):
     Raises
     ------
     ValueError
-        If `by` is unknown, or is ``"id"`` and A or B has no ids.
+        If `by` is unknown, or is ``"id"`` and A or B, or a row of them, has no id.
 
     Examples
     --------
@@ -260,9 +264,7 @@ def _same_id(A, B):
 
 def _are_names(ids):
     """Tell ids from what an index may hold without naming anything: numbers, dates, gaps."""
-    ids = pd.Series(ids)
-    letters = ids.str.replace(_NO_NAME, "", regex=True).str.contains("[A-Za-z]")
-    return (letters & pd.to_numeric(ids, errors="coerce").isna()).to_numpy()
+    return ~pd.Series(ids).str.fullmatch(_NO_NAME).to_numpy(bool)
 
 
 def _same_composition_and_volume(A, B, log_a, log_b, tolerance):

@@ -21,6 +21,7 @@ from skuae.datasets._id_prop import blank_unknown
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
+_EMPTY = ["", "NA", "na", "N/A", "n/a", "<NA>", "NaN", "nan", "None", "null", "NULL"]
 _ROWS_PER_TASK = 64
 
 
@@ -114,12 +115,12 @@ def read_labels(path):
 
 def _label(path, column, alone):
     """Return a label column as floats, NaN where it is empty; or classes as they are."""
-    column = blank_unknown(column)
+    column = blank_unknown(column.astype(object))  # or dates would become nanoseconds
     known = column.dropna()
     if alone and len(known) == len(column) and known.map(type).eq(bool).all():
         return column.astype(bool)
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    if len(known) and known.map(type).eq(str).all() and numbers.isna().all():
+    if len(known) and known.map(type).eq(str).all() and not np.isfinite(numbers).any():
         return column.astype(object).where(column.notna(), None)
     wrong = numbers.isna() & column.notna()
     if wrong.any():
@@ -172,7 +173,10 @@ def _read_table(path):
             return _read_parquet(path)
         if kind == ".csv":
             # ids as they are: "007" is no number, and "NA" is not unknown
-            return pd.read_csv(path, converters=dict.fromkeys(ID_COLUMNS, str))
+            names = pd.read_csv(path, nrows=0).columns
+            unknown = {name: [] if name in ID_COLUMNS else _EMPTY for name in names}
+            ids = dict.fromkeys(ID_COLUMNS, str)
+            return pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=unknown)
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
             opened = gzip.open if kind.endswith(".gz") else open
             with opened(path, "rt", encoding="utf-8-sig") as file:

@@ -92,6 +92,9 @@ def test_same_id_is_a_duplicate_whatever_the_structure():
         pd.to_datetime(["2020-01-01", "2020-01-02"]),
         pd.MultiIndex.from_tuples([(0, 7), (0, 9)]),
         pd.to_timedelta([1, 2], unit="D"),
+        pd.PeriodIndex(["2020Q1", "2020Q2"], freq="Q"),
+        pd.MultiIndex.from_product([pd.to_datetime(["2020-01-01"]), [7, 9]]),
+        pd.IntervalIndex.from_breaks([-np.inf, 0, 1]),
         pd.Index([False, True]),
         pd.Index([(np.int64(0), 7), (np.int64(0), 9)], tupleize_cols=False),
     ],
@@ -105,6 +108,13 @@ def test_numbers_are_no_ids(index):
     assert set(pairs.reason) == {"structure"}
     # but whoever asks for ids means them
     np.testing.assert_array_equal(leaking_rows(A, B.iloc[:1], by="id"), [True, False])
+
+
+def test_ids_with_words_of_an_index_are_ids():
+    for name in ("NA-1", "day-5", "None-3", "np.7", "InF", "('a', 1)", "1e5x", "JVASP-1", "ee"):
+        A = pd.Series([cscl()], index=pd.Index([name], tupleize_cols=False))
+        B = pd.Series([rocksalt(species=("K", "Br"))], index=A.index)
+        assert find_duplicates(A, B).reason.tolist() == ["id"], name
 
 
 def test_missing_ids_are_not_equal():

@@ -147,6 +147,16 @@ def test_unknown_in_the_words_of_jarvis_and_classes(tmp_path, records):
         assert both.dtype == float
 
 
+def test_dates_are_no_target_and_formulas_no_numbers(tmp_path, records):
+    pytest.importorskip("pyarrow")
+    rows = [{**record, "made": pd.Timestamp("2026-01-01"), "formula": formula}
+            for record, formula in zip(records, ["InF", "NaCl"], strict=False)]  # fmt: skip
+    path = write(tmp_path, ".parquet", rows)
+    with pytest.raises(ValueError, match=r"made is Timestamp.*, not a number"):
+        read_file(path, target="made")
+    assert read_file(path, target="formula").target.tolist() == ["InF", "NaCl"]
+
+
 def test_booleans_with_gaps_are_numbers(tmp_path):
     pytest.importorskip("pyarrow")
     data = load_mp_mini()

@@ -80,8 +80,8 @@ def test_labels_keep_their_kinds(project):
     for _ in range(2):
         labels = fetch_mp(api_key=KEY, fields=["code", "is_stable"], target="code").labels
         assert labels.code.tolist() == [f"{int(name[3:]):03d}" for name in labels.index]
-        assert np.isnan(labels.is_stable.pop("mp-3"))
-        assert set(map(type, labels.is_stable)) == {bool}
+        assert np.isnan(labels.is_stable["mp-3"])
+        assert set(map(type, labels.is_stable.drop("mp-3"))) == {bool}
 
 
 def test_the_key_is_nowhere_in_the_folder(project, folder):

@@ -303,7 +303,7 @@ def test_files_are_read_in_processes(structures, tmp_path, container, capfd):
 def test_a_crystal_estimator_gets_the_table_that_the_policy_completes(structures):
     partial = UAETransformer("magpie").fit(structures).element_table_.to_frame().drop("O")
     features = UAETransformer(partial, on_missing_element="mean").fit_transform(structures)
-    np.testing.assert_allclose(features.table["O"], partial.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(features.table["O"], partial.mean(axis=0), rtol=1e-4)
 
 
 def test_a_regressor_learns_from_texts_as_columns(structures):
