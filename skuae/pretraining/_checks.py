@@ -101,7 +101,7 @@ def check_units(units, targets):
     ValueError
         If there is one of something that is no target.
     """
-    if not isinstance(units or {}, dict):
+    if units is not None and not isinstance(units, dict):
         raise TypeError(f"units must be a dict from target to unit; got {units!r}")
     units = {str(target): unit for target, unit in (units or {}).items()}
     unknown = [name for name in units if name not in targets]

@@ -209,7 +209,9 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             try:
                 net.fit_loop((train_loader, valid_loader))
             except KeyboardInterrupt:
-                state = "is as it was at that moment (to stop early, set early_stopping=True)"
+                state = "is as it was at that moment"
+                if not self.early_stopping:
+                    state += " (to stop early, set early_stopping=True)"
                 if any(epoch.get("valid_loss") is not None for epoch in net.history):
                     state = "has the weights of its best epoch so far"
                 warnings.warn(

@@ -28,7 +28,12 @@ def seeded_section(device):
     """Have the generators of the CPU and of one device for oneself; put them back afterwards."""
     devices = [device] if device.type == "cuda" else []
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
-        yield
+        before = torch.mps.get_rng_state() if device.type == "mps" else None
+        try:
+            yield
+        finally:
+            if before is not None:
+                torch.mps.set_rng_state(before)
 
 
 def seed_generators(seed, device):

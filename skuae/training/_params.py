@@ -60,21 +60,23 @@ def check_training_params(estimator):
 
 def _check_callbacks(estimator):
     callbacks = estimator.callbacks or []
-    if isinstance(callbacks, (str, Callback)):
+    if not isinstance(callbacks, (list, tuple)):
         raise ValueError(f"callbacks must be a list of skorch callbacks; got {callbacks!r}")
-    for callback in callbacks:
-        callback = callback[1] if isinstance(callback, tuple) else callback
-        callback = callback() if isinstance(callback, type) else callback
-        name = type(callback).__name__
-        for kind, instead in _NOT_CALLBACKS.items():
-            if isinstance(callback, kind):
-                raise ValueError(f"callbacks: {name} does not work in skuae's loop; {instead}")
+    for given in callbacks:
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise ValueError(f"callbacks must be skorch callbacks; one is {given!r}")
+        for unfit, instead in _NOT_CALLBACKS.items():
+            if issubclass(kind, unfit):
+                raise ValueError(
+                    f"callbacks: {kind.__name__} does not work in skuae's loop; {instead}"
+                )
         monitor = getattr(callback, "monitor", None)
-        valid = isinstance(monitor, str) and monitor.startswith("valid_")
-        if valid and not estimator.early_stopping:
+        if not estimator.early_stopping and monitor in ("valid_loss", "valid_loss_best"):
             raise ValueError(
-                f"callbacks: {name} looks at {monitor!r}, which is there with early_stopping=True "
-                "only"
+                f"callbacks: {kind.__name__} looks at {monitor!r}, which is there with "
+                "early_stopping=True only"
             )
 
 

@@ -104,6 +104,8 @@ class BaseCrystalRegressor(RegressorMixin, BaseCrystalEstimator):
         weight = check_sample_weight(sample_weight, crystals)
         weight = np.ones(len(y)) if weight is None else weight
         known = ~np.isnan(y) & (weight > 0)[:, None]
+        if not known.any():
+            raise ValueError("y is known in rows of weight 0 only: there is nothing to score")
         least = min(2, known.sum(axis=0).max())  # scikit-learn warns where there is one at all
         scores = [
             r2_score(y[k, j], predicted[k, j], sample_weight=weight[k])

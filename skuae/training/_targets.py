@@ -39,8 +39,8 @@ def check_targets(y, crystals, *, need_all=True):
                 f"got {given.dtype}: make numbers of dates and times, in a unit of your choice"
             )
         if isinstance(y, np.ma.MaskedArray):
-            y = y.astype(np.float64).filled(np.nan)
-        elif given.dtype == object:
+            y = given = np.where(np.ma.getmaskarray(y), np.nan, given)
+        if given.dtype == object:
             y = np.where(pd.isna(given), np.nan, given)  # numpy knows no pd.NA
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -73,11 +73,15 @@ def test_callbacks_that_would_not_work(estimator, callback):
     given = [EarlyStopping(), ("mine", EarlyStopping), Checkpoint(monitor=None)]
     check_training_params(estimator(callbacks=given, early_stopping=True))
     check_training_params(estimator(callbacks=[EarlyStopping(monitor="train_loss")]))
-    for callback in (EarlyStopping(), Checkpoint):
+    for callback in (EarlyStopping(), Checkpoint()):
         with pytest.raises(ValueError, match=r"looks at 'valid_loss.* with early_stopping=True"):
             check_training_params(estimator(callbacks=[callback]))
-    with pytest.raises(ValueError, match="callbacks must be a list"):
-        check_training_params(estimator(callbacks=EarlyStopping()))
+    for given in (EarlyStopping(), EarlyStopping, 5, "disable"):
+        with pytest.raises(ValueError, match="callbacks must be a list"):
+            check_training_params(estimator(callbacks=given))
+    for given in ({}, print, ("a", "b", "c"), ()):
+        with pytest.raises(ValueError, match="callbacks must be skorch callbacks; one is"):
+            check_training_params(estimator(callbacks=[given]))
 
 
 def test_a_rate_of_the_backbone():
