@@ -114,13 +114,14 @@ class Crystals:
             or np.any(np.diff(sites) < 0)
             or not 1 <= numbers.min() <= numbers.max() <= 118
             or np.any(numbers != self.occ_numbers)
-            or not ((self.occ_values > 0) & (self.occ_values < 1.001)).all()
+            or not (self.occ_values > 0).all()
+            or not np.bincount(sites, self.occ_values).max() < 1.001
         ):
             raise ValueError(
                 "occ_sites, occ_numbers and occ_values do not describe disordered sites: expected "
                 "three arrays of one length, sites sorted and below n_sites, numbers 1 to 118, "
-                "occupancies above 0 and up to 1. Build Crystals from structures with "
-                "as_crystals(X)."
+                "occupancies above 0 and, on a site, up to 1 together. Build Crystals from "
+                "structures with as_crystals(X)."
             )
 
     # -- the array-like face that scikit-learn's splitters see ------------------------------------

@@ -7,9 +7,7 @@ import pandas as pd
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
-_NO_VOLUME = (
-    "the cell has no volume (a lattice vector is zero or all lie in a plane); repair the lattice"
-)
+_NO_VOLUME = "the cell has no volume (a lattice vector is zero or all lie in a plane)"
 
 
 def check_geometry(crystals):
@@ -31,7 +29,7 @@ def check_geometry(crystals):
     _refuse(
         crystals,
         flat | (lengths.min(axis=1) < MIN_DISTANCE),
-        f"{_NO_VOLUME}; or a lattice vector is shorter than {MIN_DISTANCE} Å",
+        f"{_NO_VOLUME}, or a lattice vector is shorter than {MIN_DISTANCE} Å; repair the lattice",
     )
     first, second, distance = close_pairs(crystals)
     if len(first):
@@ -76,7 +74,7 @@ def check_finite(crystals):
         ~finite,
         "coordinates or lattice are NaN or infinite; repair or drop the structure",
     )
-    _refuse(crystals, ~(crystals.volumes > 0), _NO_VOLUME)
+    _refuse(crystals, ~(crystals.volumes > 0), f"{_NO_VOLUME}; repair the lattice")
 
 
 def close_pairs(crystals):

@@ -158,7 +158,8 @@ def read_csv(path):
             f"{path} has one column only; expected elements in the first and their values after it"
         )
     first, *cells = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-    if first in _ELEMENTS and pd.to_numeric(pd.Series(cells), errors="coerce").notna().all():
+    known = pd.Series(cells).dropna()
+    if first in _ELEMENTS and pd.to_numeric(known, errors="coerce").notna().all():
         raise ValueError(
             f"{path} has no header: its first line, of {first}, holds numbers. Put a line with the "
             "names of the columns before it"

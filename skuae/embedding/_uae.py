@@ -271,9 +271,9 @@ def _read_file(item):
 
 
 def _are_texts(y):
-    """Tell whether y can only be classes: numbers may be either, as texts too."""
+    """Tell whether y can only be classes: numbers, as texts too, may be either."""
     labels = np.asarray(y)
     if labels.ndim != 1 or labels.dtype.kind not in "OU":
         return False
     texts = all(isinstance(label, str) for label in labels.tolist())
-    return texts and bool(pd.to_numeric(pd.Series(labels), errors="coerce").isna().all())
+    return texts and bool(pd.to_numeric(pd.Series(labels), errors="coerce").isna().any())

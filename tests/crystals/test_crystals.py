@@ -363,6 +363,7 @@ def test_ids_are_given_once(mp_mini):
         {"occ_values": [0.5, -0.5]},
         {"occ_values": [0.0, 0.5]},
         {"occ_values": [0.5, 5.0]},
+        {"occ_values": [0.9, 0.9]},
     ],
     ids=str,
 )

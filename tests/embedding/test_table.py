@@ -195,7 +195,7 @@ def test_bad_files(table, tmp_path):
     csv.write_text("element\nFe\n")
     with pytest.raises(ValueError, match="one column only"):
         ElementTable.load(csv)
-    for first, second in (("H", 0.2), ("1", 0.2), ("H", 0.1)):
+    for first, second in (("H", 0.2), ("1", 0.2), ("H", 0.1), ("H", "")):
         csv.write_text(f"{first},0.1,{second}\nHe,0.3,0.4\n")
         with pytest.raises(ValueError, match=f"has no header: its first line, of {first},"):
             ElementTable.load(csv)
