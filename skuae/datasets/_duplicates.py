@@ -16,7 +16,7 @@ _MISSING = ["", "nan", "NaN", "None", "NaT", "<NA>"]
 # How an index looks as text that names nothing: gaps, numbers, dates, spans, or tuples of these.
 _VALUE = r"(?:nan|NaN|None|NaT|<NA>|True|False|-?inf|[-+.\d]+(?:e[-+]?\d+)?"
 _VALUE += r"|(?:np\.\w+|Timestamp)\([^)]*\))"
-_NO_NAME = rf"{_VALUE}|[\[(](?:{_VALUE},? ?)+[\])]|-?\d+ days?\b.*|[-\d:. ]+|\d+Q\d|"
+_NO_NAME = rf"{_VALUE}|[\[(]{_VALUE}(?:, {_VALUE})*,?[\])]|-?\d+ days?\b.*|[-\d:. ]+|\d+Q\d|"
 _UNKNOWN = 0  # space group that spglib could not find
 
 # The second of two mirror-image space groups counts as the first: a crystal and its mirror image
