@@ -128,6 +128,9 @@ class GNNOnNumbers(RegressorOnNumbers, CrystalGNNRegressor):
 
 
 class ClassifierOnNumbers(OnNumbers, CrystalGNNClassifier):
+    def score(self, X, y, sample_weight=None):
+        return super().score(self._read_numbers(X), y, sample_weight)
+
     def _outputs(self, X):
         return super()._outputs(X if isinstance(X, Crystals) else self._read_numbers(X))
 
