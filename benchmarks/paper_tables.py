@@ -152,6 +152,8 @@ def run(key, args):
     """Return absolute errors on the test rows, and the seconds of the fit."""
     data, backbone, table, mode, n_train, epochs, seed = key
     crystals, y, train, test = load(data, args.data)
+    if len(train) < n_train:
+        raise ValueError(f"{data} has {len(train)} rows to train on, ROWS says {ROWS[data]}")
     train = np.random.default_rng(seed).permutation(train)[:n_train]
     model = CrystalGNNRegressor(
         BACKBONES.get(backbone, backbone),
@@ -219,11 +221,11 @@ def interval(rows, base, errors):
 
 
 def row_errors(runs, folder):
-    """Return errors by run and test row, with those of new runs added to docs/paper_tables.npz."""
+    """Return errors by run and test row, with those of new runs put into docs/paper_tables.npz."""
     names = [_name(run[COLUMNS]) for _, run in runs.iterrows()]
     file = DOCS / "paper_tables.npz"
     errors = dict(np.load(file)) if file.exists() else {}
-    new = [name for name in names if name not in errors]
+    new = [n for n in names if n not in errors or (folder / f"{n}.npy").exists()]  # run again, too
     if missing := [name for name in new if not (folder / f"{name}.npy").exists()]:
         raise FileNotFoundError(
             f"{folder / missing[0]}.npy: the intervals need the errors of every test row; give "

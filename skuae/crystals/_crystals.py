@@ -10,6 +10,7 @@ from skuae._files import write_bytes
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
 from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
+from skuae.crystals._validation import check_occupancies
 
 _FORMAT = "skuae-crystals-1"
 
@@ -102,27 +103,9 @@ class Crystals:
                 f"{self.offsets.shape}. Build Crystals from structures with as_crystals(X)."
             )
         if occupied:
-            self._check_occupancies(occ_numbers)
+            check_occupancies(self, occ_numbers)
         self._graphs: dict = {}
         self._parent = None  # (Crystals, rows): where graphs may be ready, see graph()
-
-    def _check_occupancies(self, numbers):
-        numbers, sites = np.asarray(numbers), self.occ_sites
-        if (
-            not sites.shape == numbers.shape == self.occ_values.shape == (len(sites),)
-            or not 0 <= sites[0] <= sites[-1] < self.n_sites
-            or np.any(np.diff(sites) < 0)
-            or not 1 <= numbers.min() <= numbers.max() <= 118
-            or np.any(numbers != self.occ_numbers)
-            or not (self.occ_values > 0).all()
-            or not np.bincount(sites, self.occ_values).max() < 1.001
-        ):
-            raise ValueError(
-                "occ_sites, occ_numbers and occ_values do not describe disordered sites: expected "
-                "three arrays of one length, sites sorted and below n_sites, numbers 1 to 118, "
-                "occupancies above 0 and, on a site, up to 1 together. Build Crystals from "
-                "structures with as_crystals(X)."
-            )
 
     # -- the array-like face that scikit-learn's splitters see ------------------------------------
 

@@ -163,6 +163,33 @@ def _refuse(crystals, bad, message):
         raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{more}")
 
 
+def check_occupancies(crystals, numbers):
+    """Raise ValueError unless the entries of disordered sites fit together and the sites.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    numbers : array-like of shape (n_entries,)
+        Atomic numbers as they were given, before they became small integers.
+    """
+    numbers, sites, values = np.asarray(numbers), crystals.occ_sites, crystals.occ_values
+    if (
+        not sites.shape == numbers.shape == values.shape == (len(sites),)
+        or not 0 <= sites[0] <= sites[-1] < crystals.n_sites
+        or np.any(np.diff(sites) < 0)
+        or not 1 <= numbers.min() <= numbers.max() <= 118
+        or np.any(numbers != crystals.occ_numbers)
+        or not (values > 0).all()
+        or not np.bincount(sites, values).max() < 1.001
+    ):
+        raise ValueError(
+            "occ_sites, occ_numbers and occ_values do not describe disordered sites: expected "
+            "three arrays of one length, sites sorted and below n_sites, numbers 1 to 118, "
+            "occupancies above 0 and, on a site, up to 1 together. Build Crystals from structures "
+            "with as_crystals(X)."
+        )
+
+
 def check_same_order(index, crystals, what):
     """Raise ValueError if a table names its rows like the crystals, but in another order.
 

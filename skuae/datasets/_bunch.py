@@ -1,5 +1,7 @@
 """What every loader returns, and how it hands out targets."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
@@ -81,6 +83,24 @@ def check_targets(target, known):
     if not names or not set(names) <= set(known):
         raise ValueError(f"target={target!r} must be one or several of {', '.join(known)}")
     return names
+
+
+def warn_unknown(labels):
+    """Warn the caller of a loader where labels are unknown.
+
+    Parameters
+    ----------
+    labels : DataFrame of shape (n_crystals, n_labels)
+    """
+    unknown = labels.isna().sum()
+    unknown = unknown[unknown > 0]
+    if len(unknown):
+        counts = ", ".join(f"{count} in {name!r}" for name, count in unknown.items())
+        warnings.warn(
+            f"unknown labels: {counts}, of {len(labels)} rows. skuae's regressors leave these "
+            "out of the loss; classifiers and other estimators need such rows dropped",
+            stacklevel=3,
+        )
 
 
 def make_bunch(structures, labels, target_names, *, return_X_y, as_frame, **more):

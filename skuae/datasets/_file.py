@@ -121,7 +121,7 @@ def _label(path, column, alone):
         return column.astype(bool)
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if len(known) and known.map(type).eq(str).all() and not np.isfinite(numbers).any():
-        return column.astype(object).where(column.notna(), None)
+        return column.where(column.notna(), None)
     wrong = numbers.isna() & column.notna()
     if wrong.any():
         row = wrong.idxmax()

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from skuae.crystals import Crystals, as_crystals
 from skuae.crystals._parsing import structure_from_file
-from skuae.datasets._bunch import make_bunch
+from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._id_prop import SUFFIXES, TABLE, find_file, read_table
 
 # Large enough that a task costs more than sending it, small enough for a steady progress bar.
@@ -114,7 +114,7 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
     _report(folder, errors, {ids[r]: text for r, text in remarks.items()}, len(ids), on_error)
     kept = [row for row in range(len(ids)) if row not in reasons]
     labels = labels.iloc[kept]
-    _report_unknown(labels)
+    warn_unknown(labels)
     return make_bunch(
         Crystals.concatenate([part for part in parts if part is not None]),
         labels,
@@ -192,17 +192,5 @@ def _report(folder, errors, remarks, n_rows, on_error):
         warnings.warn(
             f"pymatgen had a remark on {len(names)} files in {folder}, e.g. {names[0]}: "
             f"{remarks[names[0]]}",
-            stacklevel=3,
-        )
-
-
-def _report_unknown(labels):
-    unknown = labels.isna().sum()
-    unknown = unknown[unknown > 0]
-    if len(unknown):
-        counts = ", ".join(f"{count} in {name!r}" for name, count in unknown.items())
-        warnings.warn(
-            f"unknown labels: {counts}, of {len(labels)} rows. skuae's regressors leave these "
-            "out of the loss; classifiers and other estimators need such rows dropped",
             stacklevel=3,
         )

@@ -1,14 +1,13 @@
 """Databases that NIST publishes for jarvis-tools on figshare."""
 
 import io
-import warnings
 import zipfile
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from skuae.datasets._bunch import check_targets, make_bunch
+from skuae.datasets._bunch import check_targets, make_bunch, warn_unknown
 from skuae.datasets._download import download, keep
 from skuae.datasets._published import Packer, json_items
 
@@ -160,14 +159,7 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
 
     structures, labels = keep(f"jarvis_{name}-{facts.file}", make)
     target_names = check_targets(facts.target if target is None else target, labels.columns)
-    unknown = labels[target_names].isna().sum()
-    if unknown.any():
-        counts = ", ".join(f"{count} in {column!r}" for column, count in unknown.items())
-        warnings.warn(
-            f"unknown labels: {counts}, of {len(labels)} rows. skuae's regressors leave these "
-            "out of the loss; classifiers and other estimators need such rows dropped",
-            stacklevel=2,
-        )
+    warn_unknown(labels[target_names])
     return make_bunch(
         structures,
         labels,

@@ -85,13 +85,14 @@ class FeaturizerMixin:
                 try:
                     block = _safe_indexing(entries, slice(rows.start, rows.stop))
                     features[rows.start : rows.stop] = self._pool(table, as_crystals(block))
+                    rows = ()
                 except Exception:
                     if not ignore_errors:
                         self._pool(table, as_crystals(entries))  # to count the rows from the start
                         raise
-                    for row in rows:
-                        features[row], errors[row] = self._try_one(table, entries, row, width)
-                bar.update(len(rows))
+                for row in rows:  # out here: or each traceback would tell the block's as well
+                    features[row], errors[row] = self._try_one(table, entries, row, width)
+                bar.update(min(_BLOCK, n - start))
         return features, errors
 
     def _try_one(self, table, entries, row, width):

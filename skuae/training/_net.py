@@ -106,16 +106,16 @@ class CrystalNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train to `max_epochs`; X is ``(training loader, validation loader or None)``."""
         train, valid = X
+        datasets = {
+            "dataset_train": train.dataset,
+            "dataset_valid": None if valid is None else valid.dataset,
+        }
         self.stop_ = getattr(self, "stopped_", False)  # a resumed run may have ended early
         for epoch in range(len(self.history), 0 if self.stop_ else self.max_epochs):
             train.epoch = epoch
             draw = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
             seed_generators(int(draw), torch.device(self.device))
             self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
-            datasets = {
-                "dataset_train": train.dataset,
-                "dataset_valid": None if valid is None else valid.dataset,
-            }
             self.notify("on_epoch_begin", **datasets)
             self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
             self._check_last_loss("train_loss")

@@ -152,6 +152,15 @@ def test_a_folder_that_cannot_be_made_names_the_variable(monkeypatch, tmp_path):
         download("name", ["http://localhost:9"], known_hash=HASH)
 
 
+def test_a_folder_that_cannot_be_written_names_the_variable(monkeypatch, folder):
+    def refuse(*args, **kwargs):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("pooch.retrieve", refuse)
+    with pytest.raises(OSError, match=r"read-only.*SKUAE_DATA names another"):
+        download("name", ["http://localhost:9"], known_hash=HASH)
+
+
 def test_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SKUAE_DATA", str(tmp_path))
     assert data_folder() == tmp_path

@@ -100,6 +100,8 @@ def test_matbench_facts():
         assert len(facts.sha256) == 64 and int(facts.sha256, 16)
     with pytest.raises(ValueError, match=r"task='steels' must be one of dielectric, jdft2d"):
         fetch_matbench("steels")
+    with pytest.raises(ValueError, match=r"task=None must be one of dielectric, jdft2d"):
+        fetch_matbench(None)
 
 
 def put_jarvis(server, records):

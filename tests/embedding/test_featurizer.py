@@ -93,6 +93,7 @@ def test_ignored_errors_cost_only_their_rows(uae, frame, bad_frame):
         if i in (3, 7):
             assert np.isnan(row[:-1]).all()
             assert ("chemical element" if i == 3 else "Og (Z=118)") in row[-1]
+            assert f"row {i} " in row[-1] and f"row {10 - i} " not in row[-1]
             assert row[-1].startswith("Traceback")
         else:
             assert row[:-1] == good

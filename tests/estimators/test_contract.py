@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, UAETransformer, models
 from skuae.embedding import get_table
+from skuae.training._net import seed_generators
 
 
 def output(estimator, X):
@@ -184,11 +186,16 @@ def test_tables_as_parameters(kind):
     pd.testing.assert_frame_equal(frame, table.to_frame())
 
 
-def test_threads_do_not_draw_from_each_other(make, X, y):
+def test_threads_do_not_draw_from_each_other(make, X, y, monkeypatch):
+    def seed_and_wait(*args):
+        seed_generators(*args)
+        time.sleep(0.01)  # for the other threads to seed as well, if they can
+
     def fit_predict(seed):
         torch.set_num_threads(1)  # sums are rounded as they are shared out; a thread has its own
         return make(random_state=seed).fit(X, y).predict(X)
 
+    monkeypatch.setattr("skuae.training._base.seed_generators", seed_and_wait)
     with ThreadPoolExecutor(1) as pool:
         alone = list(pool.map(fit_predict, range(4)))
     with ThreadPoolExecutor(4) as pool:

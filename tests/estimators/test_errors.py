@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 
@@ -236,6 +237,19 @@ def test_a_fit_that_diverges_says_so(make, X, y, batch_size, early_stopping):
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"diverged.*lower lr"):
         estimator.fit(X, y)
+
+
+class Spoiler(Callback):
+    """Leave one weight behind that no crystal of the first batch reads."""
+
+    def on_train_end(self, net, **kwargs):
+        with torch.no_grad():
+            net.module_.elements.weight[-1, 0] = np.nan
+
+
+def test_weights_that_are_not_finite_are_no_model(gnn, X, y):
+    with pytest.raises(ValueError, match="diverged"):
+        gnn(callbacks=[Spoiler()]).fit(X, y)
 
 
 class Impatient(Callback):

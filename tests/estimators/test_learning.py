@@ -368,5 +368,7 @@ def test_a_target_without_weight(gnn, X, y):
     with pytest.raises(ValueError, match="target 1 is known in rows of weight 0 only"):
         gnn().fit(X, np.stack([y, second], axis=1), weight)
     fitted = gnn().fit(X, np.stack([y, y], axis=1))
+    with pytest.raises(ValueError, match="nothing to score"):
+        fitted.score(X, np.stack([second, second], axis=1), weight)
     first = r2_score(y, fitted.predict(X)[:, 0], sample_weight=weight)
     assert fitted.score(X, np.stack([y, second], axis=1), weight) == pytest.approx(first)

@@ -182,6 +182,13 @@ def test_names_of_targets_are_texts_and_small_errors_are_kept(data, tmp_path):
     assert result.table.metadata["targets"] == {"0": "", "1": "eV"}
 
 
+def test_two_targets_of_one_name_are_refused(data, tmp_path):
+    frame = pd.DataFrame(data.target[:60])
+    for columns in (["1", "1"], [1, "1"], [["e", "e"], ["a", "a"]]):
+        with pytest.raises(ValueError, match=r"y has two columns .*; rename one"):
+            pretrain(data.structures[:60], frame.set_axis(columns, axis=1), tmp_path)
+
+
 def test_rows_near_validation_say_so(data, tmp_path):
     crystals = Crystals.concatenate([data.structures[:30], data.structures[:30]])
     crystals = as_crystals(pd.Series(list(crystals), index=[f"x-{i}" for i in range(60)]))
