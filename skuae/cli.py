@@ -8,6 +8,7 @@ import skuae
 __all__ = ["main"]
 
 _FRONT_ENDS = ("transformer", "cgcnn", "megnet", "alignn")
+_SEVERAL = {"nargs": "+", "action": "extend"}  # an option that is given twice adds to the first
 
 
 def main(arguments=None):
@@ -56,14 +57,16 @@ def _add_pretrain(commands):
         " with id_prop.csv; see skuae.datasets.read_file")  # fmt: skip
     add("-o", "--output", metavar="FOLDER", required=True)
     add("--config", metavar="FILE", help="config.json of an earlier run; options given here win")
-    add("--labels", nargs="+", metavar="FILE", help="files with labels by id, where DATA lack them")
-    add("--targets", nargs="+", metavar="COLUMN", help="what to learn from")
-    add("--units", nargs="+", metavar="UNIT", help="of the targets, for the card")
-    add("--task-weights", nargs="+", type=float, metavar="W", help="of the targets in the loss")
+    add(
+        "--labels", **_SEVERAL, metavar="FILE", help="files with labels by id, where DATA lack them"
+    )
+    add("--targets", **_SEVERAL, metavar="COLUMN", help="what to learn from")
+    add("--units", **_SEVERAL, metavar="UNIT", help="of the targets, for the card")
+    add("--task-weights", **_SEVERAL, type=float, metavar="W", help="of the targets in the loss")
     add("--front-end", choices=_FRONT_ENDS, help="transformer (default), or a graph network")
-    add("--set", nargs="+", metavar="NAME=VALUE", help="parameters of the front-end, such as "
+    add("--set", **_SEVERAL, metavar="NAME=VALUE", help="parameters of the front-end, such as "
         "max_epochs=8 n_layers=8 readout=first; others of a --config stay")  # fmt: skip
-    add("--hold-out", nargs="+", metavar="FILE", help="test sets, as DATA")
+    add("--hold-out", **_SEVERAL, metavar="FILE", help="test sets, as DATA")
     add("--hold-out-ids", metavar="FILE", help="ids of rows to keep out, one a line")
     add("--hold-out-by", choices=("formula", "structure", "id"), help="default: formula")
     add("--validation-ids", metavar="FILE", help="ids of rows to measure errors on, one a line")
@@ -96,7 +99,7 @@ def _add_analyze(commands):
     add = p.add_argument
     add("table", metavar="TABLE", help="name of a table, or a .safetensors or .csv file")
     add("-o", "--output", metavar="FOLDER", required=True)
-    add("--compare-with", nargs="+", metavar="TABLE", help="default: all that skuae ships")
+    add("--compare-with", **_SEVERAL, metavar="TABLE", help="default: all that skuae ships")
     add("--space", choices=("umap", "pca", "table"), default="umap", help="where classes are "
         "sought; default: umap")  # fmt: skip
     add("--seeds", type=int, default=5, metavar="N", help="how often; default: 5")

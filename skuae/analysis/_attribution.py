@@ -130,7 +130,7 @@ def _find_target(estimator, target):
     if target is None and n == 1:
         return 0
     known = [*range(n), *(names or [])]
-    if target not in known:
+    if isinstance(target, (bool, float)) or target not in known:
         raise ValueError(
             f"target={target!r}: the model has {n} targets; choose one of "
             + ", ".join(map(repr, known))

@@ -84,7 +84,16 @@ class AtomAttributionDisplay:
         Returns
         -------
         display : AtomAttributionDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no such row.
         """
+        if row not in range(len(attribution.predictions)):
+            raise ValueError(
+                f"row={row!r}: the attribution has rows 0 to {len(attribution.predictions) - 1}"
+            )
         return cls(
             sites=attribution.sites.loc[row],
             prediction=float(attribution.predictions[row]),

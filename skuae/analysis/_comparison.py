@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn.utils import Bunch, check_random_state
 
 from skuae.analysis._inputs import check_table
+from skuae.embedding._registry import ONE_TABLE
 
 MEASURES = ("cka", "procrustes", "rsa")
 _LEAST = 5  # elements in common
@@ -37,7 +38,7 @@ def compare_tables(
         A table is what `skuae.embedding.resolve_table` takes, other than an estimator. Several
         seeds of one table are given as a list, ``{"mine": [first, second], "other": "mat2vec"}``,
         or in a sequence as tables of one name: the pairs among them are the baseline, as alike as
-        tables get that differ by chance alone.
+        tables get that differ by chance alone. Data frames in a sequence are named by their place.
     window : int, default=5
         Of the moving average over dimensions before warping.
     cost_threshold : float, default=0.013
@@ -148,13 +149,17 @@ def _name(tables):
             for name, group in tables.items()
         }
     else:
-        if isinstance(tables, str):
+        if isinstance(tables, ONE_TABLE):
             raise TypeError(
-                f"tables={tables!r} is one name; give a sequence or a mapping of tables"
+                f"tables is one table ({type(tables).__name__}); give a sequence or a mapping of "
+                "tables"
             )
         groups = {}
-        for table in map(check_table, tables):
-            groups.setdefault(table.name, []).append(table)
+        for i, given in enumerate(tables):
+            table = check_table(given)
+            # frames have no names: two of them are not two seeds of one table
+            name = f"table {i}" if isinstance(given, pd.DataFrame) else table.name
+            groups.setdefault(name, []).append(table)
     return [(name, table) for name, group in groups.items() for table in group]
 
 

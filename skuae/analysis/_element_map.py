@@ -1,8 +1,8 @@
 """Elements on a plane, each with its symbol."""
 
 import numpy as np
-import pandas as pd
 
+from skuae.analysis._periodic_table import by_symbol, sorted_classes
 from skuae.analysis._spaces import map_elements
 from skuae.analysis._style import UNSEEN, class_colors, marker_of
 
@@ -20,8 +20,8 @@ class ElementMapDisplay:
     ----------
     coordinates : DataFrame of shape (n_elements, 2)
         Indexed by symbol; its columns name the axes.
-    labels : Series, optional
-        Class by symbol, which decides the colour; elements without one are grey.
+    labels : Series or dict, optional
+        Class by symbol or atomic number, which decides the colour; elements without one are grey.
 
     Attributes
     ----------
@@ -122,8 +122,8 @@ class ElementMapDisplay:
         if self.labels is None:
             yield None, class_colors(1)[0], np.arange(len(self.coordinates))
             return
-        labels = pd.Series(self.labels).reindex(self.coordinates.index)
-        classes = sorted(labels.dropna().unique())
+        labels = by_symbol(self.labels).reindex(self.coordinates.index)
+        classes = sorted_classes(labels.dropna())
         for name, color in zip(classes, class_colors(len(classes)), strict=True):
             text = int(name) if isinstance(name, float) and name.is_integer() else name
             yield text, color, np.flatnonzero(labels == name)

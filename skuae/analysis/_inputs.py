@@ -2,6 +2,8 @@
 
 from numbers import Integral
 
+import numpy as np
+
 from skuae.embedding import resolve_table
 from skuae.embedding._registry import ONE_TABLE
 
@@ -26,7 +28,7 @@ def check_table(table, n_least=1):
     TypeError
         If it is an estimator, or nothing that holds element vectors.
     ValueError
-        If it covers fewer elements.
+        If it covers fewer elements, or has one vector for all of them.
     """
     if hasattr(table, "fit"):
         raise TypeError(
@@ -37,6 +39,11 @@ def check_table(table, n_least=1):
     if table.seen.sum() < n_least:
         raise ValueError(
             f"table {table.name!r} covers {table.seen.sum()} elements; this needs {n_least}"
+        )
+    rows = table.values[table.seen]
+    if len(rows) > 1 and not np.ptp(rows, axis=0).any():
+        raise ValueError(
+            f"table {table.name!r} has one vector for all elements: there is nothing to analyse"
         )
     return table
 

@@ -64,16 +64,15 @@ class LossCurveDisplay:
             estimator = estimator[-1]
         check_is_fitted(estimator)
         history = getattr(estimator, "history_", None)
-        if not history:
+        if history is None:
             raise TypeError(
                 f"this {type(estimator).__name__} has no history_ of its training; the "
                 "crystal estimators of skuae have one"
             )
-        # An epoch that was interrupted has no losses, or no validation loss.
         epochs = np.array([e["epoch"] for e in history])
-        train, valid = (
-            np.array([e.get(key, np.nan) for e in history]) for key in ("train_loss", "valid_loss")
-        )
+        train = np.array([e["train_loss"] for e in history])
+        # an epoch that was interrupted in between has none
+        valid = np.array([e.get("valid_loss", np.nan) for e in history])
         best = None
         if np.isnan(valid).all():
             valid = None

@@ -129,6 +129,7 @@ def _read(data, labels):
 
 
 def _check_columns(labels, columns):
+    columns = [columns] if isinstance(columns, str) else columns
     known = [name for name in _LABELS if name in labels] if columns is None else list(columns)
     missing = [name for name in known if name not in labels]
     if missing or not known:

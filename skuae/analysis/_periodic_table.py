@@ -67,7 +67,7 @@ class PeriodicTableDisplay:
         ValueError
             If an element is unknown or given twice, no value is left, or one is no finite number.
         """
-        series = _by_symbol(values)
+        series = by_symbol(values)
         try:
             numbers = series.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -97,7 +97,7 @@ class PeriodicTableDisplay:
         ValueError
             If an element is unknown or given twice, or no class is left.
         """
-        series = _by_symbol(labels)
+        series = by_symbol(labels)
         return cls(series, kind="labels", label=label or series.name)
 
     def plot(self, ax=None, *, cmap="viridis", vmin=None, vmax=None):
@@ -152,7 +152,7 @@ class PeriodicTableDisplay:
         self.ax_.text(x, y + 0.33, text, fontsize=0.2 * self._points, **style)
 
     def _label_colors(self, plt):
-        classes = sorted(self.values.unique(), key=lambda c: (isinstance(c, str), c))
+        classes = sorted_classes(self.values)
         palette = dict(zip(classes, class_colors(len(classes)), strict=True))
         entries = {str(c): color for c, color in palette.items()}
         if len(self.values) < N_ELEMENTS:
@@ -203,7 +203,8 @@ def _place(z):
     return element.group, element.row
 
 
-def _by_symbol(values):
+def by_symbol(values):
+    """Return values by symbol or atomic number as a Series by symbol, without those missing."""
     series = pd.Series(values).dropna()
     if series.empty:
         raise ValueError("there is no value to show: all are missing")
@@ -213,3 +214,8 @@ def _by_symbol(values):
         twice = series.index[series.index.duplicated()][0]
         raise ValueError(f"{twice} has several values; give one per element")
     return series
+
+
+def sorted_classes(labels):
+    """Return the classes in a Series, numbers before names."""
+    return sorted(labels.unique(), key=lambda c: (isinstance(c, str), c))

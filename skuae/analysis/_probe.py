@@ -125,6 +125,11 @@ def probe_elements(
                     f"split {split} of {name!r} tests on {len(test)} of {len(elements)} elements; "
                     "R² needs two: give cv fewer splits or a larger test part"
                 )
+            if np.ptp(y[train]) == 0:
+                raise ValueError(
+                    f"split {split} of {name!r} trains on elements of one value, {y[train][0]}; "
+                    "shuffle the elements in cv, or leave the property out"
+                )
             for one in tables:
                 explain = one is tables[0]
                 seed = random_state + split

@@ -92,7 +92,7 @@ def read_properties(properties):
             f"properties={properties!r} must be names out of {', '.join(PROPERTY_LABELS)}, or your "
             "own as Series or DataFrame indexed by symbol"
         )
-    return element_properties()[list(properties)]
+    return element_properties()[list(dict.fromkeys(properties))]
 
 
 def _own(frame):

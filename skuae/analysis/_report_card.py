@@ -81,7 +81,9 @@ def properties_in(table):
     -------
     list of str
     """
-    return _names((table.metadata.get("params") or {}).get("element_features"))
+    card = table.metadata
+    found = card.get("element_features") or (card.get("params") or {}).get("element_features")
+    return _names(found)
 
 
 def _names(features):
@@ -95,10 +97,15 @@ def _names(features):
 def _what_went_in(table):
     features = properties_in(table)
     if features:
+        own = (
+            ""
+            if table.metadata.get("front_end") == "CrystalGNNRegressor"
+            else (", with rows of their own added")
+        )
         return (
             f"Its vectors are a learned map of known properties of the elements "
-            f"({listing(features)}), with rows of their own added. Radius, electronegativity and "
-            "the like went in, so that finding them in the vectors is partly reading them back."
+            f"({listing(features)}){own}. Radius, electronegativity and the like went in, so that "
+            "finding them in the vectors is partly reading them back."
         )
     if table.name in ("magpie", "cgcnn", "oliynyk", "magpie_sc", "oliynyk_sc", "xenonpy"):
         return (

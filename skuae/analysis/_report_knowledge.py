@@ -13,6 +13,7 @@ from skuae.analysis._properties import element_properties
 from skuae.analysis._report_card import properties_in
 from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span, vectors
 from skuae.embedding import get_table, table_names
+from skuae.embedding._registry import shipped_files
 
 _LEAST = 10  # elements with a value, of a probe
 _N_SHUFFLES = 20
@@ -213,7 +214,7 @@ def comparison_section(table, others, random_state):
     tables = {table.name: table}
     for other in others:
         if (table.seen & other.seen).sum() >= 5:
-            tables.setdefault(_free(other.name, tables), other)
+            tables[_free(other, tables)] = other
     if len(tables) < 2:
         section.say("Not done: no other table has five elements in common with this one.")
         return section
@@ -226,10 +227,16 @@ def comparison_section(table, others, random_state):
         if above[near] < 0.02:
             section.say(f"{what} {table.name} is like no other table: none is above chance.")
             continue
-        section.say(
+        nearest = (
             f"{what} {table.name} is nearest to {near}: {number(pairs.loc[near, measure])}, "
             "where tables without anything in common have "
-            f"{number(pairs.loc[near, f'{measure}_null'])};",
+            f"{number(pairs.loc[near, f'{measure}_null'])}"
+        )
+        if len(pairs) == 1:
+            section.say(f"{nearest}.")
+            continue
+        section.say(
+            f"{nearest};",
             f"furthest is {far} with {number(pairs.loc[far, measure])} "
             f"({number(pairs.loc[far, f'{measure}_null'])}).",
         )
@@ -277,9 +284,13 @@ def _warp(section, table, found, pairs):
     )
 
 
-def _free(name, taken):
-    """Return a name that is not taken: a user's table may have that of a shipped one."""
-    return name if name not in taken else f"{name} (shipped)"
+def _free(table, taken):
+    """Return a name that is not taken: a user's tables may have one, or that of a shipped one."""
+    name = table.name
+    names = [name, *(f"{name} ({i})" for i in range(2, len(taken) + 2))]
+    if name in shipped_files() and table == get_table(name):
+        names.insert(1, f"{name} (shipped)")
+    return next(name for name in names if name not in taken)
 
 
 def _plain(name):

@@ -93,12 +93,13 @@ class Crystals:
             or self.offsets[-1] != n_sites
             or np.any(np.diff(self.offsets) < 0)
             or not in_table
+            or np.any(self.numbers != numbers)
             or (self.ids is not None and self.ids.shape != (n,))
         ):
             raise ValueError(
-                "arrays do not describe packed crystals: expected numbers (n_sites,), each 1 to "
-                "118, frac_coords (n_sites, 3), lattices (n, 3, 3), offsets (n + 1,) from 0 to "
-                "n_sites; got "
+                "arrays do not describe packed crystals: expected numbers (n_sites,), each an "
+                "integer from 1 to 118, frac_coords (n_sites, 3), lattices (n, 3, 3), offsets "
+                "(n + 1,) from 0 to n_sites; got "
                 f"{self.numbers.shape}, {self.frac_coords.shape}, {self.lattices.shape}, "
                 f"{self.offsets.shape}. Build Crystals from structures with as_crystals(X)."
             )

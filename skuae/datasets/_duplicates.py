@@ -201,7 +201,7 @@ def leaking_rows(A, B, *, by="structure", **options):
     if by == "id" and (A.ids is None or B.ids is None):
         raise ValueError(
             f'by="id" needs ids on both sides, and {"A" if A.ids is None else "B"} has none: pass '
-            "a Series with ids as index, or as_crystals(X, ids=...)"
+            "a Series with ids as index, or as_crystals(list(X), ids=...)"
         )
     for X in (A, B) if by == "id" else ():
         missing = np.flatnonzero(np.isin(X.ids, _MISSING))

@@ -79,7 +79,7 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         frame = _read_frame(path)
         used, structures = _read_structures(path, frame, n_jobs, verbose)
         labels = frame.drop(columns=list(used))
-    names = [target] if isinstance(target, str) else list(target or [])
+    names = [target] if isinstance(target, str) else [] if target is None else list(target)
     missing = [name for name in names if name not in labels]
     if missing:
         raise ValueError(
@@ -122,11 +122,11 @@ def _label(path, column, alone):
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if len(known) and known.map(type).eq(str).all() and not np.isfinite(numbers).any():
         return column.where(column.notna(), None)
-    wrong = numbers.isna() & column.notna()
+    wrong = (numbers.isna() & column.notna()) | np.isinf(numbers)
     if wrong.any():
         row = wrong.idxmax()
         raise ValueError(
-            f"{path}, row {row}: {column.name} is {column[row]!r}, not a number; leave unknown "
+            f"{path}, row {row}: {column.name} is {column[row]!r}, no finite number; leave unknown "
             "labels empty"
         )
     return numbers
@@ -181,7 +181,7 @@ def _read_table(path):
             opened = gzip.open if kind.endswith(".gz") else open
             with opened(path, "rt", encoding="utf-8-sig") as file:
                 if kind.startswith(".jsonl"):
-                    return pd.DataFrame(_lines(file))
+                    return _frame_of_records(_lines(file))
                 return _frame_of(json.load(file))
     except (ValueError, EOFError, OSError, zlib.error) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
@@ -214,7 +214,14 @@ def _frame_of(content):
         return pd.DataFrame(content["data"], content.get("index"), content["columns"])
     if not isinstance(content, list):
         raise ValueError("expected a list of records")
-    return pd.DataFrame(content)
+    return _frame_of_records(content)
+
+
+def _frame_of_records(records):
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise ValueError(f"row {row} is {str(record)[:40]!r}, no record of names and values")
+    return pd.DataFrame(records)
 
 
 def _read_structures(path, frame, n_jobs, verbose):
@@ -278,7 +285,11 @@ def _read_cell(cell, folder):
         raise ValueError(f"there is no structure ({cell!r})")
     if re.search(r"^_cell_length_a", cell, re.MULTILINE):
         return Structure.from_str(cell, fmt="cif")
-    if not (folder / cell).is_file():
+    try:
+        found = (folder / cell).is_file()
+    except (OSError, ValueError):  # too long for a name, say
+        found = False
+    if not found:
         short = cell if len(cell) < 40 else f"{cell[:37]}..."
         raise ValueError(f"{short!r} is no CIF text, and there is no such file in {folder}")
     return structure_from_file(folder / cell)

@@ -19,6 +19,8 @@ def check_on_missing(value):
 def as_matrix(values):
     """Return values as a float64 matrix, or say which column holds no numbers."""
     try:
+        if np.iscomplexobj(values):  # numpy would keep the real part
+            raise TypeError("got complex numbers")
         rows = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         text = []

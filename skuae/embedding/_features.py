@@ -21,6 +21,10 @@ class StructureFeatures(np.ndarray):
     `ColumnTransformer`). All else, and changing rows in place, leaves ``crystals`` and ``table``
     None.
 
+    A cache that hashes arrays by their numbers alone, as joblib's does, cannot tell features of
+    crystals of the same compositions apart: in a ``Pipeline(memory=...)``, let the crystal
+    estimator follow `UAETransformer` directly.
+
     Parameters
     ----------
     values : array-like of shape (n_crystals, n_features)
@@ -76,7 +80,8 @@ class StructureFeatures(np.ndarray):
     def _sum_rows(self):
         # Random weights: plain sums would not see columns that change places.
         weights = np.random.default_rng(0).random(self.shape[1])
-        return (np.asarray(self) * weights).sum(axis=1)
+        # in the order of rows whatever the memory layout is, so that sums are rounded alike
+        return np.multiply(np.asarray(self), weights, order="C").sum(axis=1)
 
     @property
     def crystals(self):

@@ -79,9 +79,9 @@ class ElementTable(InterchangeMixin):
         rows = as_matrix(values)
         if columns is None:
             columns = range(rows.shape[1])
-        self.name = str(name)
+        self._name = str(name)
         self._metadata = copy.deepcopy(dict(metadata or {}))
-        self.columns = [str(column) for column in columns]
+        self._columns = tuple(str(column) for column in columns)
         numbers = np.array([atomic_number(symbol) for symbol in symbols], dtype=np.int64)
         self._check(rows, numbers)
         self.values = np.full((N_ELEMENTS, rows.shape[1]), np.nan, dtype=np.float32)
@@ -133,6 +133,16 @@ class ElementTable(InterchangeMixin):
         return copy.copy(self)  # shares what nobody can change
 
     # -- what is in it ----------------------------------------------------------------------------
+
+    @property
+    def name(self):
+        """Short name; feature names begin with it."""
+        return self._name
+
+    @property
+    def columns(self):
+        """Names of the columns; a new list, since tables are shared."""
+        return list(self._columns)
 
     @property
     def metadata(self):

@@ -281,7 +281,6 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
                 )
         seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
         seen[numbers[np.isin(rows, train)] - 1] = True
-        # All at once: a fit that is refused leaves a fitted model as it was.
         self._seen, self._features, self._has_features = seen, features, has_features
         self._feature_tables = named(self.element_features)
 

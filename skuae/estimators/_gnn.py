@@ -56,11 +56,14 @@ class GraphNetworkMixin:
         if source is None:
             origin = _digest(start)
             one_hot = origin == _digest(get_table("onehot"))
-        _check_covered(start, crystals, source is not None)
+        learned = source is None and hasattr(self.embedding, "fit")
+        # Rows to stop by may have elements that a table learned from the others does not know: the
+        # network takes the mean for these. Rows that teach nothing are not read at all.
+        rows = train if learned else np.arange(len(crystals))
+        _check_covered(start, crystals, rows, self._other_table(source is self))
         seen = np.zeros(118, dtype=bool) if source is None else source._seen.copy()
         rows, numbers, _ = crystals.composition()
         seen[numbers[np.isin(rows, train)] - 1] = True
-        # All at once: what fails before leaves the model of an earlier fit as it was.
         self._backbone, self._table, self._origin, self._seen = backbone, start, origin, seen
         self._native, self._one_hot, self._coords = native, one_hot, coords
         self._frozen = bool(self.freeze_embedding or (native and backbone.native_frozen))
@@ -90,10 +93,11 @@ class GraphNetworkMixin:
             return
         own = source._origin, _digest(source._table), _digest(source._trained_table())
         if _digest(asked) not in own:
+            anew = "set warm_start=False to start anew" if source is self else "init_from=None"
             raise ValueError(
                 "the model to start from has its own element table, "
                 f"{source._table.name.removesuffix('-tuned')!r}: leave embedding=None (and no "
-                "UAETransformer with another table before this step), or init_from=None"
+                f"UAETransformer with another table before this step), or {anew}"
             )
 
     def _given_table(self):
@@ -106,11 +110,12 @@ class GraphNetworkMixin:
         return PackedTensors(crystals, graphs, device=device, dtype=self._dtype, coords=coords)
 
     def _build(self, n_outputs):
-        values = torch.tensor(np.nan_to_num(self._table.values))  # rows not covered are never read
+        values = torch.tensor(self._table.fill_missing().values)
         return self._backbone.build(values, self._frozen, n_outputs, self._coords)
 
     def _check_known(self, crystals, rows, numbers):
-        _check_covered(self._table, crystals, self.init_from is not None)
+        everywhere = np.arange(len(crystals))
+        _check_covered(self._table, crystals, everywhere, self._other_table(continued=False))
         guessed = self._one_hot or (self._native and not self._backbone.native_frozen)
         new = np.flatnonzero(~self._seen[numbers - 1])
         if guessed and len(new):
@@ -121,6 +126,22 @@ class GraphNetworkMixin:
                 'embedding that knows it, such as "ct-uae-mt" or "magpie", would do better',
                 stacklevel=5,
             )
+
+    def _other_table(self, continued):
+        """Say how to get a table that covers more elements."""
+        if continued:
+            return "set warm_start=False to start anew, with a table that covers it"
+        if self.init_from is not None:
+            return "start from a model with a table that covers it"
+        if hasattr(self.embedding, "fit"):
+            return (
+                "learn the table in a step before this one, UAETransformer(embedding=..., "
+                'on_missing_element="mean"), which takes the mean of the others for it'
+            )
+        return (
+            "use a table that covers it, the mean of the others for it (ElementTable.fill_missing, "
+            'or UAETransformer(on_missing_element="mean") before this step)'
+        )
 
     def _peak_lr(self):
         return self._backbone.default_lr if self.lr == "auto" else self.lr
@@ -202,18 +223,12 @@ class GraphNetworkMixin:
             self.embedding = self._table  # what it was could not be saved; a fit would need it
 
 
-def _check_covered(table, crystals, from_source):
+def _check_covered(table, crystals, among, way_out):
     """Raise if a table knows nothing of an element; name the first row with one."""
     rows, numbers, _ = crystals.composition()
-    unknown = np.flatnonzero(~table.seen[numbers - 1])
+    unknown = np.flatnonzero(~table.seen[numbers - 1] & np.isin(rows, among))
     if len(unknown):
         row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
-        way_out = (
-            "use a table that covers it, the mean of the others for it (ElementTable."
-            'fill_missing, or UAETransformer(on_missing_element="mean") before this step)'
-        )
-        if from_source:
-            way_out = "start from a model with a table that covers it"
         raise ValueError(
             f"{crystals.where(row)}: element table {table.name!r} has no vector for "
             f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"

@@ -186,9 +186,8 @@ def check_finished(front_end):
     front_end : estimator
         Fitted.
     """
-    trained = sum("train_loss" in epoch for epoch in front_end.history_)
-    if trained < front_end.max_epochs:
+    if front_end.n_iter_ < front_end.max_epochs:
         raise KeyboardInterrupt(
-            f"stopped after {trained} of {front_end.max_epochs} epochs, and no table was written; "
-            "the same call again goes on from the last checkpoint"
+            f"stopped after {front_end.n_iter_} of {front_end.max_epochs} epochs, and no table was "
+            "written; the same call again goes on from the last checkpoint"
         )

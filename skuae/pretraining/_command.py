@@ -12,6 +12,7 @@ from skuae.crystals import Crystals
 from skuae.datasets import read_file
 from skuae.datasets._file import ID_COLUMNS, read_labels
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
+from skuae.models import resolve_backbone
 from skuae.pretraining._pretrain import pretrain
 
 _LISTS_OF_PATHS = ("data", "labels", "hold_out")
@@ -213,4 +214,9 @@ def _front_end(options):
         front_end = CrystalTransformerRegressor(random_state=0)
     else:
         front_end = CrystalGNNRegressor(kind, embedding="onehot", random_state=0)
-    return front_end.set_params(**params)
+    if any(key.startswith("backbone__") for key in params):
+        front_end.set_params(backbone=resolve_backbone(kind))
+    try:
+        return front_end.set_params(**params)
+    except AttributeError as error:  # a parameter of something that has none
+        raise ValueError(f"--set {' '.join(options['set'])}: {error}") from error

@@ -17,7 +17,9 @@ from skuae._files import write_bytes
 from skuae.crystals import as_crystals
 from skuae.embedding import ElementTable
 from skuae.embedding._elements import SYMBOLS
+from skuae.estimators import CrystalGNNRegressor
 from skuae.estimators._element_features import N_ROWS, named
+from skuae.models import resolve_backbone
 from skuae.pretraining._card import leakage_statement, model_card
 from skuae.pretraining._checks import (
     check_elements,
@@ -31,8 +33,8 @@ from skuae.pretraining._split import counts_of, find_rows, split_rows
 from skuae.training._persistence import encode_params
 
 _IN_CARD = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "metrics", "params",
-            "front_end", "random_state", "fit_seconds", "crystals_per_element", "skuae",
-            "torch")  # fmt: skip
+            "element_features", "front_end", "random_state", "fit_seconds", "crystals_per_element",
+            "skuae", "torch")  # fmt: skip
 _CHECKPOINTS = ".skuae-checkpoints"  # no name that a user would give to a folder: it is deleted
 
 
@@ -141,7 +143,7 @@ def pretrain(
     y = check_labels(y, crystals)
     units = check_units(units, y.columns)
     front_end = check_front_end(front_end)
-    if not name or Path(name).name != name:
+    if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
         raise ValueError(f"name={name!r} must be usable as the name of a file, without folders")
     if hold_out is not None and not isinstance(hold_out, dict):
         hold_out = {"hold_out": hold_out}
@@ -186,6 +188,9 @@ def pretrain(
     params = {k: v for k, v in encode_params(front_end).items() if k != "verbose"}
     tables = named(getattr(front_end, "element_features", None))
     features = [t if isinstance(t, str) else f"{t.name} (own table)" for t in tables]
+    if isinstance(front_end, CrystalGNNRegressor) and front_end.embedding is None:
+        backbone = resolve_backbone(front_end.backbone)
+        features = [backbone.native_table] if backbone.native_frozen else []
     if any(isinstance(table, ElementTable) for table in tables):
         params["element_features"] = features  # the names are all that JSON holds of one's own
     config = {

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from skuae.datasets import formula_groups, leaking_rows
+from skuae.datasets._file import ID_COLUMNS
 
 
 def find_rows(crystals, ids, what):
@@ -37,7 +38,10 @@ def find_rows(crystals, ids, what):
     if isinstance(ids, str):  # an iterable of letters
         raise TypeError(f"{what}={str(ids)!r} is one text; pass a list, [{str(ids)!r}]")
     if crystals.ids is None:
-        raise ValueError(f"{what} need structures with ids: as_crystals(X, ids=...)")
+        raise ValueError(
+            f"{what} need structures with ids: pass as_crystals(list(X), ids=...), or name the "
+            f"rows of a file in a column {', '.join(ID_COLUMNS)}"
+        )
     ids = np.unique(np.array(list(ids), dtype=np.str_))
     rows = np.flatnonzero(np.isin(crystals.ids, ids))
     if not len(rows):

@@ -51,9 +51,19 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight):
         source = self._source()
-        continued = source is self
-        if not continued:
+        if source is not self:
             self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
+            return self._fit_from(source, X, y, sample_weight)
+        before = vars(self).copy()
+        try:
+            return self._fit_from(source, X, y, sample_weight)
+        except BaseException:  # the model is as it was
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit_from(self, source, X, y, sample_weight):
+        continued = source is self
         check_training_params(self)
         device = resolve_device(self.device)
         crystals, table = crystals_and_table(X)
@@ -222,11 +232,13 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             net.settle(train_loader)
             net.check_outputs(train_loader)
         self.net_ = net
-        self.n_iter_ = len(net.history)
         keys = ("train_loss", "valid_loss", "dur")
         self.history_ = [
-            {"epoch": e["epoch"], **{k: float(e[k]) for k in keys if k in e}} for e in net.history
+            {"epoch": e["epoch"], **{k: float(e[k]) for k in keys if k in e}}
+            for e in net.history
+            if "train_loss" in e  # not that of an interruption
         ]
+        self.n_iter_ = len(self.history_)
 
     def _make_net(self, module, seed):
         callbacks = []

@@ -89,7 +89,8 @@ def class_weights(class_weight, classes, codes, counted):
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, or given for a class that is not there.
+        If a weight is negative or not finite, or given for a class that is not there, or no row
+        has any.
     """
     if class_weight is None:
         return None
@@ -112,6 +113,10 @@ def class_weights(class_weight, classes, codes, counted):
         raise ValueError(
             f"class_weight of {classes.tolist()[bad[0]]!r} is {weights[bad[0]]}; weights must be "
             "finite and not negative"
+        )
+    if not weights[codes[counted]].any():
+        raise ValueError(
+            f"class_weight={class_weight!r} leaves no row a weight: there is nothing to learn"
         )
     return weights[codes]
 

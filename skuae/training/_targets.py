@@ -38,6 +38,8 @@ def check_targets(y, crystals, *, need_all=True):
             raise TypeError(
                 f"got {given.dtype}: make numbers of dates and times, in a unit of your choice"
             )
+        if given.dtype.kind == "c":  # and keep the real part of these
+            raise TypeError("got complex numbers")
         if isinstance(y, np.ma.MaskedArray):
             y = given = np.where(np.ma.getmaskarray(y), np.nan, given)
         if given.dtype == object:

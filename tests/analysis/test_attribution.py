@@ -133,6 +133,9 @@ def test_what_cannot_be_explained(toy):
         attribute_atoms(gnn, toy.structures, method="exact")
     with pytest.raises(ValueError, match="method='shap' must be one of 'auto', 'exact', 'occ"):
         attribute_atoms(gnn, toy.structures, method="shap")
+    for target in (1, True, 0.0, "gap"):
+        with pytest.raises(ValueError, match="the model has 1 targets; choose one of 0"):
+            attribute_atoms(gnn, toy.structures, target=target)
     classifier = CrystalGNNClassifier(SMALL["megnet"], max_epochs=1)
     classifier.fit(toy.structures, toy.target > toy.target.mean())
     with pytest.raises(TypeError, match="CrystalGNNClassifier is not a CrystalGNNRegressor"):

@@ -163,6 +163,13 @@ def test_32_components_hold_what_has_32_dimensions(rank, exact):
     assert same == exact
 
 
+def test_one_vector_for_all_has_no_map_and_no_classes():
+    table = ElementTable(np.ones((20, 3)), range(1, 21), name="flat")
+    for analyse in (cluster_elements, map_elements):
+        with pytest.raises(ValueError, match="table 'flat' has one vector for all elements"):
+            analyse(table)
+
+
 @pytest.mark.parametrize("method", ["tsne", "pca"])
 def test_map_keeps_blobs_apart(blobs, method):
     table, truth = blobs

@@ -128,6 +128,11 @@ def test_seeds_of_one_table_are_the_baseline(rows, noise):
     pd.testing.assert_frame_equal(as_mapping.pairs, by_name.pairs)
 
 
+def test_frames_are_no_seeds(mine, noise):
+    pairs = compare_tables([mine.to_frame(), noise.to_frame()], n_permutations=1).pairs
+    assert pairs[["first", "second", "kind"]].values.tolist() == [["table 0", "table 1", "tables"]]
+
+
 def test_one_hot_vectors_have_no_order_of_distances():
     assert compare("onehot", "megnet16").pairs["rsa"].item() == 0.0
 
@@ -136,7 +141,9 @@ def test_one_hot_vectors_have_no_order_of_distances():
     ("tables", "error", "words"),
     [
         (["random"], ValueError, "two or more"),
-        ("random", TypeError, "is one name"),
+        ("random", TypeError, r"tables is one table \(str\)"),
+        (made(np.eye(9), "a"), TypeError, r"tables is one table \(ElementTable\)"),
+        (made(np.eye(9), "a").to_frame(), TypeError, r"tables is one table \(DataFrame\)"),
         ([made(np.eye(3), "a"), made(np.eye(3), "b")], ValueError, "3 elements in common"),
         ([made(np.ones((9, 9)), "a"), "random"], ValueError, "one vector for all"),
     ],

@@ -117,12 +117,13 @@ def test_loss_curve_of_likelihoods_that_may_be_negative():
 def test_loss_curve_of_an_interrupted_training():
     fitted = DummyRegressor().fit([[0]], [0])
     both = {"train_loss": 0.5, "valid_loss": 0.4}
-    for last in ({"epoch": 2}, {"epoch": 2, "train_loss": 0.3}):
-        fitted.history_ = [{"epoch": 1, **both}, last]
-        display = LossCurveDisplay.from_estimator(fitted).plot()
-        assert display.best_epoch == 1
-        np.testing.assert_array_equal(display.valid_loss, [0.4, np.nan])
-        np.testing.assert_array_equal(display.train_loss, [0.5, last.get("train_loss", np.nan)])
+    fitted.history_ = [{"epoch": 1, **both}, {"epoch": 2, "train_loss": 0.3}]
+    display = LossCurveDisplay.from_estimator(fitted).plot()
+    assert display.best_epoch == 1
+    np.testing.assert_array_equal(display.valid_loss, [0.4, np.nan])
+    np.testing.assert_array_equal(display.train_loss, [0.5, 0.3])
+    fitted.history_ = []  # in the first epoch
+    assert not len(LossCurveDisplay.from_estimator(fitted).plot().epochs)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
@@ -248,6 +249,8 @@ def test_attribution_bars(gnn, toy):
     widths = [bar.get_width() for bar in display.bars_]
     np.testing.assert_array_equal(widths, found.sites.loc[2, "contribution"])
     assert sum(widths) + display.baseline == pytest.approx(display.prediction)
+    with pytest.raises(ValueError, match="row=20: the attribution has rows 0 to 19"):
+        AtomAttributionDisplay.from_attribution(found, 20)
     species = [str(site.specie) for site in toy.structures[2]]
     labels = [t.get_text().split()[0] for t in display.ax_.get_yticklabels()]
     assert labels == species

@@ -132,6 +132,16 @@ def test_map_of_clusters(result):
     assert len(shown) == len(result.labels)
 
 
+def test_map_with_classes_of_ones_own(result):
+    symbols = result.coordinates.index
+    by_symbol = {symbols[0]: "a", symbols[1]: 1}
+    numbers = {SYMBOLS.index(symbol) + 1: name for symbol, name in by_symbol.items()}
+    for labels in (by_symbol, numbers):
+        display = ElementMapDisplay(result.coordinates, labels=labels).plot()
+        legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert legend == ["1", "a", "no class"]
+
+
 def test_curves(result):
     display = ClusterCurveDisplay.from_clusters(result).plot()
     assert len(display.ax_) == 3

@@ -121,6 +121,7 @@ def test_published_classes_on_real_crystals(mp_mini):
         ({"labels": None}, TypeError, "pass a data frame"),
         ({"labels": LABELS.head(3)}, ValueError, "3 rows of labels for 8"),
         ({"columns": ["gap"]}, ValueError, "no column 'gap'"),
+        ({"columns": "gap"}, ValueError, "no column 'gap'"),
         ({"labels": LABELS[["other"]]}, ValueError, "Name some of them in columns="),
         ({"classes": {}}, ValueError, "names no element"),
         ({"classes": "mine"}, ValueError, '"published" or a mapping'),

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import LeaveOneOut, RepeatedKFold, ShuffleSplit
+from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit
 
 from skuae import ElementTable
 from skuae.analysis import ProbeDisplay, element_properties, probe_elements
@@ -110,6 +110,12 @@ def test_parts_of_one_element_have_no_r2(table, planted):
 def test_properties_that_cannot_be_used(table, properties, words):
     with pytest.raises(ValueError, match=words):
         probe_elements(table, properties)
+
+
+def test_a_part_of_one_value_teaches_nothing(table):
+    values = pd.Series([1.0] * 9 + [2.0], index=table.symbols[:10], name="mine")
+    with pytest.raises(ValueError, match=r"split \d of 'mine' trains on elements of one value"):
+        probe_elements(table, values, cv=KFold(5))
 
 
 def test_two_tables_of_one_name(table):

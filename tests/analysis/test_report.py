@@ -139,6 +139,24 @@ def test_what_went_in_is_said_and_probed():
     assert any("made from (magpie) are probed" in s for s in probes.text)
 
 
+def test_what_a_graph_network_starts_from_is_said():
+    card = {"element_features": ["cgcnn"], "front_end": "CrystalGNNRegressor"}
+    table = ElementTable(get_table("megnet16").to_frame(), name="learned", metadata=card)
+    sentences = card_section(table).text
+    assert any("of the elements (cgcnn). Radius" in s for s in sentences)
+
+
+def test_tables_of_one_name_are_all_compared():
+    frames = [get_table("random").permute(seed).to_frame() for seed in range(3)]
+    mine, *others = (ElementTable(frame, name="magpie") for frame in frames)
+    section = comparison_section(mine, [*others, get_table("magpie")], 0)
+    shown, _ = section.frames["comparison"]
+    assert list(shown.index) == ["magpie (2)", "magpie (3)", "magpie (shipped)"]
+    alone = comparison_section(get_table("magpie"), [get_table("megnet16")], 0)
+    assert any("is nearest to megnet16" in s for s in alone.text)
+    assert not any("furthest" in s for s in alone.text)
+
+
 def test_elements_that_are_all_equally_far_apart():
     table = ElementTable(np.eye(20), range(1, 21), name="names")
     section = tree_section(table, pd.Series(0, table.symbols), 0)

@@ -320,6 +320,7 @@ def test_missing_file(tmp_path):
         {"offsets": [1, 2]},
         {"offsets": [0, 1, 2]},
         {"ids": ["a", "b"]},
+        {"numbers": [11.5, 17]},
     ],
     ids=lambda change: "".join(change),
 )
@@ -340,7 +341,7 @@ def test_offsets_must_rise():
 
 @pytest.mark.parametrize("number", [0, 119, 300])
 def test_atomic_numbers_are_those_of_elements(number):
-    with pytest.raises(ValueError, match="each 1 to 118"):
+    with pytest.raises(ValueError, match="each an integer from 1 to 118"):
         Crystals([number], [[0, 0, 0]], [np.eye(3) * 4], [0, 1])
 
 

@@ -129,7 +129,7 @@ def test_unknown_labels_are_nan_and_words_are_refused(tmp_path, records):
     rows[1]["gap"] = None
     assert np.isnan(read_file(write(tmp_path, ".json", rows), target="gap").target[1])
     rows[2]["gap"] = "large"
-    with pytest.raises(ValueError, match=r"row mp-\d+: gap is 'large', not a number"):
+    with pytest.raises(ValueError, match=r"row mp-\d+: gap is 'large', no finite number"):
         read_file(write(tmp_path, ".json", rows), target="gap")
 
 
@@ -152,7 +152,7 @@ def test_dates_are_no_target_and_formulas_no_numbers(tmp_path, records):
     rows = [{**record, "made": pd.Timestamp("2026-01-01"), "formula": formula}
             for record, formula in zip(records, ["InF", "NaCl"], strict=False)]  # fmt: skip
     path = write(tmp_path, ".parquet", rows)
-    with pytest.raises(ValueError, match=r"made is Timestamp.*, not a number"):
+    with pytest.raises(ValueError, match=r"made is Timestamp.*, no finite number"):
         read_file(path, target="made")
     assert read_file(path, target="formula").target.tolist() == ["InF", "NaCl"]
 
@@ -183,7 +183,9 @@ def test_booleans_with_gaps_are_numbers(tmp_path):
             lambda rows: [{**rows[0], "structure": {"numbers": [1]}}],
             "no 'sites', but 'numbers'",
         ),
+        (lambda rows: [{**rows[0], "structure": "Ga As\n" + "1.0\n" * 200}], "is no CIF text, and"),
         (lambda rows: [], "holds no rows"),
+        (lambda rows: [*rows, None], r"is damaged.*: row \d+ is 'None', no record"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, records, change, message):
@@ -258,3 +260,14 @@ def test_missing_damaged_and_unknown_files(tmp_path, records):
         read_file(tmp_path / "crystals.xyz")
     with pytest.raises(ValueError, match="has no column 'gp'; it has e_form, gap"):
         read_file(write(tmp_path, ".json", records), target="gp")
+
+
+def test_targets_in_an_array_and_infinite_ones(tmp_path, records):
+    data = read_file(write(tmp_path, ".json", records), target=np.array(["e_form", "gap"]))
+    assert data.target_names == ["e_form", "gap"]
+    frame = pd.DataFrame(records).assign(
+        e_form=np.inf, structure=lambda f: f.structure.map(json.dumps)
+    )
+    frame.to_csv(tmp_path / "crystals.csv", index=False)
+    with pytest.raises(ValueError, match=r"row .*: e_form is inf, no finite number"):
+        read_file(tmp_path / "crystals.csv", target="e_form")

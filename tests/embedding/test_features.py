@@ -102,6 +102,7 @@ def test_scalars_and_arrays_come_out_as_usual(features):
     "twin",
     [
         lambda f: f.copy(),
+        lambda f: f.copy("F"),
         copy.copy,
         copy.deepcopy,
         lambda f: pickle.loads(pickle.dumps(f)),

@@ -34,6 +34,10 @@ def test_values_cannot_be_changed_in_place(table):
     for one in (table, copy.deepcopy(table), pickle.loads(pickle.dumps(table))):
         with pytest.raises(ValueError, match="read-only"):
             one.values[0] = 0
+        with pytest.raises(AttributeError):
+            one.name = "mine"
+        one.columns.append("target")
+        assert one.columns == ["a", "b"]
 
 
 def test_data_frame_and_atomic_numbers(table):
@@ -55,6 +59,7 @@ def test_data_frame_and_atomic_numbers(table):
         (VALUES[:0], [], "at least one row"),
         (VALUES[0], ["Fe", "H"], r"shape \(n_elements, n_dims\), got \(2,\)"),
         ([["x", "y"]], ["Fe"], "are numbers"),
+        (1j * VALUES, ["Fe", "H", "O"], "are numbers: got complex numbers"),
     ],
 )
 def test_refuses(values, symbols, message):

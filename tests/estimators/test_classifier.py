@@ -219,6 +219,7 @@ def test_class_weights_move_the_decision(clf, three):
         ("even", "class_weight"),
         ({"polar": -1.0}, "class_weight of 'polar' is -1.0"),
         ({"polar": np.nan}, "class_weight of 'polar' is nan"),
+        ({"polar": 0, "other": 0}, "leaves no row a weight"),
         ({"a": 1.0, "b": 2.0}, "names 'a', but y has the classes"),
     ],
 )

@@ -275,7 +275,8 @@ def test_interrupted_by_the_user(make, X, y, epoch, early_stopping, tmp_path):
     with pytest.warns(UserWarning, match=f"interrupted.*{state}"):
         estimator.fit(X, y)
     LossCurveDisplay.from_estimator(estimator)
-    assert estimator.n_iter_ == len(estimator.history_) == epoch
+    assert estimator.n_iter_ == len(estimator.history_) == epoch - 1
+    assert all("train_loss" in epoch for epoch in estimator.history_)
     assert np.isfinite(estimator.predict(X)).all()
     estimator.save_pretrained(tmp_path)
     again = type(estimator).from_pretrained(tmp_path, device="cpu")

@@ -136,6 +136,9 @@ def test_another_table_than_that_to_start_from_is_refused(gnn, X, y):
             gnn(embedding=other, init_from=start).fit(X, y)
     with pytest.raises(ValueError, match="own element table"):
         gnn(init_from=start).fit(UAETransformer("onehot").fit_transform(X), y)
+    with pytest.raises(ValueError, match="set warm_start=False to start anew"):
+        start.set_params(embedding="onehot", warm_start=True).fit(X, y)
+    start.set_params(embedding="magpie", warm_start=False)
     gnn(embedding=get_table("magpie").to_frame(), init_from=start).fit(X, y)
 
 
@@ -241,6 +244,52 @@ def test_a_failed_warm_fit_leaves_the_model_as_it_was(gnn, X, y, table):
         model.set_params(freeze_embedding=True).fit([*X, beyond], [*y, 1.0])
     assert not model._frozen
     np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_a_warm_fit_that_diverges_teaches_no_elements(make, X, y):
+    model = make(warm_start=True)
+    if hasattr(model, "backbone"):
+        model.set_params(backbone="megnet")
+    model.fit(X[:3], y[:3])
+    before = model.element_table_, model.history_, model.predict(X[:3])
+    with pytest.raises(ValueError, match="diverged"):
+        model.set_params(lr=1e30).fit(X, y)
+    assert model.element_table_ == before[0]
+    assert model.history_ == before[1]
+    np.testing.assert_array_equal(model.predict(X[:3]), before[2])
+
+
+@pytest.fixture
+def and_one_alone(X, y):
+    """Crystals of which the last alone has its elements."""
+    strange = Structure(Lattice.cubic(4.0), ["U", "Pu"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return [*X, strange], np.append(y, 0.3)
+
+
+def test_rows_that_teach_nothing_need_no_vector(gnn, front_end, and_one_alone):
+    X, y = and_one_alone
+    learner = front_end(on_missing_element="raise")
+    unknown = np.append(y[:-1], np.nan)
+    model = gnn(embedding=learner).fit(X, unknown)
+    assert "U" not in model.element_table_
+    weight = np.append(np.ones(len(y) - 1), 0)
+    model = gnn(embedding=learner).fit(X, y, sample_weight=weight)
+    way_out = r'row 0: .*UAETransformer\(embedding=\.\.\., on_missing_element="mean"\)'
+    with pytest.raises(ValueError, match=way_out):
+        model.predict(X[-1:])
+    first = UAETransformer(learner, on_missing_element="mean")
+    features = first.fit(X[:-1], y[:-1]).transform(X)
+    assert np.isfinite(gnn().fit(features, y).predict(features)).all()
+
+
+def test_rows_to_stop_by_may_have_elements_that_are_new(gnn, front_end, and_one_alone):
+    X, y = and_one_alone
+    known, learner = [], front_end(on_missing_element="raise")
+    for seed in range(8):
+        model = gnn(embedding=learner, early_stopping=True, random_state=seed).fit(X, y)
+        assert np.isfinite([epoch["valid_loss"] for epoch in model.history_]).all()
+        known.append("U" in model.element_table_)
+    assert set(known) == {True, False}
 
 
 def test_a_fitted_estimator_as_embedding_is_fitted_anew_and_says_so(gnn, front_end, X, y):

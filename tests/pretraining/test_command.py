@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skuae import ElementTable
+from skuae import CrystalGNNRegressor, ElementTable
 from skuae.cli import main
 from skuae.datasets import load_mp_mini
 from skuae.embedding import get_table
@@ -87,6 +87,28 @@ def test_wrong_commands_end_without_a_traceback(files, capsys, monkeypatch, more
     assert command(files, *more) == 2
     assert message in capsys.readouterr().err
     shutil.rmtree(files / "out", ignore_errors=True)
+
+
+def test_an_option_given_twice_adds_to_the_first(files, capsys):
+    for name, rows in (("a", slice(0, 5)), ("b", slice(5, 10))):
+        frame = pd.read_json(files / "crystals.json")[rows]
+        frame.to_json(files / f"{name}.json", orient="records")
+    twice = ["--hold-out", str(files / "a.json"), "--hold-out", str(files / "b.json")]
+    assert command(files, *twice, "--set", "n_layers=2") == 0
+    config = json.loads((files / "out" / "config.json").read_text())
+    assert config["hold_out"] == {"a.json": 5, "b.json": 5}
+    assert (config["params"]["n_layers"], config["params"]["d_model"]) == (2, 16)
+
+
+def test_settings_of_the_backbone(files, capsys):
+    graph = ["pretrain", str(files / "crystals.json"), "-o", str(files / "out"), "--labels",
+             str(files / "labels.csv"), "--targets", *TARGETS, "--quiet", "--front-end", "cgcnn",
+             "--set", "max_epochs=1"]  # fmt: skip
+    assert main([*graph, "backbone__cutoff=5"]) == 0
+    saved = CrystalGNNRegressor.from_pretrained(files / "out" / "model")
+    assert saved.backbone.cutoff == 5
+    assert main([*graph, "loss__x=5"]) == 2
+    assert "--set max_epochs=1 loss__x=5: 'str' object has no" in capsys.readouterr().err
 
 
 def test_labels_fill_in_what_data_lack(data, tmp_path):

@@ -189,6 +189,21 @@ def test_two_targets_of_one_name_are_refused(data, tmp_path):
             pretrain(data.structures[:60], frame.set_axis(columns, axis=1), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", 3])
+def test_the_name_is_that_of_a_file(data, tmp_path, name):
+    with pytest.raises(ValueError, match=f"name={name!r} must be usable as the name of a file"):
+        pretrain(data.structures[:60], data.labels[TARGETS][:60], tmp_path, name=name)
+
+
+def test_bits_that_a_graph_network_starts_from_are_in_the_card(data, tmp_path):
+    features = {}
+    for backbone, embedding in (("cgcnn", None), ("megnet", None), ("cgcnn", "onehot")):
+        front_end = CrystalGNNRegressor(backbone, embedding=embedding, max_epochs=1, device="cpu")
+        card = run(data, tmp_path, n=60, front_end=front_end).table.metadata
+        features[backbone, embedding] = card["element_features"]
+    assert features == {("cgcnn", None): ["cgcnn"], ("megnet", None): [], ("cgcnn", "onehot"): []}
+
+
 def test_rows_near_validation_say_so(data, tmp_path):
     crystals = Crystals.concatenate([data.structures[:30], data.structures[:30]])
     crystals = as_crystals(pd.Series(list(crystals), index=[f"x-{i}" for i in range(60)]))

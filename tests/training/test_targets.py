@@ -72,6 +72,7 @@ def test_targets_are_copied_or_left_alone(four):
         (pd.Series(pd.date_range("2020", periods=4)), r"y must hold numbers.*datetime64.*dates"),
         (pd.DataFrame({"a": pd.date_range("2020", periods=4)}), r"y must hold numbers.*dates"),
         (np.arange(4).astype("m8[s]"), r"y must hold numbers.*timedelta64"),
+        (1j * np.arange(4), r"y must hold numbers.*complex"),
         (["a", "b", "c", "d"], r"y must hold numbers, NaN where unknown \(could not convert"),
         ([1, [2, 3], 4, 5], "y must hold numbers"),
         ([1, 2, np.inf, 4], r"^row 2 \(c\): y is infinite \(1 such rows\); repair it"),
