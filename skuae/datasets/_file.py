@@ -41,8 +41,9 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         ``path``: a dictionary, its JSON text, a CIF text, or the name of a file relative to the
         table. Or it is in three columns ``lattice`` (3 x 3, rows a, b, c, in Å),
         ``atomic_numbers`` and ``frac_coords``. The name of a row is in the column
-        ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id``, or in the index
-        of matminer's JSON or pandas' parquet files; without one, the crystals have no ids.
+        ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id`` (``ID`` is one,
+        too), or in the index of matminer's JSON or pandas' parquet files; without one, the crystals
+        have no ids.
     target : str or list of str, optional
         Columns that are the target. Empty cells and JARVIS's ``na`` are NaN. A column of texts
         without any number holds class names; booleans without gaps, if they are the only target,
@@ -137,7 +138,8 @@ def _read_frame(path):
     frame = _read_table(path)
     if not len(frame):
         raise ValueError(f"{path} holds no rows")
-    column = next((name for name in ID_COLUMNS if name in frame), None)
+    found = {str(name).lower(): name for name in frame.columns[::-1]}
+    column = next((found[name] for name in ID_COLUMNS if name in found), None)
     if column is not None:
         frame = frame.set_index(column)
     elif frame.index.equals(pd.RangeIndex(len(frame))):
@@ -174,8 +176,8 @@ def _read_table(path):
         if kind == ".csv":
             # ids as they are: "007" is no number, and "NA" is not unknown
             names = pd.read_csv(path, nrows=0).columns
-            unknown = {name: [] if name in ID_COLUMNS else _EMPTY for name in names}
-            ids = dict.fromkeys(ID_COLUMNS, str)
+            unknown = {name: [] if name.lower() in ID_COLUMNS else _EMPTY for name in names}
+            ids = {name: str for name in names if name.lower() in ID_COLUMNS}
             return pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=unknown)
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
             opened = gzip.open if kind.endswith(".gz") else open

@@ -152,10 +152,16 @@ def _read_matminer(data_source, features):
 
 def read_csv(path):
     """Read a CSV whose first column names the elements, as a data frame indexed by them."""
-    frame = pd.read_csv(path, index_col=0)
+    try:
+        frame = pd.read_csv(path, index_col=0)
+    except ValueError as error:  # empty, of uneven rows, or in another encoding
+        raise ValueError(
+            f"{path} is no CSV in UTF-8, with commas between columns: {error}"
+        ) from error
     if not frame.shape[1]:
         raise ValueError(
-            f"{path} has one column only; expected elements in the first and their values after it"
+            f"{path} has one column only; expected elements in the first and their values after "
+            "it, with commas between them"
         )
     first, *cells = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
     known = pd.Series(cells).dropna()

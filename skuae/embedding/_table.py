@@ -375,7 +375,7 @@ class ElementTable(InterchangeMixin):
             If the file holds no element table or is damaged.
         """
         path = Path(path)
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             frame = read_csv(path)
             return cls(frame, name=path.stem, metadata={"source": path.name})
         tensors, card = read_safetensors(path, format=_FORMAT)

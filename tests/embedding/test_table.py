@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Element
 from sklearn.base import clone
 
-from skuae.embedding import ElementTable, UAETransformer, get_table
+from skuae.embedding import ElementTable, UAETransformer, get_table, resolve_table
 
 VALUES = np.array([[1.0, 10.0], [2.0, 20.0], [6.0, 60.0]])
 
@@ -143,7 +143,7 @@ def test_permute_keeps_vectors_and_coverage_but_not_whose_they_are():
     assert (one.values[one.seen] != table.values[table.seen]).any(axis=1).sum() > 10
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".csv"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".csv", ".CSV"])
 def test_files_bring_back_every_bit(suffix, tmp_path):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(118, 7)) * 10.0 ** rng.integers(-20, 20, size=(118, 7))
@@ -152,7 +152,7 @@ def test_files_bring_back_every_bit(suffix, tmp_path):
     )
     path = tmp_path / f"wide{suffix}"
     (table.save if suffix == ".safetensors" else table.to_csv)(path)
-    loaded = ElementTable.load(path)
+    loaded = resolve_table(str(path))[0]
     assert loaded == table  # Na and the like survive CSV, too
     if suffix == ".safetensors":
         assert loaded.metadata == table.metadata
@@ -200,6 +200,10 @@ def test_bad_files(table, tmp_path):
     csv.write_text("element\nFe\n")
     with pytest.raises(ValueError, match="one column only"):
         ElementTable.load(csv)
+    for content in (b"", b"element,a\nFe,1,2,3\nH,1,2,3,4\n", "element,ä\nFe,1\n".encode("cp1252")):
+        csv.write_bytes(content)
+        with pytest.raises(ValueError, match=r"t\.csv is no CSV in UTF-8"):
+            ElementTable.load(csv)
     for first, second in (("H", 0.2), ("1", 0.2), ("H", 0.1), ("H", "")):
         csv.write_text(f"{first},0.1,{second}\nHe,0.3,0.4\n")
         with pytest.raises(ValueError, match=f"has no header: its first line, of {first},"):
