@@ -158,7 +158,7 @@ def _name(tables):
         for i, given in enumerate(tables):
             table = check_table(given)
             # frames have no names: two of them are not two seeds of one table
-            name = f"table {i}" if isinstance(given, pd.DataFrame) else table.name
+            name = f"frame {i}" if isinstance(given, pd.DataFrame) else table.name
             groups.setdefault(name, []).append(table)
     return [(name, table) for name, group in groups.items() for table in group]
 

@@ -97,6 +97,11 @@ class ElementMapDisplay:
         -------
         ElementMapDisplay
             Itself.
+
+        Raises
+        ------
+        ValueError
+            If labels name something that is no element, or an element twice.
         """
         if ax is None:
             import matplotlib.pyplot as plt

@@ -67,8 +67,10 @@ class PeriodicTableDisplay:
         ValueError
             If an element is unknown or given twice, no value is left, or one is no finite number.
         """
-        series = by_symbol(values)
+        series = _some_by_symbol(values)
         try:
+            if np.iscomplexobj(series):
+                raise TypeError("got complex ones")
             numbers = series.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"values are numbers ({error}); classes go to from_labels") from error
@@ -97,7 +99,7 @@ class PeriodicTableDisplay:
         ValueError
             If an element is unknown or given twice, or no class is left.
         """
-        series = by_symbol(labels)
+        series = _some_by_symbol(labels)
         return cls(series, kind="labels", label=label or series.name)
 
     def plot(self, ax=None, *, cmap="viridis", vmin=None, vmax=None):
@@ -203,13 +205,18 @@ def _place(z):
     return element.group, element.row
 
 
+def _some_by_symbol(values):
+    series = by_symbol(values)
+    if series.empty:
+        raise ValueError("there is no value to show: all are missing")
+    return series
+
+
 def by_symbol(values):
     """Return values by symbol or atomic number as a Series by symbol, without those missing."""
     series = pd.Series(values).dropna()
-    if series.empty:
-        raise ValueError("there is no value to show: all are missing")
     numbers = [atomic_number(element) for element in series.index]
-    series.index = pd.Index([SYMBOLS[z - 1] for z in numbers], name="element")
+    series.index = pd.Index([SYMBOLS[z - 1] for z in numbers], name="element", dtype=object)
     if series.index.has_duplicates:
         twice = series.index[series.index.duplicated()][0]
         raise ValueError(f"{twice} has several values; give one per element")

@@ -102,6 +102,8 @@ def _own(frame):
         raise ValueError(
             f"the properties have several rows for {SYMBOLS[found[counts > 1][0] - 1]}; keep one"
         )
+    if np.iscomplexobj(frame):
+        raise ValueError("properties are real numbers; got complex ones")
     frame = frame.astype(float).set_axis([SYMBOLS[z - 1] for z in numbers])
     frame.columns = ["property" if name in (0, None) else str(name) for name in frame.columns]
     if np.isinf(frame.to_numpy()).any():

@@ -138,7 +138,8 @@ def _read_frame(path):
     frame = _read_table(path)
     if not len(frame):
         raise ValueError(f"{path} holds no rows")
-    found = {str(name).lower(): name for name in frame.columns[::-1]}
+    others = {str(name).lower(): name for name in frame.columns[::-1]}  # "ID", say
+    found = others | {name: name for name in ID_COLUMNS if name in frame}
     column = next((found[name] for name in ID_COLUMNS if name in found), None)
     if column is not None:
         frame = frame.set_index(column)

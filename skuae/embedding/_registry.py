@@ -15,7 +15,7 @@ from skuae.embedding import _handmade
 from skuae.embedding._interchange import import_element_embeddings
 from skuae.embedding._table import ElementTable
 
-_FILES = (".safetensors", ".csv")
+TABLE_FILES = (".safetensors", ".csv")
 ONE_TABLE = (str, PathLike, ElementTable, pd.DataFrame)  # where several may be given
 
 _COMPUTED = {
@@ -173,7 +173,7 @@ def resolve_table(embedding, X=None, y=None, *, sample_weight=None, **fit_params
         return embedding, None
     if isinstance(embedding, pd.DataFrame):
         return ElementTable(embedding, name="custom"), None
-    if isinstance(embedding, PathLike) or str(embedding).lower().endswith(_FILES):
+    if isinstance(embedding, PathLike) or str(embedding).lower().endswith(TABLE_FILES):
         return ElementTable.load(embedding), None
     if isinstance(embedding, str):
         return get_table(embedding), None

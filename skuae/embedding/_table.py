@@ -84,10 +84,10 @@ class ElementTable(InterchangeMixin):
         self._columns = tuple(str(column) for column in columns)
         numbers = np.array([atomic_number(symbol) for symbol in symbols], dtype=np.int64)
         self._check(rows, numbers)
-        self.values = np.full((N_ELEMENTS, rows.shape[1]), np.nan, dtype=np.float32)
-        self.values[numbers - 1] = rows
-        self.seen = np.zeros(N_ELEMENTS, dtype=bool)
-        self.seen[numbers - 1] = True
+        self._values = np.full((N_ELEMENTS, rows.shape[1]), np.nan, dtype=np.float32)
+        self._values[numbers - 1] = rows
+        self._seen = np.zeros(N_ELEMENTS, dtype=bool)
+        self._seen[numbers - 1] = True
         self._freeze()
 
     def _check(self, rows, numbers):
@@ -122,8 +122,8 @@ class ElementTable(InterchangeMixin):
             )
 
     def _freeze(self):
-        self.values.flags.writeable = False
-        self.seen.flags.writeable = False
+        self._values.flags.writeable = False
+        self._seen.flags.writeable = False
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -133,6 +133,16 @@ class ElementTable(InterchangeMixin):
         return copy.copy(self)  # shares what nobody can change
 
     # -- what is in it ----------------------------------------------------------------------------
+
+    @property
+    def values(self):
+        """Vectors by atomic number, NaN where an element is not covered; read-only."""
+        return self._values
+
+    @property
+    def seen(self):
+        """Which elements are covered, by atomic number; read-only."""
+        return self._seen
 
     @property
     def name(self):

@@ -218,7 +218,7 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
     def _transform(self):
         return partial(augment, coord_noise=self.coord_noise) if self.augment else None
 
-    def _prepare(self, crystals, table, y, sample_weight, source, train):
+    def _prepare(self, crystals, table, y, sample_weight, source, train, valid):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
         if self.table_scale not in ("sensitivity", None):

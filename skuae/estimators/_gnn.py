@@ -25,7 +25,7 @@ class GraphNetworkMixin:
 
     _relatives: tuple[str, ...] = ("CrystalGNNRegressor", "CrystalGNNClassifier")
 
-    def _prepare(self, crystals, table, y, sample_weight, source, train):
+    def _prepare(self, crystals, table, y, sample_weight, source, train, valid):
         backbone = resolve_backbone(self.backbone)
         coords, native, one_hot = None, False, False
         if source is not None:
@@ -56,10 +56,10 @@ class GraphNetworkMixin:
         if source is None:
             origin = _digest(start)
             one_hot = origin == _digest(get_table("onehot"))
-        learned = source is None and hasattr(self.embedding, "fit")
         # Rows to stop by may have elements that a table learned from the others does not know: the
         # network takes the mean for these. Rows that teach nothing are not read at all.
-        rows = train if learned else np.arange(len(crystals))
+        learned = source is not None or hasattr(self.embedding, "fit")
+        rows = train if learned else np.append(train, valid)
         _check_covered(start, crystals, rows, self._other_table(source is self))
         seen = np.zeros(118, dtype=bool) if source is None else source._seen.copy()
         rows, numbers, _ = crystals.composition()
@@ -133,7 +133,10 @@ class GraphNetworkMixin:
             return "set warm_start=False to start anew, with a table that covers it"
         if self.init_from is not None:
             return "start from a model with a table that covers it"
-        if hasattr(self.embedding, "fit"):
+        learner = getattr(self.embedding, "estimator", self.embedding)  # of a FrozenEstimator
+        if getattr(learner, "element_features", None) is not None:
+            return f'set on_missing_element="mean" of the {type(learner).__name__} that learns it'
+        if hasattr(learner, "fit"):
             return (
                 "learn the table in a step before this one, UAETransformer(embedding=..., "
                 'on_missing_element="mean"), which takes the mean of the others for it'

@@ -71,6 +71,8 @@ def check_labels(y, crystals):
 
 def _numbers(labels, crystals):
     """Return the labels of a target as floats, NaN where there is none."""
+    if np.iscomplexobj(labels):
+        raise ValueError(f"{labels.name} holds complex numbers; a target is real")
     labels = blank_unknown(labels.astype(object))  # or dates would become nanoseconds
     values = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=float)
     wrong = np.isinf(values) | (np.isnan(values) & labels.notna().to_numpy())

@@ -11,6 +11,7 @@ from skuae._files import write_bytes
 from skuae.crystals import Crystals
 from skuae.datasets import read_file
 from skuae.datasets._file import ID_COLUMNS, read_labels
+from skuae.embedding._registry import TABLE_FILES
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.models import resolve_backbone
 from skuae.pretraining._pretrain import pretrain
@@ -103,7 +104,7 @@ def _absolute_tables(value):
     """Return the value of a setting with the files of tables as `_absolute` has them."""
     if isinstance(value, list):
         return [_absolute_tables(item) for item in value]
-    is_file = isinstance(value, str) and value.endswith((".csv", ".safetensors"))
+    is_file = isinstance(value, str) and value.lower().endswith(TABLE_FILES)
     return os.path.abspath(value) if is_file else value
 
 
@@ -214,8 +215,8 @@ def _front_end(options):
         front_end = CrystalTransformerRegressor(random_state=0)
     else:
         front_end = CrystalGNNRegressor(kind, embedding="onehot", random_state=0)
-    if any(key.startswith("backbone__") for key in params):
-        front_end.set_params(backbone=resolve_backbone(kind))
+        if any(key.startswith("backbone__") for key in params):
+            front_end.set_params(backbone=resolve_backbone(kind))
     try:
         return front_end.set_params(**params)
     except AttributeError as error:  # a parameter of something that has none

@@ -1,6 +1,7 @@
 """What all crystal estimators share: from checked rows to a trained net and back."""
 
 import warnings
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from typing import NamedTuple
 
@@ -51,37 +52,28 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
 
     def _fit(self, X, y, sample_weight):
         source = self._source()
-        if source is not self:
-            self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
-            return self._fit_from(source, X, y, sample_weight)
-        before = vars(self).copy()
-        try:
-            return self._fit_from(source, X, y, sample_weight)
-        except BaseException:  # the model is as it was
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    def _fit_from(self, source, X, y, sample_weight):
         continued = source is self
-        check_training_params(self)
-        device = resolve_device(self.device)
-        crystals, table = crystals_and_table(X)
-        targets = self._read_targets(y, crystals)
-        sample_weight = check_sample_weight(sample_weight, crystals)
-        if continued:
-            self._check_continued(targets)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        train, valid = self._split(targets, sample_weight, seed)
         if not continued:
-            weight = None if sample_weight is None else sample_weight[train]
-            self._fit_task(targets, train, weight)
-        self._prepare(crystals, table, targets.given, sample_weight, source, train)
-        self.device_ = device
-        self._train(crystals, targets, sample_weight, train, valid, seed, source)
-        vars(self).update(targets.facts)
-        self.target_names_ = targets.names
-        self._fit_params = encode_params(self)
+            self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
+        with _as_it_was(self) if continued else nullcontext():
+            check_training_params(self)
+            device = resolve_device(self.device)
+            crystals, table = crystals_and_table(X)
+            targets = self._read_targets(y, crystals)
+            sample_weight = check_sample_weight(sample_weight, crystals)
+            if continued:
+                self._check_continued(targets)
+            seed = check_random_state(self.random_state).randint(2**31 - 1)
+            train, valid = self._split(targets, sample_weight, seed)
+            if not continued:
+                weight = None if sample_weight is None else sample_weight[train]
+                self._fit_task(targets, train, weight)
+            self._prepare(crystals, table, targets.given, sample_weight, source, train, valid)
+            self.device_ = device
+            self._train(crystals, targets, sample_weight, train, valid, seed, source)
+            vars(self).update(targets.facts)
+            self.target_names_ = targets.names
+            self._fit_params = encode_params(self)
         return self
 
     def _outputs(self, X, method="__call__"):
@@ -226,7 +218,7 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
                     state = "has the weights of its best epoch so far"
                 warnings.warn(
                     f"training interrupted, by the user or by a callback; the model {state}",
-                    stacklevel=4,
+                    stacklevel=5,
                 )
             net.notify("on_train_end", X=None, y=None)
             net.settle(train_loader)
@@ -283,6 +275,18 @@ class BaseCrystalEstimator(PretrainedMixin, BaseEstimator):
             f"{name}; {type(self).__name__} can start from a fitted "
             f"{' or '.join(self._relatives)}, or the folder of a saved one"
         )
+
+
+@contextmanager
+def _as_it_was(estimator):
+    """Put a fitted estimator back if what follows fails."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def _copy_weights(source, module, with_head):

@@ -85,10 +85,13 @@ def check_sample_weight(sample_weight, crystals):
     Raises
     ------
     ValueError
-        If they have another length, or one is negative, infinite or NaN, or all are zero.
+        If they have another length, are complex, or one is negative, infinite or NaN, or all are
+        zero.
     """
     if sample_weight is None:
         return None
+    if np.iscomplexobj(sample_weight):
+        raise ValueError("sample_weight holds complex numbers; weights are real")
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (len(crystals),):
         raise ValueError(f"sample_weight has shape {weight.shape} but X has {len(crystals)} rows")

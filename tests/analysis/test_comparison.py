@@ -130,7 +130,7 @@ def test_seeds_of_one_table_are_the_baseline(rows, noise):
 
 def test_frames_are_no_seeds(mine, noise):
     pairs = compare_tables([mine.to_frame(), noise.to_frame()], n_permutations=1).pairs
-    assert pairs[["first", "second", "kind"]].values.tolist() == [["table 0", "table 1", "tables"]]
+    assert pairs[["first", "second", "kind"]].values.tolist() == [["frame 0", "frame 1", "tables"]]
 
 
 def test_one_hot_vectors_have_no_order_of_distances():

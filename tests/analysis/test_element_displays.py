@@ -80,6 +80,7 @@ def test_periodic_table_of_values():
         ({"Fe": 1, 26: 2}, "Fe has several values"),
         ({"Fe": np.nan}, "all are missing"),
         ({"Fe": "metal"}, "classes go to from_labels"),
+        ({"Fe": 1j}, "got complex ones"),
         ({"Fe": np.inf}, "of Fe is infinite"),
     ],
 )
@@ -140,6 +141,8 @@ def test_map_with_classes_of_ones_own(result):
         display = ElementMapDisplay(result.coordinates, labels=labels).plot()
         legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
         assert legend == ["1", "a", "no class"]
+    unknown = ElementMapDisplay(result.coordinates, labels=pd.Series(dtype=object)).plot()
+    assert len(unknown.ax_.collections) == 1
 
 
 def test_curves(result):

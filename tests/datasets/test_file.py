@@ -77,6 +77,8 @@ def test_ids_are_as_in_the_file_and_row_numbers_are_none(tmp_path, records):
     renamed = frame.assign(material_id=["007", "NA"]).rename(columns={"material_id": "ID"})
     renamed.to_csv(tmp_path / "ids.csv", index=False)
     assert list(read_file(tmp_path / "ids.csv").structures.ids) == ["007", "NA"]
+    renamed.rename(columns={"ID": "id"}).assign(ID=1).to_csv(tmp_path / "ids.csv", index=False)
+    assert list(read_file(tmp_path / "ids.csv").structures.ids) == ["007", "NA"]
     frame.drop(columns="material_id").to_csv(tmp_path / "rows.csv", index=False)
     data = read_file(tmp_path / "rows.csv", target="gap")
     assert data.structures.ids is None

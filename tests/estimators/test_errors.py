@@ -272,8 +272,9 @@ def test_interrupted_by_the_user(make, X, y, epoch, early_stopping, tmp_path):
     )  # fmt: skip
     validated = early_stopping and epoch > 1
     state = "weights of its best epoch" if validated else "as it was at that moment"
-    with pytest.warns(UserWarning, match=f"interrupted.*{state}"):
+    with pytest.warns(UserWarning, match=f"interrupted.*{state}") as told:
         estimator.fit(X, y)
+    assert told[0].filename == __file__
     LossCurveDisplay.from_estimator(estimator)
     assert estimator.n_iter_ == len(estimator.history_) == epoch - 1
     assert all("train_loss" in epoch for epoch in estimator.history_)

@@ -144,8 +144,9 @@ def test_another_table_than_that_to_start_from_is_refused(gnn, X, y):
 
 def test_two_tables_are_told(gnn, X, y):
     features = UAETransformer("onehot").fit_transform(X)
-    with pytest.warns(UserWarning, match="not the table 'onehot'"):
+    with pytest.warns(UserWarning, match="not the table 'onehot'") as told:
         gnn(embedding="magpie").fit(features, y)
+    assert told[0].filename == __file__
 
 
 def test_columns_beside_the_structures_are_told(gnn, X, y):
@@ -251,12 +252,13 @@ def test_a_warm_fit_that_diverges_teaches_no_elements(make, X, y):
     if hasattr(model, "backbone"):
         model.set_params(backbone="megnet")
     model.fit(X[:3], y[:3])
-    before = model.element_table_, model.history_, model.predict(X[:3])
+    before = model.element_table_, model.history_, model._seen, model.predict(X[:3])
     with pytest.raises(ValueError, match="diverged"):
         model.set_params(lr=1e30).fit(X, y)
     assert model.element_table_ == before[0]
     assert model.history_ == before[1]
-    np.testing.assert_array_equal(model.predict(X[:3]), before[2])
+    np.testing.assert_array_equal(model._seen, before[2])
+    np.testing.assert_array_equal(model.predict(X[:3]), before[3])
 
 
 @pytest.fixture
@@ -270,16 +272,33 @@ def test_rows_that_teach_nothing_need_no_vector(gnn, front_end, and_one_alone):
     X, y = and_one_alone
     learner = front_end(on_missing_element="raise")
     unknown = np.append(y[:-1], np.nan)
-    model = gnn(embedding=learner).fit(X, unknown)
+    model = gnn(embedding=learner, warm_start=True).fit(X, unknown)
     assert "U" not in model.element_table_
+    model.fit(X, unknown)
+    gnn(init_from=model).fit(X, unknown)
     weight = np.append(np.ones(len(y) - 1), 0)
     model = gnn(embedding=learner).fit(X, y, sample_weight=weight)
-    way_out = r'row 0: .*UAETransformer\(embedding=\.\.\., on_missing_element="mean"\)'
+    way_out = 'row 0: .*set on_missing_element="mean" of the CrystalTransformerRegressor'
     with pytest.raises(ValueError, match=way_out):
         model.predict(X[-1:])
+    kind = front_end(on_missing_element="mean")
+    assert np.isfinite(gnn(embedding=kind).fit(X, unknown).predict(X)).all()
+    plain = front_end(on_missing_element="raise", element_features=None)
+    way_out = r'row 0: .*UAETransformer\(embedding=\.\.\., on_missing_element="mean"\)'
+    with pytest.raises(ValueError, match=way_out):
+        gnn(embedding=plain).fit(X, unknown).predict(X[-1:])
     first = UAETransformer(learner, on_missing_element="mean")
     features = first.fit(X[:-1], y[:-1]).transform(X)
     assert np.isfinite(gnn().fit(features, y).predict(features)).all()
+
+
+def test_a_given_table_covers_all_rows_that_count(gnn, and_one_alone):
+    X, y = and_one_alone
+    table = ElementTable(get_table("magpie").to_frame().drop(index="U"), name="mine")
+    for seed in range(4):  # whether the row is one to stop by or not
+        with pytest.raises(ValueError, match=r"row 24: element table 'mine' has no vector for U"):
+            gnn(embedding=table, early_stopping=True, random_state=seed).fit(X, y)
+    gnn(embedding=table).fit(X, np.append(y[:-1], np.nan))
 
 
 def test_rows_to_stop_by_may_have_elements_that_are_new(gnn, front_end, and_one_alone):
@@ -288,6 +307,7 @@ def test_rows_to_stop_by_may_have_elements_that_are_new(gnn, front_end, and_one_
     for seed in range(8):
         model = gnn(embedding=learner, early_stopping=True, random_state=seed).fit(X, y)
         assert np.isfinite([epoch["valid_loss"] for epoch in model.history_]).all()
+        model.set_params(warm_start=True).fit(X, y)
         known.append("U" in model.element_table_)
     assert set(known) == {True, False}
 

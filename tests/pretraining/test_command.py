@@ -107,6 +107,8 @@ def test_settings_of_the_backbone(files, capsys):
     assert main([*graph, "backbone__cutoff=5"]) == 0
     saved = CrystalGNNRegressor.from_pretrained(files / "out" / "model")
     assert saved.backbone.cutoff == 5
+    assert command(files, "backbone__cutoff=5") == 2  # of a transformer
+    assert "Invalid parameter 'backbone'" in capsys.readouterr().err
     assert main([*graph, "loss__x=5"]) == 2
     assert "--set max_epochs=1 loss__x=5: 'str' object has no" in capsys.readouterr().err
 

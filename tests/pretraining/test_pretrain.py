@@ -189,6 +189,11 @@ def test_two_targets_of_one_name_are_refused(data, tmp_path):
             pretrain(data.structures[:60], frame.set_axis(columns, axis=1), tmp_path)
 
 
+def test_complex_labels_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="target holds complex numbers"):
+        pretrain(data.structures[:60], pd.Series(1j * np.arange(60)), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", 3])
 def test_the_name_is_that_of_a_file(data, tmp_path, name):
     with pytest.raises(ValueError, match=f"name={name!r} must be usable as the name of a file"):
