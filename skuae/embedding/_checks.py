@@ -19,9 +19,10 @@ def check_on_missing(value):
 def as_matrix(values):
     """Return values as a float64 matrix, or say which column holds no numbers."""
     try:
-        if np.iscomplexobj(values):  # numpy would keep the real part
+        rows = np.asarray(values)
+        if rows.dtype.kind == "c":  # numpy would keep the real part
             raise TypeError("got complex numbers")
-        rows = np.asarray(values, dtype=np.float64)
+        rows = rows.astype(np.float64)
     except (TypeError, ValueError) as error:
         text = []
         if isinstance(values, pd.DataFrame):

@@ -90,9 +90,10 @@ def check_sample_weight(sample_weight, crystals):
     """
     if sample_weight is None:
         return None
-    if np.iscomplexobj(sample_weight):
+    weight = np.asarray(sample_weight)
+    if weight.dtype.kind == "c":
         raise ValueError("sample_weight holds complex numbers; weights are real")
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = weight.astype(np.float64)
     if weight.shape != (len(crystals),):
         raise ValueError(f"sample_weight has shape {weight.shape} but X has {len(crystals)} rows")
     bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
