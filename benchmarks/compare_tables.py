@@ -75,7 +75,7 @@ def main():
                 args.backbone, table, args.frozen, args.target, n_train, seed, args.max_epochs
             )
             with args.output.open("a", newline="") as file:
-                csv.writer(file).writerow([*key, *result])
+                csv.writer(file, lineterminator="\n").writerow([*key, *result])
             print(*key, *result, flush=True)
 
     results = pd.read_csv(args.output)
