@@ -174,7 +174,7 @@ def run(key, args):
     data, backbone, table, mode, n_train, epochs, seed = key
     crystals, y, train, test = load(data, args.data)
     if len(train) < n_train:
-        raise ValueError(f"{data} has {len(train)} rows to train on, ROWS says {ROWS[data]}")
+        raise ValueError(f"{data} has {len(train)} rows to train on, the plan says {n_train}")
     train = np.random.default_rng(seed).permutation(train)[:n_train]
     model = CrystalGNNRegressor(
         BACKBONES.get(backbone, backbone),

@@ -57,9 +57,7 @@ def _add_pretrain(commands):
         " with id_prop.csv; see skuae.datasets.read_file")  # fmt: skip
     add("-o", "--output", metavar="FOLDER", required=True)
     add("--config", metavar="FILE", help="config.json of an earlier run; options given here win")
-    add(
-        "--labels", **_SEVERAL, metavar="FILE", help="files with labels by id, where DATA lack them"
-    )
+    add("--labels", **_SEVERAL, metavar="FILE", help="labels by id, where DATA lack them")
     add("--targets", **_SEVERAL, metavar="COLUMN", help="what to learn from")
     add("--units", **_SEVERAL, metavar="UNIT", help="of the targets, for the card")
     add("--task-weights", **_SEVERAL, type=float, metavar="W", help="of the targets in the loss")

@@ -97,11 +97,8 @@ def _names(features):
 def _what_went_in(table):
     features = properties_in(table)
     if features:
-        own = (
-            ""
-            if table.metadata.get("front_end") == "CrystalGNNRegressor"
-            else (", with rows of their own added")
-        )
+        graph_network = table.metadata.get("front_end") == "CrystalGNNRegressor"
+        own = "" if graph_network else ", with rows of their own added"
         return (
             f"Its vectors are a learned map of known properties of the elements "
             f"({listing(features)}){own}. Radius, electronegativity and the like went in, so that "

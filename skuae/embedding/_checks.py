@@ -1,7 +1,8 @@
 """Checks that tables and pooling share, and how their messages end."""
 
-import numpy as np
 import pandas as pd
+
+from skuae._numbers import as_floats
 
 ON_MISSING = ("raise", "mean", "nan")
 WAY_OUT = (
@@ -19,10 +20,7 @@ def check_on_missing(value):
 def as_matrix(values):
     """Return values as a float64 matrix, or say which column holds no numbers."""
     try:
-        rows = np.asarray(values)
-        if rows.dtype.kind == "c":  # numpy would keep the real part
-            raise TypeError("got complex numbers")
-        rows = rows.astype(np.float64)
+        rows = as_floats(values)
     except (TypeError, ValueError) as error:
         text = []
         if isinstance(values, pd.DataFrame):

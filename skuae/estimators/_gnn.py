@@ -59,8 +59,8 @@ class GraphNetworkMixin:
         # Rows to stop by may have elements that a table learned from the others does not know: the
         # network takes the mean for these. Rows that teach nothing are not read at all.
         learned = source is not None or hasattr(self.embedding, "fit")
-        rows = train if learned else np.append(train, valid)
-        _check_covered(start, crystals, rows, self._other_table(source is self))
+        counted = train if learned else np.append(train, valid)
+        _check_covered(start, crystals, self._other_table(source is self), counted)
         seen = np.zeros(118, dtype=bool) if source is None else source._seen.copy()
         rows, numbers, _ = crystals.composition()
         seen[numbers[np.isin(rows, train)] - 1] = True
@@ -110,12 +110,11 @@ class GraphNetworkMixin:
         return PackedTensors(crystals, graphs, device=device, dtype=self._dtype, coords=coords)
 
     def _build(self, n_outputs):
-        values = torch.tensor(self._table.fill_missing().values)
+        values = torch.tensor(self._table.lookup(np.arange(1, 119), "mean"))
         return self._backbone.build(values, self._frozen, n_outputs, self._coords)
 
     def _check_known(self, crystals, rows, numbers):
-        everywhere = np.arange(len(crystals))
-        _check_covered(self._table, crystals, everywhere, self._other_table(continued=False))
+        _check_covered(self._table, crystals, self._other_table(continued=False))
         guessed = self._one_hot or (self._native and not self._backbone.native_frozen)
         new = np.flatnonzero(~self._seen[numbers - 1])
         if guessed and len(new):
@@ -226,10 +225,12 @@ class GraphNetworkMixin:
             self.embedding = self._table  # what it was could not be saved; a fit would need it
 
 
-def _check_covered(table, crystals, among, way_out):
+def _check_covered(table, crystals, way_out, among=None):
     """Raise if a table knows nothing of an element; name the first row with one."""
     rows, numbers, _ = crystals.composition()
-    unknown = np.flatnonzero(~table.seen[numbers - 1] & np.isin(rows, among))
+    unknown = np.flatnonzero(~table.seen[numbers - 1])
+    if among is not None:
+        unknown = unknown[np.isin(rows[unknown], among)]
     if len(unknown):
         row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
         raise ValueError(

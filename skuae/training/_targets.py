@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from skuae._numbers import as_floats
+
 
 def check_targets(y, crystals, *, need_all=True):
     """Return y as a float64 matrix.
@@ -38,13 +40,11 @@ def check_targets(y, crystals, *, need_all=True):
             raise TypeError(
                 f"got {given.dtype}: make numbers of dates and times, in a unit of your choice"
             )
-        if given.dtype.kind == "c":  # and keep the real part of these
-            raise TypeError("got complex numbers")
         if isinstance(y, np.ma.MaskedArray):
             y = given = np.where(np.ma.getmaskarray(y), np.nan, given)
         if given.dtype == object:
             y = np.where(pd.isna(given), np.nan, given)  # numpy knows no pd.NA
-        values = np.asarray(y, dtype=np.float64)
+        values = as_floats(y)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers, NaN where unknown ({error})") from error
     if values.ndim not in (1, 2) or len(values) != len(crystals):
@@ -85,15 +85,15 @@ def check_sample_weight(sample_weight, crystals):
     Raises
     ------
     ValueError
-        If they have another length, are complex, or one is negative, infinite or NaN, or all are
-        zero.
+        If they are no real numbers, have another length, or one is negative, infinite or NaN, or
+        all are zero.
     """
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight)
-    if weight.dtype.kind == "c":
-        raise ValueError("sample_weight holds complex numbers; weights are real")
-    weight = weight.astype(np.float64)
+    try:
+        weight = as_floats(sample_weight)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must hold numbers ({error})") from error
     if weight.shape != (len(crystals),):
         raise ValueError(f"sample_weight has shape {weight.shape} but X has {len(crystals)} rows")
     bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))

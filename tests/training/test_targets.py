@@ -101,7 +101,7 @@ def test_sample_weight(four):
         ([1, 2, 3], r"sample_weight has shape \(3,\) but X has 4 rows"),
         (np.ones((4, 1)), r"sample_weight has shape \(4, 1\) but X has 4 rows"),
         (2.0, r"sample_weight has shape \(\) but X has 4 rows"),
-        (1j * np.ones(4), "sample_weight holds complex numbers"),
+        (1j * np.ones(4), r"sample_weight must hold numbers \(got complex numbers\)"),
         ([1, 1, -0.5, 1], r"^row 2 \(c\): sample_weight is -0.5; weights must be finite"),
         ([1, np.nan, 1, 1], r"^row 1 \(b\): sample_weight is nan"),
         ([np.inf, 1, 1, 1], r"^row 0 \(a\): sample_weight is inf"),

@@ -1,0 +1,25 @@
+"""Numbers as users give them."""
+
+import numpy as np
+
+
+def as_floats(values):
+    """Return values as a float64 array.
+
+    Parameters
+    ----------
+    values : array-like
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is no number, or complex: numpy would keep the real part.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise ValueError("got complex numbers")
+    return array.astype(np.float64, copy=False)
