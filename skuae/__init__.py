@@ -1,6 +1,7 @@
 """Universal atomic embeddings for crystals behind scikit-learn's fit and predict."""
 
 from skuae import analysis, datasets, models
+from skuae._version import __version__ as __version__
 from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, UAETransformer
 from skuae.estimators import (
@@ -8,8 +9,6 @@ from skuae.estimators import (
     CrystalGNNRegressor,
     CrystalTransformerRegressor,
 )
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "CrystalGNNClassifier",

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-import skuae
+from skuae._version import __version__
 
 __all__ = ["main"]
 
@@ -28,7 +28,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="skuae", description="Universal atomic embeddings for crystals."
     )
-    parser.add_argument("--version", action="version", version=f"skuae {skuae.__version__}")
+    parser.add_argument("--version", action="version", version=f"skuae {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_pretrain(commands)
     _add_analyze(commands)

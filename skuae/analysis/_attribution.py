@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._elements import SYMBOLS
 from skuae.embedding import crystals_and_table
-from skuae.embedding._elements import SYMBOLS
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
 _METHODS = ("auto", "exact", "occlusion")

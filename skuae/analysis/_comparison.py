@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn.utils import Bunch, check_random_state
 
 from skuae.analysis._inputs import check_table
-from skuae.embedding._registry import ONE_TABLE
+from skuae.embedding import ONE_TABLE
 
 MEASURES = ("cka", "procrustes", "rsa")
 _LEAST = 5  # elements in common

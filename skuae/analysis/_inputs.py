@@ -4,8 +4,7 @@ from numbers import Integral
 
 import numpy as np
 
-from skuae.embedding import resolve_table
-from skuae.embedding._registry import ONE_TABLE
+from skuae.embedding import ONE_TABLE, resolve_table
 
 
 def check_table(table, n_least=1):

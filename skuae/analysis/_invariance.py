@@ -8,8 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skuae.crystals import Crystals, as_crystals
-from skuae.crystals._packing import take_rows
+from skuae.crystals import Crystals, as_crystals, take_rows
 
 _MOST_PAIRS = 1000  # crystals among which different ones are compared: half a million pairs
 

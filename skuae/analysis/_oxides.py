@@ -7,10 +7,9 @@ import pandas as pd
 from pymatgen.core.periodic_table import Element
 from sklearn.utils import Bunch
 
+from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number
 from skuae.analysis._style import color_of
-from skuae.crystals import as_crystals
-from skuae.crystals._validation import check_same_order
-from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number
+from skuae.crystals import as_crystals, check_same_order
 
 _OXYGEN = 8
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Element
 
+from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number
 from skuae.analysis._style import UNSEEN, class_colors, text_color
-from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number
 
 _LANTHANIDES, _ACTINIDES = range(57, 72), range(89, 104)
 

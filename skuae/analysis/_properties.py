@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core.periodic_table import Element
 
-from skuae.embedding._elements import SYMBOLS, atomic_number
+from skuae._elements import SYMBOLS, atomic_number
 
 # name: how axes call it
 PROPERTY_LABELS = {

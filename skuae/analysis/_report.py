@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import Bunch
 from tqdm import tqdm
 
-import skuae
 from skuae._files import write_bytes
+from skuae._version import __version__
 from skuae.analysis._inputs import check_seed, check_table, check_tables
 from skuae.analysis._report_card import card_section
 from skuae.analysis._report_elements import (
@@ -21,8 +21,7 @@ from skuae.analysis._report_elements import (
 )
 from skuae.analysis._report_knowledge import comparison_section, oxide_section, probe_section
 from skuae.analysis._report_parts import number
-from skuae.embedding import ElementTable
-from skuae.embedding._registry import shipped_files
+from skuae.embedding import ElementTable, shipped_files
 
 _LEAST = 12  # elements: up to ten classes are tried, and a tree needs some in each
 
@@ -176,4 +175,4 @@ def _render(**values):
     environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
     environment.filters["cell"] = lambda v: number(v, 3) if isinstance(v, float) else v
     source = resources.files("skuae.analysis").joinpath("report.html.j2").read_text("utf-8")
-    return environment.from_string(source).render(version=skuae.__version__, **values)
+    return environment.from_string(source).render(version=__version__, **values)

@@ -5,10 +5,10 @@ from textwrap import shorten
 import numpy as np
 import pandas as pd
 
+from skuae._elements import SYMBOLS
 from skuae.analysis._controls import make_control
 from skuae.analysis._report_parts import Section, count_of, listing, vectors
 from skuae.analysis._spaces import principal
-from skuae.embedding._elements import SYMBOLS
 
 _CARD = ("description", "source", "licence", "targets", "parts", "rows", "n_train",
          "metrics", "validation_mae", "note", "citation")  # fmt: skip

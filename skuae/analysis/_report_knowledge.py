@@ -12,8 +12,7 @@ from skuae.analysis._probe_display import ProbeDisplay
 from skuae.analysis._properties import element_properties
 from skuae.analysis._report_card import properties_in
 from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span, vectors
-from skuae.embedding import get_table, table_names
-from skuae.embedding._registry import shipped_files
+from skuae.embedding import get_table, shipped_files, table_names
 
 _LEAST = 10  # elements with a value, of a probe
 _N_SHUFFLES = 20

@@ -3,8 +3,11 @@
 from skuae.crystals._batch import CrystalBatch, Links, PackedTensors
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._packing import offsets_from_sizes, take_rows
+from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
+from skuae.crystals._validation import check_finite, check_geometry, check_same_order
 
 __all__ = [
     "CrystalBatch",
@@ -14,4 +17,11 @@ __all__ = [
     "PackedTensors",
     "ReducedGraphs",
     "as_crystals",
+    "check_finite",
+    "check_geometry",
+    "check_same_order",
+    "offsets_from_sizes",
+    "structure_from_dict",
+    "structure_from_file",
+    "take_rows",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.periodic_table import Element
 
+from skuae._elements import N_ELEMENTS
 from skuae._files import write_bytes
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
 from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
@@ -74,7 +75,7 @@ class Crystals:
         occ_values=None,
     ):
         numbers = np.asarray(numbers)
-        in_table = numbers.size == 0 or 1 <= numbers.min() <= numbers.max() <= 118
+        in_table = numbers.size == 0 or 1 <= numbers.min() <= numbers.max() <= N_ELEMENTS
         self.numbers = frozen(numbers, np.uint8)
         self.frac_coords = frozen(frac_coords, np.float64)
         self.lattices = frozen(lattices, np.float64)
@@ -225,8 +226,9 @@ class Crystals:
             numbers = np.concatenate([numbers[whole], self.occ_numbers])
             weights = np.concatenate([weights[whole], self.occ_values])
             site_rows = np.concatenate([site_rows[whole], site_rows[self.occ_sites]])
-        keys, inverse = np.unique(site_rows * 119 + numbers, return_inverse=True)
-        return keys // 119, keys % 119, np.bincount(inverse, weights, minlength=len(keys))
+        keys, inverse = np.unique(site_rows * (N_ELEMENTS + 1) + numbers, return_inverse=True)
+        rows, numbers = np.divmod(keys, N_ELEMENTS + 1)
+        return rows, numbers, np.bincount(inverse, weights, minlength=len(keys))
 
     def _structure(self, i):
         sites = slice(self.offsets[i], self.offsets[i + 1])

@@ -4,7 +4,17 @@ import numpy as np
 
 
 def offsets_from_sizes(sizes):
-    """Return ``(n + 1,)`` int64 offsets of rows of the given sizes."""
+    """Return the offsets of rows that are stored end to end.
+
+    Parameters
+    ----------
+    sizes : array-like of int of shape (n,)
+
+    Returns
+    -------
+    ndarray of int64 of shape (n + 1,)
+        Row ``r`` holds the elements ``offsets[r]:offsets[r + 1]``.
+    """
     offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
     np.cumsum(sizes, out=offsets[1:])
     return offsets

@@ -12,6 +12,19 @@ def structure_from_dict(content):
     """Return the Structure of an ``as_dict()``, without the properties of its sites.
 
     pymatgen imports and calls whatever these name under ``@module`` and ``@class``.
+
+    Parameters
+    ----------
+    content : dict
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ValueError
+        If it is no dictionary of a periodic structure.
     """
     if "sites" not in content:
         raise ValueError(
@@ -25,7 +38,21 @@ def structure_from_dict(content):
 
 
 def structure_from_file(path):
-    """Return the Structure of a file in any format that pymatgen reads, but YAML."""
+    """Return the Structure of a file in any format that pymatgen reads, but YAML.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ValueError
+        If the file is YAML, which could name code to run.
+    """
     name = Path(path).name.lower()
     if re.search(r"\.ya?ml", name):
         raise ValueError("YAML is not read; save the structure as CIF or JSON")

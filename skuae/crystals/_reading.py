@@ -10,6 +10,7 @@ from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
 
+from skuae._elements import N_ELEMENTS
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
 from skuae.crystals._parsing import structure_from_dict, structure_from_file
@@ -180,7 +181,7 @@ class _AtomicNumbers(dict):
     """Species to atomic number, each species checked once."""
 
     def __missing__(self, species):
-        if isinstance(species, DummySpecies) or not 1 <= species.Z <= 118:
+        if isinstance(species, DummySpecies) or not 1 <= species.Z <= N_ELEMENTS:
             raise ValueError(
                 f"{species} is not a chemical element; replace or remove it "
                 "(structure.remove_species, structure.replace_species)"
@@ -236,7 +237,7 @@ def _read_ase(atoms, numbers, coords, lattices, sizes):
         )
     cell = np.asarray(atoms.cell)
     atomic_numbers = atoms.get_atomic_numbers().tolist()
-    unknown = [z for z in atomic_numbers if not 1 <= z <= 118]
+    unknown = [z for z in atomic_numbers if not 1 <= z <= N_ELEMENTS]
     if unknown:
         raise ValueError(f"atomic number {unknown[0]} is not a chemical element; replace or remove")
     if abs(np.linalg.det(cell)) < 1e-6:

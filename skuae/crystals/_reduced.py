@@ -166,7 +166,7 @@ def _reduce(crystals, rows, cutoff, max_neighbors, whole_shell, angles, merge):
         while True:
             leaders = first_edge[edge_kind]
             _write_angles(values, row_offsets, todo, leaders, graph, units)
-            split = _split(edge_colors, todo, leaders, values, row_offsets)
+            split = _split_colors(edge_colors, todo, leaders, values, row_offsets)
             if len(split) == 0:
                 break
             site_colors, edge_colors = _refine(site_colors, edge_colors, graph)
@@ -284,7 +284,7 @@ def _write_angles(values, offsets, edges, leaders, graph, units):
         values[offsets[own] + columns] = np.sort((leaders[others] << _BITS) + steps, axis=1)
 
 
-def _split(colors, edges, leaders, values, offsets):
+def _split_colors(colors, edges, leaders, values, offsets):
     """Give edges of one colour that differ in their angles new colours, in place; return them.
 
     The first edge of a colour, its leader, is what the others are compared with.

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
+from skuae._elements import N_ELEMENTS
+
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
 _NO_VOLUME = "the cell has no volume (a lattice vector is zero or all lie in a plane)"
 
@@ -177,7 +179,7 @@ def check_occupancies(crystals, numbers):
         not sites.shape == numbers.shape == values.shape == (len(sites),)
         or not 0 <= sites[0] <= sites[-1] < crystals.n_sites
         or np.any(np.diff(sites) < 0)
-        or not 1 <= numbers.min() <= numbers.max() <= 118
+        or not 1 <= numbers.min() <= numbers.max() <= N_ELEMENTS
         or np.any(numbers != crystals.occ_numbers)
         or not (values > 0).all()
         or not np.bincount(sites, values).max() < 1.001

@@ -62,7 +62,7 @@ def structure_frame(structures, index):
     return pd.DataFrame({"structure": pd.Series(column, index=index, dtype=object)})
 
 
-def check_targets(target, known):
+def select_targets(target, known):
     """Return the target names as a list.
 
     Parameters

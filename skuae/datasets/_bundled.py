@@ -5,7 +5,7 @@ from importlib.resources import as_file, files
 import pandas as pd
 
 from skuae.crystals import Crystals
-from skuae.datasets._bunch import check_targets, make_bunch
+from skuae.datasets._bunch import make_bunch, select_targets
 
 _MP_MINI_TARGETS = ("formation_energy_per_atom", "band_gap", "e_above_hull", "spacegroup_number")
 _MP_PEROVSKITES_TARGETS = ("formation_energy_per_atom", "band_gap")
@@ -121,7 +121,7 @@ def load_mp_perovskites(*, target="formation_energy_per_atom", return_X_y=False,
 
 
 def _load(name, known_targets, target, return_X_y, as_frame):
-    target_names = check_targets(target, known_targets)
+    target_names = select_targets(target, known_targets)
     folder = files("skuae.datasets") / "data"
     with as_file(folder / f"{name}_structures.npz") as path:
         structures = Crystals.load(path)

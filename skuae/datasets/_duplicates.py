@@ -7,8 +7,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from skuae.crystals import as_crystals
-from skuae.crystals._validation import check_finite
+from skuae.crystals import as_crystals, check_finite
 from skuae.datasets._compositions import label_compositions
 
 _ROWS_PER_TASK = 128

@@ -12,8 +12,7 @@ from joblib import Parallel, delayed
 from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
-from skuae.crystals import Crystals, as_crystals
-from skuae.crystals._parsing import structure_from_dict, structure_from_file
+from skuae.crystals import Crystals, as_crystals, structure_from_dict, structure_from_file
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._folder import read_folder
 from skuae.datasets._id_prop import blank_unknown

@@ -9,8 +9,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from skuae.crystals import Crystals, as_crystals
-from skuae.crystals._parsing import structure_from_file
+from skuae.crystals import Crystals, as_crystals, structure_from_file
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._id_prop import SUFFIXES, TABLE, find_file, read_table
 

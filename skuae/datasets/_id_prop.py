@@ -134,7 +134,16 @@ def _parse_column(table, name, cells):
 
 
 def blank_unknown(column):
-    """Return a column with NaN where it says that nothing is known, as JARVIS's ``na`` does."""
+    """Return a column with NaN where it says that nothing is known, as JARVIS's ``na`` does.
+
+    Parameters
+    ----------
+    column : Series
+
+    Returns
+    -------
+    Series
+    """
     return column.mask([isinstance(v, str) and v.strip().lower() in UNKNOWN for v in column])
 
 

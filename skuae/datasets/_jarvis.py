@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from skuae.datasets._bunch import check_targets, make_bunch, warn_unknown
-from skuae.datasets._download import download, keep
+from skuae._download import download
+from skuae.datasets._bunch import make_bunch, select_targets, warn_unknown
+from skuae.datasets._keep import keep
 from skuae.datasets._published import Packer, json_items
 
 _URLS = (
@@ -158,7 +159,7 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
             ) from error
 
     structures, labels = keep(f"jarvis_{name}-{facts.file}", make)
-    target_names = check_targets(facts.target if target is None else target, labels.columns)
+    target_names = select_targets(facts.target if target is None else target, labels.columns)
     warn_unknown(labels[target_names])
     return make_bunch(
         structures,

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from skuae._download import download
 from skuae.datasets._bunch import make_bunch
-from skuae.datasets._download import download, keep
+from skuae.datasets._keep import keep
 from skuae.datasets._published import Packer, json_items
 
 _URL = "https://ml.materialsproject.org/projects/{}"

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from skuae._download import data_folder, make_folder
 from skuae._files import write_bytes
-from skuae.datasets._bunch import check_targets, make_bunch
-from skuae.datasets._download import data_folder, keep, make_folder
+from skuae.datasets._bunch import make_bunch, select_targets
+from skuae.datasets._keep import keep
 from skuae.datasets._published import Packer
 
 _FIELDS = (
@@ -102,7 +103,7 @@ def fetch_mp(
             f"criteria={criteria!r} must be a dict of filters, e.g. {{'formula': 'TiO2'}}, or None"
         )
     fields = [fields] if isinstance(fields, str) else [*dict.fromkeys(fields)]
-    target_names = check_targets(target, fields)
+    target_names = select_targets(target, fields)
     query = {key: _text(value) for key, value in sorted((criteria or {}).items())}
     digest = hashlib.sha256(json.dumps([query, sorted(fields)]).encode()).hexdigest()[:12]
     name = f"materials_project/{digest}"

@@ -6,9 +6,8 @@ import warnings
 import numpy as np
 from pymatgen.core.periodic_table import get_el_sp
 
-from skuae.crystals import Crystals, as_crystals
-from skuae.crystals._packing import offsets_from_sizes
-from skuae.crystals._validation import check_geometry
+from skuae._elements import N_ELEMENTS
+from skuae.crystals import Crystals, as_crystals, check_geometry, offsets_from_sizes
 
 _CHUNK = 1 << 22  # characters
 
@@ -199,7 +198,7 @@ _KNOWN: dict = {}
 def _atomic_numbers(symbols):
     for symbol in {*symbols} - {*_KNOWN}:
         number = get_el_sp(symbol).Z
-        if not 1 <= number <= 118:  # of a dummy
+        if not 1 <= number <= N_ELEMENTS:  # of a dummy
             raise ValueError(f"{symbol} is not a chemical element")
         _KNOWN[symbol] = number
     return [_KNOWN[symbol] for symbol in symbols]

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from skuae.crystals import Crystals
-from skuae.datasets._bunch import check_targets, make_bunch
+from skuae.datasets._bunch import make_bunch, select_targets
 
 # symbol: (atomic number, radius in Å, Pauling electronegativity). Radii of cations, halides and
 # chalcogenides: Shannon, six-fold coordination. Those of pnictides are not ionic; they are set so
@@ -118,7 +118,7 @@ def make_toy_crystals(
         raise ValueError(
             f"prototypes={prototypes!r} must be names out of {', '.join(map(repr, _PROTOTYPES))}"
         )
-    target_names = check_targets(target, _TARGETS)
+    target_names = select_targets(target, _TARGETS)
     if n_samples < 1:
         raise ValueError(f"n_samples={n_samples} must be at least 1")
     rng = check_random_state(random_state)

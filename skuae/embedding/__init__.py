@@ -2,17 +2,29 @@
 
 from skuae.embedding._features import StructureFeatures, crystals_and_table
 from skuae.embedding._join import join_tables
-from skuae.embedding._registry import get_table, resolve_table, table_names
+from skuae.embedding._registry import (
+    ONE_TABLE,
+    TABLE_FILES,
+    get_table,
+    labels_for,
+    resolve_table,
+    shipped_files,
+    table_names,
+)
 from skuae.embedding._table import ElementTable
 from skuae.embedding._uae import UAETransformer
 
 __all__ = [
+    "ONE_TABLE",
+    "TABLE_FILES",
     "ElementTable",
     "StructureFeatures",
     "UAETransformer",
     "crystals_and_table",
     "get_table",
     "join_tables",
+    "labels_for",
     "resolve_table",
+    "shipped_files",
     "table_names",
 ]

@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from skuae.crystals import as_crystals
-from skuae.crystals._validation import check_finite
+from skuae.crystals import as_crystals, check_finite
 
 # Functions that may append columns, with the default of their axis.
 _COLUMNWISE = {np.hstack: 1, np.concatenate: 0}

@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing
 from tqdm.auto import tqdm
 
 from skuae.crystals import as_crystals
-from skuae.embedding._pooling import check_options
+from skuae.embedding._pooling import check_pooling
 
 _BLOCK = 2000  # rows between two steps of the progress bar
 
@@ -71,7 +71,7 @@ class FeaturizerMixin:
         """Return features (n, d), and n tracebacks or NaN."""
         if return_errors and not ignore_errors:
             raise ValueError("set ignore_errors=True to use return_errors")
-        check_options(self.statistics, self.on_missing_element)  # whatever ignore_errors says
+        check_pooling(self.statistics, self.on_missing_element)  # whatever ignore_errors says
         table, n = self._table(), len(entries)
         width = len(self.feature_labels())
         features = np.full((n, width), np.nan, dtype=np.float32)

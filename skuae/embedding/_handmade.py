@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skuae.embedding._elements import N_ELEMENTS, SYMBOLS
+from skuae._elements import N_ELEMENTS, SYMBOLS
 from skuae.embedding._table import ElementTable
 
 _ONEHOT_DIMS = 100  # H to Fm, as in the CrystalTransformer

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from skuae.embedding._elements import N_ELEMENTS, SYMBOLS
+from skuae._elements import N_ELEMENTS, SYMBOLS
 
 _ELEMENTS = {*SYMBOLS, *map(str, range(1, N_ELEMENTS + 1))}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
-from skuae.embedding._elements import SYMBOLS, atomic_number, name_elements
+from skuae._elements import SYMBOLS, atomic_number, name_elements
 
 _METRICS = ("cosine", "euclidean")
 

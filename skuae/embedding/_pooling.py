@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skuae._elements import N_ELEMENTS, name_elements
 from skuae.embedding._checks import WAY_OUT, check_on_missing
-from skuae.embedding._elements import N_ELEMENTS, name_elements
 
 STATISTICS = ("mean", "std", "min", "max")
 _CHUNK = 2**17  # numbers gathered at once; keeps the work in the cache
@@ -33,7 +33,7 @@ def pool(table, crystals, statistics=STATISTICS, on_missing="raise"):
     ValueError
         If an element is not covered and `on_missing` is "raise".
     """
-    check_options(statistics, on_missing)
+    check_pooling(statistics, on_missing)
     rows, numbers, amounts = crystals.composition()
     if on_missing == "raise":
         _check_coverage(table, crystals, rows, numbers)
@@ -82,7 +82,7 @@ def _weighted_sum(values, weights):
     return np.matmul(weights[:, None], values)[:, 0]
 
 
-def check_options(statistics, on_missing):
+def check_pooling(statistics, on_missing):
     """Raise ValueError unless the two options of `pool` mean something."""
     check_on_missing(on_missing)
     known = isinstance(statistics, (list, tuple)) and all(s in STATISTICS for s in statistics)

@@ -47,7 +47,12 @@ _ELEMENT_EMBEDDINGS = {
 
 
 def shipped_files():
-    """Return the table files of the package by name: what lies in ``tables/`` is known."""
+    """Return the table files of the package by name: what lies in ``tables/`` is known.
+
+    Returns
+    -------
+    dict of str to importlib.resources.abc.Traversable
+    """
     folder = resources.files("skuae.embedding") / "tables"
     return {
         file.name.removesuffix(".safetensors"): file
@@ -222,6 +227,10 @@ def labels_for(embedding, y, classes):
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
     classes : bool
         Whether y holds classes.
+
+    Returns
+    -------
+    array-like of shape (n_samples,) or (n_samples, n_columns)
 
     Raises
     ------

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae.embedding import _neighbors
 from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
-from skuae.embedding._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
 from skuae.embedding._interchange import InterchangeMixin, read_csv
 
 _FORMAT = "skuae-element-table-1"

@@ -11,11 +11,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skuae.crystals import as_crystals
-from skuae.crystals._parsing import structure_from_file
+from skuae.crystals import as_crystals, structure_from_file
 from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
-from skuae.embedding._pooling import check_options, pool
+from skuae.embedding._pooling import check_pooling, pool
 from skuae.embedding._registry import labels_for, resolve_table
 
 
@@ -137,7 +136,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         StructureFeatures of shape (n_samples, n_features)
             A float32 matrix; one block of columns per statistic.
         """
-        check_options(self.statistics, self.on_missing_element)
+        check_pooling(self.statistics, self.on_missing_element)
         crystals = self._read(X)
         if _are_texts(y):
             y = labels_for(self.embedding, y, classes=True)

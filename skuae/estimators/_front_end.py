@@ -6,9 +6,9 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
+from skuae._elements import SYMBOLS
 from skuae.crystals import PackedTensors
 from skuae.embedding import ElementTable
-from skuae.embedding._elements import SYMBOLS
 from skuae.estimators._element_features import N_ROWS, named, or_nothing, stack_features
 from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
 from skuae.training import BaseCrystalRegressor

@@ -8,10 +8,9 @@ import torch
 from sklearn.base import is_classifier
 
 from skuae import models
+from skuae._elements import SYMBOLS
 from skuae.crystals import PackedTensors
-from skuae.embedding import ElementTable, get_table, resolve_table
-from skuae.embedding._elements import SYMBOLS
-from skuae.embedding._registry import labels_for
+from skuae.embedding import ElementTable, get_table, labels_for, resolve_table
 from skuae.models import resolve_backbone
 
 _NO_COORDS = (

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skuae.crystals._validation import check_same_order
-from skuae.datasets._id_prop import blank_unknown
-from skuae.embedding._elements import SYMBOLS
+from skuae._elements import SYMBOLS
+from skuae.crystals import check_same_order
+from skuae.datasets import blank_unknown
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.estimators._element_features import N_ROWS
 
 
-def check_options(hold_out_by, validation_fraction, max_sites):
+def check_splitting(hold_out_by, validation_fraction, max_sites):
     """Raise where an option makes no sense: some are used only when training is over.
 
     Parameters
@@ -35,7 +35,7 @@ def check_options(hold_out_by, validation_fraction, max_sites):
         )
 
 
-def check_labels(y, crystals):
+def check_label_frame(y, crystals):
     """Return the labels as floats, with the names of the targets as texts.
 
     Parameters

@@ -9,9 +9,8 @@ import torch
 
 from skuae._files import write_bytes
 from skuae.crystals import Crystals
-from skuae.datasets import read_file
-from skuae.datasets._file import ID_COLUMNS, read_labels
-from skuae.embedding._registry import TABLE_FILES
+from skuae.datasets import ID_COLUMNS, read_file, read_labels
+from skuae.embedding import TABLE_FILES
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.models import resolve_backbone
 from skuae.pretraining._pretrain import pretrain

@@ -12,11 +12,11 @@ import torch
 from sklearn.metrics import r2_score
 from sklearn.utils import Bunch
 
-import skuae
+from skuae._elements import SYMBOLS
 from skuae._files import write_bytes
+from skuae._version import __version__
 from skuae.crystals import as_crystals
 from skuae.embedding import ElementTable
-from skuae.embedding._elements import SYMBOLS
 from skuae.estimators import CrystalGNNRegressor
 from skuae.estimators._element_features import N_ROWS, named
 from skuae.models import resolve_backbone
@@ -25,8 +25,8 @@ from skuae.pretraining._checks import (
     check_elements,
     check_finished,
     check_front_end,
-    check_labels,
-    check_options,
+    check_label_frame,
+    check_splitting,
     check_units,
 )
 from skuae.pretraining._split import counts_of, find_rows, split_rows
@@ -138,9 +138,9 @@ def pretrain(
     ... )  # doctest: +SKIP
     >>> run.table, run.metrics  # doctest: +SKIP
     """
-    check_options(hold_out_by, validation_fraction, max_sites)
+    check_splitting(hold_out_by, validation_fraction, max_sites)
     crystals = as_crystals(structures)
-    y = check_labels(y, crystals)
+    y = check_label_frame(y, crystals)
     units = check_units(units, y.columns)
     front_end = check_front_end(front_end)
     if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
@@ -195,7 +195,7 @@ def pretrain(
         params["element_features"] = features  # the names are all that JSON holds of one's own
     config = {
         "name": name,
-        "skuae": skuae.__version__,
+        "skuae": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {front_end.device_}",

@@ -4,8 +4,7 @@ import warnings
 
 import numpy as np
 
-from skuae.datasets import formula_groups, leaking_rows
-from skuae.datasets._file import ID_COLUMNS
+from skuae.datasets import ID_COLUMNS, formula_groups, leaking_rows
 
 
 def find_rows(crystals, ids, what):

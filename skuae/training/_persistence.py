@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 import skuae
 from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae._version import __version__
 from skuae.embedding import table_names
 from skuae.training._params import resolve_device
 
@@ -42,7 +43,7 @@ class PretrainedMixin:
         tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()} | arrays
         config = {
             "format": FORMAT,
-            "skuae": skuae.__version__,
+            "skuae": __version__,
             "class": type(self).__name__,
             "params": self._fit_params,
             "target_names": self.target_names_,
@@ -115,7 +116,7 @@ class PretrainedMixin:
         name = type(self).__name__
         return f"""# {name}
 
-Fitted with skuae {skuae.__version__}.
+Fitted with skuae {__version__}.
 
 ```python
 from skuae import {name}

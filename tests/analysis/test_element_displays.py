@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from skuae._elements import SYMBOLS
 from skuae.analysis import (
     ClusterCurveDisplay,
     ElementMapDisplay,
@@ -14,7 +15,6 @@ from skuae.analysis import (
 from skuae.analysis._element_map import place_labels
 from skuae.analysis._style import UNSEEN, class_colors, text_color
 from skuae.embedding import ElementTable, get_table
-from skuae.embedding._elements import SYMBOLS
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,11 @@ import pandas as pd
 import pooch
 import pytest
 
+from skuae import _download
+from skuae._download import data_folder, download
 from skuae.crystals import Crystals
-from skuae.datasets import _download, make_toy_crystals
-from skuae.datasets._download import data_folder, download, keep
+from skuae.datasets import make_toy_crystals
+from skuae.datasets._keep import keep
 
 CONTENT = b"what was published" * 1000
 HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -1,21 +1,12 @@
 """Files from the web, kept in one folder: whole and checked, or not at all."""
 
-import gzip
-import json
 import logging
 import os
 import zipfile
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
-
-from skuae._files import write_bytes
-from skuae.crystals import Crystals
-
 _TIMEOUT = 30  # seconds without any answer
-_FORMAT = 2  # of what `keep` writes: raise it when conversions change
 
 
 def data_folder():
@@ -113,56 +104,6 @@ def download(name, urls, *, known_hash=None, verbose=0):
         f"{f' (checksum {known_hash})' if known_hash else ''}, and call again. The environment "
         "variable SKUAE_DATA names another folder for such files"
     )
-
-
-def keep(name, make):
-    """Return crystals and labels kept under a name, or make them and keep them.
-
-    They are made anew where what was kept is damaged: nothing is lost, it was made before.
-
-    Parameters
-    ----------
-    name : str
-        Start of the names of the two files.
-    make : callable
-        Returns Crystals with ids, and a DataFrame of numbers, text and booleans with an index
-        ``id`` of the same ids.
-
-    Returns
-    -------
-    structures : Crystals
-    labels : DataFrame of shape (n_crystals, n_labels)
-        Indexed by id.
-    """
-    path = data_folder() / f"{name}.skuae{_FORMAT}"
-    structures_path, labels_path = Path(f"{path}.npz"), Path(f"{path}.json.gz")
-    kept = _kept(structures_path, labels_path)
-    if kept is None:
-        kept = structures, labels = make()
-        make_folder(structures_path.parent)
-        # JSON has Python's numbers and text exactly; CSV takes "001" for 1
-        columns = [(name, str(column.dtype), column.tolist()) for name, column in labels.items()]
-        content = json.dumps({"ids": labels.index.tolist(), "columns": columns})
-        write_bytes(labels_path, gzip.compress(content.encode(), compresslevel=1))
-        structures.save(structures_path)
-    return kept
-
-
-def _kept(structures_path, labels_path):
-    """Read what `keep` wrote; None if it is not there, damaged, or not of one piece."""
-    try:
-        structures = Crystals.load(structures_path)
-        content = json.loads(gzip.decompress(labels_path.read_bytes()))
-    except (OSError, EOFError, ValueError, zlib.error):
-        return None
-    if structures.ids.tolist() != content["ids"]:
-        return None
-    index = pd.Index(content["ids"], name="id")
-    columns = {
-        name: pd.Series(values, index=index, dtype=dtype)
-        for name, dtype, values in content["columns"]
-    }
-    return structures, pd.DataFrame(columns, index=index)
 
 
 @contextmanager
