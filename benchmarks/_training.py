@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from skuae import as_crystals
 from skuae.crystals import PackedTensors
 from skuae.embedding import get_table
-from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.models import ElementEmbedding
+from skuae.training import CrystalDataset, CrystalLoader
 
 
 class Skuae:
@@ -34,7 +35,7 @@ class Skuae:
     def __init__(self, spec, structures, y):
         self.spec = spec
         crystals = as_crystals(structures)
-        graphs = spec.graph_of(crystals)
+        graphs = spec.inputs(crystals).graphs
         self.packed = PackedTensors(crystals, graphs)
         self.y = torch.tensor(np.asarray(y), dtype=torch.float32)[:, None]
         self.size = _size(len(crystals), *_counts(graphs))
@@ -47,7 +48,7 @@ class Skuae:
         """Make the network, with the features of its paper; no schedule."""
         del rows, n_epochs, n_steps
         table = torch.tensor(np.nan_to_num(get_table(self.spec.native_table).values))
-        self.module = self.spec.build(table, self.spec.native_frozen, 1)
+        self.module = self.spec.build(ElementEmbedding(table, self.spec.native_frozen), 1)
         self.optimizer = torch.optim.AdamW(self.module.parameters())
         return self.module
 

@@ -15,18 +15,18 @@ from _common import compare, parser, read_structures
 from torch.nn import functional as F
 
 from skuae import as_crystals, models
-from skuae.crystals import PackedTensors
 from skuae.embedding import get_table
-from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.models import ElementEmbedding
+from skuae.training import CrystalDataset, CrystalLoader
 
 
 def make_runs(spec, crystals, batch_size, device):
     """Return functions that train one epoch and predict all crystals."""
     torch.manual_seed(0)
     table = torch.tensor(np.nan_to_num(get_table(spec.native_table).values))
-    module = spec.build(table, spec.native_frozen, 1).to(device)
+    module = spec.build(ElementEmbedding(table, spec.native_frozen), 1).to(device)
     optimizer = torch.optim.AdamW(module.parameters())
-    packed = PackedTensors(crystals, spec.graph_of(crystals), device=device)
+    packed = spec.inputs(crystals).pack(crystals, device)
     y = torch.tensor(crystals.volumes / crystals.sizes, dtype=torch.float32, device=device)[:, None]
     data = CrystalDataset(packed, np.arange(len(crystals)), (y - y.mean()) / y.std())
     loader = CrystalLoader(data, batch_size, shuffle=True, by_size=False)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from skuae import as_crystals
 from skuae.crystals import PackedTensors
 from skuae.embedding import get_table
-from skuae.models import CGCNN
+from skuae.models import CGCNN, ElementEmbedding
 
 
 class PlainConv(nn.Module):
@@ -40,7 +40,7 @@ def make_model(plain):
     """Return the network with 92 native atom features; the same weights each time."""
     torch.manual_seed(0)
     table = torch.tensor(np.nan_to_num(get_table("cgcnn").values))
-    module = CGCNN().build(table, True, 1)
+    module = CGCNN().build(ElementEmbedding(table, True), 1)
     if plain:
         module.convs = nn.ModuleList(PlainConv(conv) for conv in module.convs)
         module.basis.n_reached = lambda distances: len(module.basis)  # all 41, as published
@@ -54,10 +54,10 @@ def main():
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     crystals = as_crystals(read_structures(args))
-    graphs = CGCNN().graph_of(crystals)
+    graphs = CGCNN().inputs(crystals).graphs
     complete = np.diff(graphs.edge_offsets[crystals.offsets]) == 12 * crystals.sizes
     crystals = crystals[complete]  # the plain convolution knows no missing neighbours
-    packed = PackedTensors(crystals, CGCNN().graph_of(crystals))
+    packed = PackedTensors(crystals, CGCNN().inputs(crystals).graphs)
     y = torch.randn(len(crystals), 1, generator=torch.Generator().manual_seed(0))
     ours, plain = make_model(False), make_model(True)
 

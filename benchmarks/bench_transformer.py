@@ -12,9 +12,9 @@ from _common import compare, parser, read_structures
 from torch.nn import functional as F
 
 from skuae import as_crystals
-from skuae.crystals import PackedTensors
-from skuae.models._crystal_transformer import CrystalTransformerModule
-from skuae.training._data import CrystalDataset, CrystalLoader, augment
+from skuae.crystals import PackedTensors, augment
+from skuae.models import CrystalTransformer, LearnedElements
+from skuae.training import CrystalDataset, CrystalLoader
 
 
 def main():
@@ -28,7 +28,8 @@ def main():
     crystals = as_crystals(read_structures(args))
     crystals = crystals[crystals.sizes <= args.max_sites]
     torch.manual_seed(0)
-    module = CrystalTransformerModule(1, n_layers=args.n_layers)
+    spec = CrystalTransformer(n_layers=args.n_layers)
+    module = spec.build(LearnedElements(spec.d_model // 2, True, None), 1)
     optimizer = torch.optim.AdamW(module.parameters())
     targets = torch.randn(len(crystals), 1, generator=torch.Generator().manual_seed(0))
     dataset = CrystalDataset(PackedTensors(crystals), np.arange(len(crystals)), targets)

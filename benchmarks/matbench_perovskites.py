@@ -86,7 +86,7 @@ def run(name, fold, data, args):
         "mae": round(mean_absolute_error(y[test], predicted), 5),
         "rmse": round(root_mean_squared_error(y[test], predicted), 5),
         "epochs": model.n_iter_,
-        "peak_lr": model._peak_lr(),
+        "peak_lr": model.net_.lr,
         "batch_size": model.batch_size,
         "parameters": sum(p.numel() for p in model.net_.module_.parameters()),
         "fit_s": round(sum(epoch["dur"] for epoch in model.history_)),  # of resumed runs, too

@@ -18,6 +18,7 @@ was. `--report` adds the errors of single test rows, which the runs leave in `--
 import argparse
 import csv
 import itertools
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -162,8 +163,9 @@ def _embedding(table, mode, seed, args, fill):
         front_end = CrystalTransformerRegressor.from_pretrained(folder)
         if mode == "coords":
             return FrozenEstimator(front_end)
-        front_end._sensitivity = None
-        return front_end._make_table()
+        network = front_end.network_
+        front_end.network_ = replace(network, elements=replace(network.elements, sensitivity=None))
+        return front_end.element_table_
     if args.runs is not None and table != "ct-uae-mt" and table.startswith(("ct-", "cg-", "meg-")):
         table = args.runs / f"{table}-{seed}" / f"{table}.safetensors"
     return resolve_table(table)[0].fill_missing() if fill else table

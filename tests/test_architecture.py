@@ -27,11 +27,6 @@ LEVELS = {
 
 TO_MEND = {
     "cli.py",
-    "estimators/_front_end.py",
-    "pretraining/_checks.py",
-    "pretraining/_pretrain.py",
-    "training/_base.py",
-    "training/_persistence.py",
 }
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._elements import SYMBOLS
 from skuae.embedding import crystals_and_table
+from skuae.models import CrystalModule
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
 _METHODS = ("auto", "exact", "occlusion")
@@ -98,22 +99,22 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
         )
     check_is_fitted(estimator)
     column = _find_target(estimator, target)
-    linear = hasattr(estimator.net_.module_, "site_vectors")
+    linear = type(estimator.net_.module_).site_vectors is not CrystalModule.site_vectors
     if method == "auto":
         method = "exact" if linear else "occlusion"
     if method == "exact" and not linear:
         raise ValueError(
-            f"the read-out of {type(estimator._backbone).__name__} is not linear in its atoms; "
-            'use method="occlusion", or backbone="alignn"'
+            f"the read-out of {type(estimator.network_.backbone).__name__} is not linear in its "
+            'atoms; use method="occlusion", or backbone="alignn"'
         )
     crystals, _ = crystals_and_table(X)
-    estimator._check_elements(crystals)
-    packed = estimator._pack(crystals, estimator.device_, merge=False)
+    estimator.network_.check(crystals)
+    packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
     estimator.net_.module_.eval()
     with torch.inference_mode():
         explain = _exact if method == "exact" else _occlusion
         contributions, predictions = explain(estimator, packed, column)
-    mean, scale = estimator.scaler_.mean_[column], estimator.scaler_.scale_[column]
+    mean, scale = estimator.task_.scaler.mean_[column], estimator.task_.scaler.scale_[column]
     contributions = contributions * scale
     return Bunch(
         sites=_sites(crystals, contributions),
@@ -126,7 +127,7 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
 
 def _find_target(estimator, target):
     """Return the number of the target to explain."""
-    n, names = len(estimator.scaler_.mean_), estimator.target_names_
+    n, names = len(estimator.task_.scaler.mean_), estimator.target_names_
     if target is None and n == 1:
         return 0
     known = [*range(n), *(names or [])]
@@ -159,7 +160,7 @@ def _occlusion(estimator, packed, column):
     """Return the drops of the output, in scaled units, and the outputs themselves."""
     module, size = estimator.net_.module_, estimator.batch_size
     weight = module.elements.weight
-    seen = torch.as_tensor(estimator._seen, device=weight.device)
+    seen = torch.as_tensor(estimator.network_.elements.seen, device=weight.device)
     table = {"elements.weight": torch.cat([weight, weight[seen].mean(0, keepdim=True)])}
     n_sites = packed.offsets.diff().cpu().numpy()
     every = np.arange(len(packed))

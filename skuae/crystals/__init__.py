@@ -1,5 +1,6 @@
 """Crystals and their neighbour graphs as packed arrays: the one door for structures."""
 
+from skuae.crystals._augment import augment, random_orthogonal
 from skuae.crystals._batch import CrystalBatch, Links, PackedTensors
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
@@ -17,10 +18,12 @@ __all__ = [
     "PackedTensors",
     "ReducedGraphs",
     "as_crystals",
+    "augment",
     "check_finite",
     "check_geometry",
     "check_same_order",
     "offsets_from_sizes",
+    "random_orthogonal",
     "structure_from_dict",
     "structure_from_file",
     "take_rows",

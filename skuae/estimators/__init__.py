@@ -3,5 +3,11 @@
 from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
 from skuae.estimators._regressor import CrystalGNNRegressor
+from skuae.estimators._saving import encode_estimator
 
-__all__ = ["CrystalGNNClassifier", "CrystalGNNRegressor", "CrystalTransformerRegressor"]
+__all__ = [
+    "CrystalGNNClassifier",
+    "CrystalGNNRegressor",
+    "CrystalTransformerRegressor",
+    "encode_estimator",
+]

@@ -1,10 +1,16 @@
 """Classification with graph networks on crystals."""
 
-from skuae.estimators._gnn import GraphNetworkMixin
-from skuae.training import BaseCrystalClassifier
+from typing import Any
+
+import numpy as np
+
+from skuae.embedding import ElementTable
+from skuae.estimators._classification import CrystalClassifier
+from skuae.estimators._graph_network import RELATIVES, graph_network, load_graph_network
+from skuae.training import FitData, Network
 
 
-class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
+class CrystalGNNClassifier(CrystalClassifier):
     """Graph network classifier with an element table of your choice.
 
     For two classes or more; labels are strings, numbers or booleans. What is minimised is the
@@ -100,6 +106,8 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
     array(['cscl', 'rocksalt', 'zincblende'], dtype=object)
     """
 
+    _relatives = RELATIVES
+
     def __init__(
         self,
         backbone="cgcnn",
@@ -148,3 +156,9 @@ class CrystalGNNClassifier(GraphNetworkMixin, BaseCrystalClassifier):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def _network(self, data: FitData, table: ElementTable | None, source: Any) -> Network:
+        return graph_network(self, data, table, source)
+
+    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+        return load_graph_network(self, config, arrays)

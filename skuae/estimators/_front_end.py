@@ -1,25 +1,26 @@
 """The front-end that learns element vectors from crystals and their properties."""
 
-from functools import partial
-from numbers import Integral, Real
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import torch
 
-from skuae._elements import SYMBOLS
-from skuae.crystals import PackedTensors
 from skuae.embedding import ElementTable
-from skuae.estimators._element_features import N_ROWS, named, or_nothing, stack_features
-from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
-from skuae.training import BaseCrystalRegressor
-from skuae.training._data import CrystalDataset, CrystalLoader, augment
-from skuae.training._sensitivity import scale_by, sensitivity
+from skuae.estimators._regression import CrystalRegressor
+from skuae.models import Backbone, CrystalTransformer, resolve_backbone
+from skuae.training import (
+    FitData,
+    LearnedInput,
+    Network,
+    check_in_reach,
+    named,
+    seen_elements,
+)
 
 _ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout", "input_norm")
-_SENSITIVITY_ROWS = 8192  # crystals that gradients are averaged over: enough for a 128 x 128 matrix
 
 
-class CrystalTransformerRegressor(BaseCrystalRegressor):
+class CrystalTransformerRegressor(CrystalRegressor):
     """CrystalTransformer: a transformer on species and coordinates, without a graph.
 
     Its purpose is the element table that it learns on the way, ``element_table_``: universal atomic
@@ -214,178 +215,49 @@ class CrystalTransformerRegressor(BaseCrystalRegressor):
         """
         return self._outputs(X, "embed")
 
-    @property
-    def _transform(self):
-        return partial(augment, coord_noise=self.coord_noise) if self.augment else None
-
-    def _prepare(self, crystals, table, y, sample_weight, source, train, valid):
-        if self.readout not in READOUTS:
-            raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
+    def _network(self, data: FitData, table: ElementTable | None, source: Any) -> Network:
         if self.table_scale not in ("sensitivity", None):
             raise ValueError(f'table_scale must be "sensitivity" or None; got {self.table_scale!r}')
         if self.on_missing_element not in ("raise", "mean"):
             raise ValueError(
                 f'on_missing_element must be "raise" or "mean"; got {self.on_missing_element!r}'
             )
-        for name in ("d_model", "n_layers", "n_heads", "dim_feedforward"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer, at least 1; got {value!r}")
-        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1; got {self.dropout!r}")
-        if not isinstance(self.coord_noise, Real) or not 0 <= self.coord_noise < np.inf:
-            raise ValueError(
-                f"coord_noise must be a number of Å, at least 0; got {self.coord_noise!r}"
-            )
-        if self.d_model % 2 or self.d_model % self.n_heads:
-            raise ValueError(
-                f"d_model must be even and a multiple of n_heads={self.n_heads}; got {self.d_model}"
-            )
-        if self.task_weights is not None:
-            try:
-                weights = np.asarray(self.task_weights, dtype=float)
-            except (TypeError, ValueError):  # a dict, or a text, say
-                weights = np.empty(())
-            if weights.shape != y.shape[1:]:
-                raise ValueError(
-                    f"task_weights must be a sequence of {y.shape[1]} numbers, one for each "
-                    f"target; got {self.task_weights!r}"
-                )
-            if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-                raise ValueError(
-                    "task_weights must be finite, not negative, and not all 0; got "
-                    f"{self.task_weights!r}"
-                )
-        rows, numbers, _ = crystals.composition()
-        beyond = np.flatnonzero(numbers > N_ROWS)
-        if len(beyond):
-            row, symbol = int(rows[beyond[0]]), SYMBOLS[numbers[beyond[0]] - 1]
-            raise ValueError(
-                f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, "
-                f"the structure has {symbol}; drop the row"
-            )
-        features, has_features = stack_features(self.element_features)
+        backbone = self._backbone()
+        check_in_reach(data.crystals)
+        elements = LearnedInput(
+            seen_elements(data.crystals, data.train),
+            named(self.element_features),
+            guess=self.on_missing_element == "mean",
+            scaled=self.table_scale is not None,
+            targets=data.targets.names,
+        )
         if source is not None:
-            built = source._fit_params
-            changed = [k for k in _ARCHITECTURE if getattr(self, k) != built[k]]
-            if changed:
-                raise ValueError(
-                    f"the model to start from has another architecture: {changed[0]} is "
-                    f"{built[changed[0]]!r}, here {getattr(self, changed[0])!r}; use the same, or "
-                    "start anew"
-                )
-            if not np.array_equal(or_nothing(features), or_nothing(source._features)):
-                raise ValueError(
-                    "the model to start from has other element_features; use the same, or start "
-                    "anew"
-                )
-        seen = np.zeros(N_ROWS, dtype=bool) if source is None else source._seen.copy()
-        seen[numbers[np.isin(rows, train)] - 1] = True
-        self._seen, self._features, self._has_features = seen, features, has_features
-        self._feature_tables = named(self.element_features)
+            _check_same(backbone, elements, source.network_)
+            elements = replace(elements, seen=elements.seen | source.network_.elements.seen)
+        return Network(backbone, elements, self._dtype)
 
-    def _pack(self, crystals, device):
-        return PackedTensors(crystals, device=device, dtype=self._dtype)
+    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+        elements = LearnedInput.from_state(config, arrays, self.target_names_)
+        if not all(isinstance(table, str) for table in elements.tables):
+            self.element_features = elements.tables  # the user's own are no JSON
+        return Network(self._backbone(), elements, self._dtype)
 
-    def _build(self, n_outputs):
-        return CrystalTransformerModule(
-            n_outputs,
-            d_model=self.d_model,
-            n_layers=self.n_layers,
-            n_heads=self.n_heads,
-            dim_feedforward=self.dim_feedforward,
-            dropout=self.dropout,
-            readout=self.readout,
-            input_norm=self.input_norm,
-            features=None if self._features is None else torch.tensor(self._features),
-        )
+    def _backbone(self) -> Backbone:
+        names = CrystalTransformer().get_params()
+        return resolve_backbone(CrystalTransformer(**{k: getattr(self, k) for k in names}))
 
-    def _train(self, crystals, targets, sample_weight, train, valid, seed, source):
-        super()._train(crystals, targets, sample_weight, train, valid, seed, source)
-        net = self.__dict__.pop("net_")  # back when the table can be read, too
-        # Rows of elements that no training row has are as they were drawn; the mean of the others
-        # (beside their features) is the best guess there is, and what "mean" stands for.
-        weight = net.module_.elements.linear.weight
-        unseen = torch.as_tensor(~self._seen, device=weight.device)
-        with torch.no_grad():
-            weight[:, unseen] = weight[:, ~unseen].mean(dim=1, keepdim=True)
-        self._sensitivity = None
-        if self.table_scale is not None:
-            some = np.random.default_rng(seed).permutation(train)[:_SENSITIVITY_ROWS]
-            dataset = CrystalDataset(self._pack(crystals[some], self.device_), np.arange(len(some)))
-            loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=True)
-            weights = self.task_weights
-            if weights is None:
-                weights = [1.0] * len(self.scaler_.mean_)
-            self._sensitivity = sensitivity(net, loader, weights)
-        self.net_ = net
 
-    def _check_known(self, crystals, rows, numbers):
-        unseen = np.flatnonzero(~np.append(self._seen, np.zeros(18, dtype=bool))[numbers - 1])
-        if not len(unseen):
-            return
-        row, number = int(rows[unseen[0]]), int(numbers[unseen[0]])
-        if self.on_missing_element == "raise" or number > N_ROWS:
-            if number > N_ROWS:
-                raise ValueError(
-                    f"{crystals.where(row)}: CrystalTransformer knows the elements up to "
-                    f"Z={N_ROWS}, the structure has {SYMBOLS[number - 1]}; drop the row"
-                )
+def _check_same(backbone: Backbone, elements: LearnedInput, built: Network) -> None:
+    """Raise if a network is to be another one than that to start from."""
+    for name in _ARCHITECTURE:
+        one, other = getattr(backbone, name), getattr(built.backbone, name)
+        if one != other:
             raise ValueError(
-                f"{crystals.where(row)}: {SYMBOLS[number - 1]} was in none of the crystals that "
-                f"the model was fitted on ({len(np.unique(rows[unseen]))} such rows); fit on "
-                'crystals that contain it, drop the row, or set on_missing_element="mean"'
+                f"the model to start from has another architecture: {name} is {other!r}, here "
+                f"{one!r}; use the same, or start anew"
             )
-
-    def _make_table(self):
-        covered = self._seen
-        if self.on_missing_element == "mean" and self._features is not None:
-            covered = covered | self._has_features
-        with torch.no_grad():
-            vectors = self.net_.module_.elements.table().cpu().numpy()[covered]
-        if self._sensitivity is not None:
-            vectors = scale_by(vectors, self._sensitivity)
-        return ElementTable(
-            vectors,
-            symbols=np.flatnonzero(covered) + 1,
-            name="ct-uae",
-            metadata={
-                "description": "universal atomic embeddings learned by CrystalTransformerRegressor",
-                "targets": self.target_names_,
-            },
+    features = elements.features, built.elements.features
+    if not np.array_equal(*(np.empty(0) if f is None else f for f in features)):
+        raise ValueError(
+            "the model to start from has other element_features; use the same, or start anew"
         )
-
-    def _get_fitted(self):
-        fitted, arrays = {}, {"seen": self._seen}
-        if self._features is not None:
-            arrays |= {"features": self._features, "has_features": self._has_features}
-        if not all(isinstance(table, str) for table in self._feature_tables):
-            # a table of the user's own is no parameter that JSON holds
-            fitted["element_features"] = [
-                table if isinstance(table, str) else {"name": table.name, "symbols": table.symbols}
-                for table in self._feature_tables
-            ]
-            arrays |= {
-                f"element_features.{i}": table.values[table.seen]
-                for i, table in enumerate(self._feature_tables)
-                if not isinstance(table, str)
-            }
-        if self._sensitivity is not None:
-            arrays["sensitivity"] = self._sensitivity
-        return fitted, arrays
-
-    def _set_fitted(self, config, arrays):
-        self._seen = arrays["seen"]
-        self._features = arrays.get("features")
-        self._has_features = arrays.get("has_features")
-        self._sensitivity = arrays.get("sensitivity")
-        if "element_features" in config:
-            self.element_features = [
-                table
-                if isinstance(table, str)
-                else ElementTable(
-                    arrays[f"element_features.{i}"], table["symbols"], name=table["name"]
-                )
-                for i, table in enumerate(config["element_features"])
-            ]
-        self._feature_tables = named(self.element_features)

@@ -1,10 +1,16 @@
 """Regression with graph networks on crystals."""
 
-from skuae.estimators._gnn import GraphNetworkMixin
-from skuae.training import BaseCrystalRegressor
+from typing import Any
+
+import numpy as np
+
+from skuae.embedding import ElementTable
+from skuae.estimators._graph_network import RELATIVES, graph_network, load_graph_network
+from skuae.estimators._regression import CrystalRegressor
+from skuae.training import FitData, Network
 
 
-class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
+class CrystalGNNRegressor(CrystalRegressor):
     """Graph network regressor with an element table of your choice.
 
     Parameters
@@ -103,6 +109,8 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
     (16,)
     """
 
+    _relatives = RELATIVES
+
     def __init__(
         self,
         backbone="cgcnn",
@@ -151,3 +159,9 @@ class CrystalGNNRegressor(GraphNetworkMixin, BaseCrystalRegressor):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def _network(self, data: FitData, table: ElementTable | None, source: Any) -> Network:
+        return graph_network(self, data, table, source)
+
+    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+        return load_graph_network(self, config, arrays)

@@ -3,18 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch.overrides import TorchFunctionMode
 
-import skuae
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae._version import __version__
 from skuae.embedding import table_names
-from skuae.training._params import resolve_device
+from skuae.models import decode_params, encode_params
+from skuae.training import Settings, make_net, resolve_device
 
 FORMAT = "skuae-model-1"
 _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
@@ -37,8 +37,8 @@ class PretrainedMixin:
         check_is_fitted(self)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        fitted, tensors = self._get_fitted()
-        task, arrays = self._get_task()
+        task, arrays = self.task_.state()
+        network, tensors = self.network_.elements.state()
         module = self.net_.module_.state_dict()
         tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()} | arrays
         config = {
@@ -48,11 +48,11 @@ class PretrainedMixin:
             "params": self._fit_params,
             "target_names": self.target_names_,
             "history": self.history_,
-            **task,
-            **fitted,
+            "task": task,
+            "network": network,
         }
         # The file of weights has a checksum of its own, and that of the config it belongs to.
-        card = {"config": _digest(config)}
+        card = {"config": config_digest(config)}
         write_safetensors(folder / "model.safetensors", tensors, card, format=FORMAT)
         write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
         write_bytes(folder / "README.md", self._model_card(config).encode())
@@ -78,23 +78,23 @@ class PretrainedMixin:
         ValueError
             If a file was changed or cut short, or holds a model of another class.
         """
-        config, tensors = read_folder(folder)
+        config, tensors = read_model_folder(folder)
         if config["class"] != cls.__name__:
             raise ValueError(f"{folder} holds a {config['class']}: use its from_pretrained")
         return cls._restore(config, tensors, device)
 
     @classmethod
     def _restore(cls, config, tensors, device):
-        estimator = cls(**{k: _decode(v) for k, v in config["params"].items()}, device=device)
+        estimator = cls(**decode_params(config["params"]), device=device)
         estimator._fit_params = config["params"]
         estimator.device_ = resolve_device(device)
         estimator.target_names_ = config["target_names"]
         estimator.history_ = config["history"]
         estimator.n_iter_ = len(estimator.history_)
-        estimator._set_task(config, tensors)
-        estimator._set_fitted(config, tensors)
+        task = estimator.task_ = estimator._task().load(config["task"], tensors)
+        network = estimator.network_ = estimator._load_network(config["network"], tensors)
         with _NothingDrawn():  # the first weights are replaced
-            module = estimator._build(estimator._n_outputs()).to(estimator._dtype)
+            module = network.build(task.n_outputs)
         module.load_state_dict(
             {
                 k.removeprefix("module."): torch.tensor(v)
@@ -102,7 +102,8 @@ class PretrainedMixin:
                 if k.startswith("module.")
             }
         )
-        estimator.net_ = estimator._make_net(module, seed=0)
+        settings = Settings.of(estimator, network, estimator.device_, seed=0)
+        estimator.net_ = make_net(module, task, settings)
         return estimator
 
     def _model_card(self, config):
@@ -110,8 +111,8 @@ class PretrainedMixin:
         n_parameters = sum(p.numel() for p in self.net_.module_.parameters())
         targets = ", ".join(self.target_names_ or ["(not named)"])
         classes = ""
-        if "classes" in config:
-            classes = f"\n- Classes: {', '.join(map(str, config['classes']['labels']))}"
+        if "classes" in config["task"]:
+            classes = f"\n- Classes: {', '.join(map(str, config['task']['classes']['labels']))}"
         params = "\n".join(f"| {k} | {json.dumps(v)} |" for k, v in config["params"].items())
         name = type(self).__name__
         return f"""# {name}
@@ -145,7 +146,7 @@ class _NothingDrawn(TorchFunctionMode):
         return torch.zeros(*args, **kwargs) if name == "randn" else func(*args, **kwargs)
 
 
-def read_folder(folder):
+def read_model_folder(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return config and tensors that `save_pretrained` wrote, checked."""
     folder = Path(folder)
     if not (folder / "config.json").is_file():
@@ -158,7 +159,7 @@ def read_folder(folder):
     if found != FORMAT:
         raise ValueError(f"{folder} has format {found!r}, this skuae reads {FORMAT!r}")
     tensors, card = read_safetensors(folder / "model.safetensors", format=FORMAT)
-    if card["config"] != _digest(config):
+    if card["config"] != config_digest(config):
         raise ValueError(
             f"{folder / 'config.json'} was changed since it was written, or belongs to another "
             "model.safetensors: its checksum does not match"
@@ -166,40 +167,25 @@ def read_folder(folder):
     return config, tensors
 
 
-def encode_params(estimator):
-    """Return the parameters that a fitted estimator is saved with, as they are now."""
+def encode_estimator(estimator: Any) -> dict[str, Any]:
+    """Return the parameters that a fitted estimator is saved with, as they are now.
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+
+    Returns
+    -------
+    dict
+        What JSON can hold.
+    """
     params = estimator.get_params(deep=False)
-    params = {k: _encode(v) for k, v in params.items() if k not in _NOT_SAVED}
-    if params.get("embedding") not in (None, *table_names()):
-        params["embedding"] = None  # a path means nothing elsewhere; the table is in the file
-    return params
+    saved = encode_params({k: v for k, v in params.items() if k not in _NOT_SAVED})
+    if saved.get("embedding") not in (None, *table_names()):
+        saved["embedding"] = None  # a path means nothing elsewhere; the table is in the file
+    return saved
 
 
-def _encode(value):
-    """Return a parameter as something JSON can hold; None for what it cannot."""
-    if isinstance(value, BaseEstimator) and type(value).__module__.startswith("skuae.models"):
-        params = {k: _encode(v) for k, v in value.get_params(deep=False).items()}
-        return {"specification": type(value).__name__, "params": params}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple):
-        return {"tuple": [_encode(v) for v in value]}
-    if isinstance(value, (list, np.ndarray)):
-        return [_encode(v) for v in value]
-    if isinstance(value, dict):  # of class weights; JSON would make strings of the labels
-        return {"pairs": [[_encode(k), _encode(v)] for k, v in value.items()]}
-    return value if value is None or isinstance(value, (bool, int, float, str)) else None
-
-
-def _decode(value):
-    if isinstance(value, dict):
-        if "pairs" in value:
-            return dict(value["pairs"])
-        if "tuple" in value:
-            return tuple(_decode(v) for v in value["tuple"])
-        return getattr(skuae.models, value["specification"])(**value["params"])
-    return value
-
-
-def _digest(config):
+def config_digest(config: dict[str, Any]) -> str:
+    """Return a fingerprint of what is in a config.json."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

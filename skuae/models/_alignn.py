@@ -1,10 +1,11 @@
 """Atomistic line graph neural network, Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)."""
 
-from torch import nn
+from torch import Tensor, nn
 
-from skuae.models._backbone import Backbone
+from skuae.crystals import CrystalBatch, Crystals, Links
+from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import gated_mean, linear_at_edges
-from skuae.models._layers import CountedNormSiLU, ElementEmbedding, GaussianBasis, mean_over_sites
+from skuae.models._layers import CountedNormSiLU, GaussianBasis
 
 _FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
 
@@ -63,7 +64,7 @@ class ALIGNN(Backbone):
         self.max_neighbors = max_neighbors
         self.whole_shell = whole_shell
 
-    def check(self):
+    def check(self) -> None:
         self._check_at_least(1, "hidden_dim", "expansion_dim", "max_neighbors")
         self._check_at_least(0, "n_alignn", "n_gcn")
         self._check_cutoff()
@@ -73,23 +74,26 @@ class ALIGNN(Backbone):
                 f"{self.cutoff!r}"
             )
 
-    def graph_of(self, crystals, merge=True):
-        return crystals.reduced_graph(
-            self.cutoff, self.max_neighbors, self.whole_shell, angles=self.n_alignn > 0, merge=merge
+    def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
+        angles = self.n_alignn > 0
+        return Inputs(
+            crystals.reduced_graph(
+                self.cutoff, self.max_neighbors, self.whole_shell, angles=angles, merge=merge
+            )
         )
 
-    def build(self, table, frozen, n_outputs, coords=None):
-        return ALIGNNModule(self, table, frozen, n_outputs, coords)
+    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+        return ALIGNNModule(self, elements, n_outputs)
 
 
-class ALIGNNModule(nn.Module):
+class ALIGNNModule(CrystalModule):
     """The network; shapes with N sites, E bonds, A angles, B crystals, d = hidden_dim."""
 
-    def __init__(self, spec, table, frozen, n_outputs, coords):
+    def __init__(self, spec: ALIGNN, elements: nn.Module, n_outputs: int) -> None:
         super().__init__()
-        d = spec.hidden_dim
-        self.elements = ElementEmbedding(table, frozen, coords)
-        self.atoms = Layer(self.elements.n_dims, d)
+        d = self.width = spec.hidden_dim
+        self.elements = elements
+        self.atoms = Layer(elements.n_dims, d)
         # The Gaussians' width is the root of their distance, as in the reference code.
         self.bond_basis = GaussianBasis(0.0, _FARTHEST, 80, width=(_FARTHEST / 79) ** 0.5)
         self.bonds = nn.ModuleList([Layer(80, spec.expansion_dim), Layer(spec.expansion_dim, d)])
@@ -99,11 +103,7 @@ class ALIGNNModule(nn.Module):
         self.angle_convs = nn.ModuleList(GatedConv(d) for _ in range(spec.n_alignn))
         self.head = nn.Linear(d, n_outputs)
 
-    def forward(self, batch):
-        return self.head(mean_over_sites(self.site_vectors(batch), batch))  # (B, n_outputs)
-
-    def site_vectors(self, batch):
-        """Return the vectors whose mean over the sites of a crystal the head reads: (N, d)."""
+    def site_vectors(self, batch: CrystalBatch) -> Tensor:
         n_sites = batch.site_counts
         n_bonds = batch.edge_counts * n_sites[batch.centers]
         x = self.atoms(self.elements(batch), n_sites)  # (N, d)
@@ -125,20 +125,19 @@ class ALIGNNModule(nn.Module):
         return x
 
     @property
-    def first_layer(self):
-        """The linear layer that reads the element vectors."""
+    def first_layer(self) -> nn.Module:
         return self.atoms.linear
 
 
 class Layer(nn.Module):
     """Linear, batch norm, SiLU."""
 
-    def __init__(self, n_in, n_out):
+    def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.linear = nn.Linear(n_in, n_out)
         self.norm = CountedNormSiLU(n_out)
 
-    def forward(self, x, counts):
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
         return self.norm(self.linear(x), counts)
 
 
@@ -149,14 +148,16 @@ class GatedConv(nn.Module):
     h_i' = h_i + SiLU(BN(D h_i + sum_j g_ij E h_j / sum_j g_ij)),  e_ij' = e_ij + SiLU(BN(m_ij))
     """
 
-    def __init__(self, d):
+    def __init__(self, d: int) -> None:
         super().__init__()
         self.nodes = nn.Linear(d, 4 * d)  # A, B, D, E
         self.edges = nn.Linear(d, d)  # C
         self.node_norm = CountedNormSiLU(d)
         self.edge_norm = CountedNormSiLU(d)
 
-    def forward(self, h, e, links, n_nodes, n_edges):
+    def forward(
+        self, h: Tensor, e: Tensor, links: Links, n_nodes: Tensor, n_edges: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return new vectors of nodes h (n, d) and edges e (m, d) that occur so many times.
 
         Without `n_edges`, there are no new edges: None.

@@ -1,79 +1,231 @@
-"""What the specifications of back-ends share."""
+"""The contract of a back-end: a specification of parameters, and the network that it builds.
+
+A back-end is a class of parameters (`Backbone`, an estimator of scikit-learn without ``fit``) that
+says what the network reads (`Inputs`) and builds it (`CrystalModule`). The page "Add a back-end" of
+the documentation writes one from nothing; `check_backbone` tests one.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from numbers import Integral, Real
+from typing import ClassVar
 
+import numpy as np
+import torch
 from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from skuae.crystals import CrystalBatch, CrystalGraphs, Crystals, PackedTensors, ReducedGraphs
+from skuae.models._layers import mean_over_sites
+
+Augmentation = Callable[[CrystalBatch, torch.Generator], CrystalBatch]
+
+# All back-ends that were ever defined, by the name of their class: saved models are read with
+# those that are there, and nothing is imported because a file names it.
+SPECIFICATIONS: dict[str, list[type["Backbone"]]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a network reads of crystals, besides the elements.
+
+    Attributes
+    ----------
+    graphs : CrystalGraphs, ReducedGraphs or None
+        Neighbours, as `Crystals.graph` and `Crystals.reduced_graph` find them.
+    coords : {"wrapped", "given"} or None
+        Whether batches carry fractional coordinates and lattices: wrapped into the cell, or as
+        given, which is what the images of edges refer to.
+    columns : dict of str to ndarray of shape (n_crystals, ...)
+        Further facts about each crystal. A batch has them as attributes of these names.
+    """
+
+    graphs: CrystalGraphs | ReducedGraphs | None = None
+    coords: str | None = None
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def pack(
+        self,
+        crystals: Crystals,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        coords: str | None = None,
+    ) -> PackedTensors:
+        """Return the crystals with their inputs as tensors, ready to be cut into batches.
+
+        Parameters
+        ----------
+        crystals : Crystals
+        device : torch.device or str, default="cpu"
+        dtype : torch.dtype, default=torch.float32
+        coords : {"wrapped", "given"} or None, default=None
+            Coordinates that batches carry even if the back-end does not ask for any.
+
+        Returns
+        -------
+        PackedTensors
+        """
+        return PackedTensors(
+            crystals,
+            self.graphs,
+            device=device,
+            dtype=dtype,
+            coords=(self.coords or coords) is not None,
+        )
+
+
+class CrystalModule(nn.Module):
+    """Base class of networks on crystals. Shapes: N sites, B crystals.
+
+    A subclass sets `elements`, `head` and `width` in its constructor, and has `embed`, or
+    `site_vectors` if it averages vectors of sites. If it builds another back-end inside itself,
+    ``elements`` is a property that returns the inner one's, so that they are registered once.
+
+    Attributes
+    ----------
+    elements : torch.nn.Module
+        From a batch to the element vectors of its sites, (N, elements.n_dims).
+    head : torch.nn.Module
+        From the vectors of crystals to the outputs. Transfer to other targets leaves it out.
+    width : int
+        Columns of `embed`.
+    """
+
+    elements: nn.Module
+    head: nn.Module
+    width: int
+
+    @property
+    def first_layer(self) -> nn.Module:
+        """The layer that reads element vectors, from (n, elements.n_dims) to (n, any)."""
+        raise NotImplementedError
+
+    def site_vectors(self, batch: CrystalBatch) -> Tensor:
+        """Return vectors of sites whose mean over a crystal is `embed`.
+
+        Parameters
+        ----------
+        batch : CrystalBatch
+
+        Returns
+        -------
+        Tensor of shape (N, width)
+        """
+        raise NotImplementedError
+
+    def embed(self, batch: CrystalBatch) -> Tensor:
+        """Return what the head reads: one vector per crystal.
+
+        Parameters
+        ----------
+        batch : CrystalBatch
+
+        Returns
+        -------
+        Tensor of shape (B, width)
+        """
+        return mean_over_sites(self.site_vectors(batch), batch)
+
+    def forward(self, batch: CrystalBatch) -> Tensor:
+        """Return the outputs, (B, n_outputs)."""
+        return self.head(self.embed(batch))
 
 
 class Backbone(BaseEstimator):
-    """Parameters of a graph network, its graphs and its module.
+    """Base class of back-ends: the parameters of a network, what it reads and how it is built.
+
+    Subclass it as an estimator of scikit-learn: the constructor takes keyword parameters and stores
+    them under their names. Then it can be searched, cloned, compared and saved. A parameter may be
+    another back-end.
 
     Attributes
     ----------
     native_table : str
-        Element table to use where none is given.
+        Element table to use where none is given; one of `skuae.embedding.table_names`.
     native_frozen : bool
         Whether that table holds features, which are not trained.
     default_lr : float
-        What ``lr="auto"`` stands for.
+        Peak learning rate that ``lr="auto"`` stands for.
     clip_norm : float or None
         Largest norm of the gradient.
+    pads : bool
+        Whether batches should hold crystals of about equal size.
+    invariant : bool
+        Whether the prediction depends neither on the order of the sites, nor on how the crystal is
+        turned, nor on where its cell begins.
     """
 
-    native_table: str
-    native_frozen: bool
-    default_lr: float
-    clip_norm: float | None = None
+    native_table: ClassVar[str]
+    native_frozen: ClassVar[bool]
+    default_lr: ClassVar[float]
+    clip_norm: ClassVar[float | None] = None
+    pads: ClassVar[bool] = False
+    invariant: ClassVar[bool] = True
 
-    def check(self):
-        """Raise ValueError at the first parameter that makes no sense."""
-        raise NotImplementedError
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        SPECIFICATIONS.setdefault(cls.__name__, []).append(cls)
 
-    def graph_of(self, crystals, merge=True):
-        """Return the graphs that the module reads.
+    def check(self) -> None:
+        """Raise ValueError at the first parameter that makes no sense.
+
+        Parameters that are back-ends are checked too: call ``super().check()``.
+        """
+        for value in self.get_params(deep=False).values():
+            if isinstance(value, Backbone):
+                value.check()
+
+    def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
+        """Return what the network reads of crystals.
 
         Parameters
         ----------
         crystals : Crystals
         merge : bool, default=True
-            Whether equal sites may be one; not if they are to know where they are.
+            Whether equal sites may be represented by one. They may not if sites know where they
+            are, or if each is to be looked at.
 
         Returns
         -------
-        CrystalGraphs or ReducedGraphs
+        Inputs
         """
         raise NotImplementedError
 
-    def build(self, table, frozen, n_outputs, coords=None):
-        """Return the module, its weights drawn from torch's global generator.
+    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+        """Return the network, its weights drawn from torch's global generator.
 
         Parameters
         ----------
-        table : Tensor of shape (118, d)
-            Element vectors.
-        frozen : bool
-            Whether they stay as they are.
+        elements : torch.nn.Module
+            From a batch to the element vectors of its sites, (N, elements.n_dims).
         n_outputs : int
-        coords : tuple of Tensor of shape (c, 3) and (c,), or None
-            Map of the coordinates, for sites that know where they are.
 
         Returns
         -------
-        torch.nn.Module
-            From a `CrystalBatch` to (B, n_outputs); with `elements`, `first_layer`, which reads
-            the element vectors, and `head`, the last layer.
+        CrystalModule
         """
         raise NotImplementedError
 
-    def _check_at_least(self, least, *names):
+    def augmentation(self) -> Augmentation | None:
+        """Return a function that varies training batches, or None.
+
+        Returns
+        -------
+        callable or None
+            From a `CrystalBatch` and a `torch.Generator` to a new batch.
+        """
+        return None
+
+    def _check_at_least(self, least: int, *names: str) -> None:
         """Raise ValueError unless these parameters are integers, `least` or more."""
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer, at least {least}; got {value!r}")
 
-    def _check_cutoff(self):
+    def _check_cutoff(self) -> None:
         """Raise ValueError unless `cutoff` is a sensible number of Å."""
         if not isinstance(self.cutoff, Real) or not 0.5 <= self.cutoff < math.inf:
             raise ValueError(f"cutoff must be a number of Å, at least 0.5; got {self.cutoff!r}")

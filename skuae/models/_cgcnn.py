@@ -3,12 +3,13 @@
 import itertools
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skuae.models._backbone import Backbone
+from skuae.crystals import CrystalBatch, Crystals, Links
+from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import gated_sum, linear_at_edges
-from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
+from skuae.models._layers import GaussianBasis, mean_over_sites
 
 
 class CGCNN(Backbone):
@@ -62,38 +63,38 @@ class CGCNN(Backbone):
         self.max_neighbors = max_neighbors
         self.whole_shell = whole_shell
 
-    def check(self):
+    def check(self) -> None:
         self._check_at_least(1, "atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors")
         self._check_cutoff()
 
-    def graph_of(self, crystals, merge=True):
+    def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
         # Not merged: where a shell is cut, equal sites have unequal neighbours.
-        return crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell)
+        return Inputs(crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell))
 
-    def build(self, table, frozen, n_outputs, coords=None):
-        return CGCNNModule(self, table, frozen, n_outputs, coords)
+    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+        return CGCNNModule(self, elements, n_outputs)
 
 
-class CGCNNModule(nn.Module):
+class CGCNNModule(CrystalModule):
     """The network; shapes with N sites, E edges, B crystals, d = atom_dim."""
 
-    def __init__(self, spec, table, frozen, n_outputs, coords):
+    def __init__(self, spec: CGCNN, elements: nn.Module, n_outputs: int) -> None:
         super().__init__()
         d = spec.atom_dim
-        self.elements = ElementEmbedding(table, frozen, coords)
-        self.project = nn.Linear(self.elements.n_dims, d)
+        self.elements = elements
+        self.project = nn.Linear(elements.n_dims, d)
         self.basis = GaussianBasis(0.0, spec.cutoff, round(spec.cutoff / 0.2) + 1, width=0.2)
         self.convs = nn.ModuleList(CGConv(d, len(self.basis)) for _ in range(spec.n_conv))
         widths = [d] + [spec.hidden_dim] * spec.n_hidden
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
-        self.head = nn.Linear(widths[-1], n_outputs)
+        self.width = widths[-1]
+        self.head = nn.Linear(self.width, n_outputs)
 
     @property
-    def first_layer(self):
-        """The linear layer that reads the element vectors."""
+    def first_layer(self) -> nn.Module:
         return self.project
 
-    def forward(self, batch):
+    def embed(self, batch: CrystalBatch) -> Tensor:
         v = self.project(self.elements(batch))  # (N, d)
         # Twelve neighbours are rarely as far as the cutoff: centers beyond them would only add 0.
         u = self.basis(batch.distances, self.basis.n_reached(batch.distances))  # (E, m), m <= 41
@@ -102,7 +103,7 @@ class CGCNNModule(nn.Module):
         h = F.softplus(mean_over_sites(v, batch))  # (B, d)
         for layer in self.hidden:
             h = F.softplus(layer(h))
-        return self.head(h)  # (B, n_outputs)
+        return h  # (B, hidden_dim)
 
 
 class CGConv(nn.Module):
@@ -112,13 +113,13 @@ class CGConv(nn.Module):
     not once per edge.
     """
 
-    def __init__(self, d, n_basis):
+    def __init__(self, d: int, n_basis: int) -> None:
         super().__init__()
         self.linear = nn.Linear(2 * d + n_basis, 2 * d)
         self.edge_norm = nn.BatchNorm1d(2 * d)
         self.site_norm = nn.BatchNorm1d(d)
 
-    def forward(self, v, u, bonds):
+    def forward(self, v: Tensor, u: Tensor, bonds: Links) -> Tensor:
         d = v.shape[1]
         w_center, w_neighbor, w_edge = self.linear.weight.tensor_split([d, 2 * d], dim=1)
         ends = F.linear(v, torch.cat([w_center, w_neighbor]))  # (N, 4d)

@@ -1,77 +1,134 @@
 """CrystalTransformer, Jin et al., Nature Communications 16, 1210 (2025)."""
 
+from functools import partial
+from numbers import Real
+
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skuae.models._layers import element_rows, mean_over_sites
+from skuae.crystals import CrystalBatch, Crystals, augment
+from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs
+from skuae.models._elements import LearnedElements
+from skuae.models._layers import mean_over_sites
 
 READOUTS = ("mean", "cls", "first")
 _COORDINATE_SCALE = 8.0  # Å; brings centred coordinates of a cell to about 1
-_ELEMENT_SCALE = 0.02  # small beside what training adds, so that rows move together
 
 
-class CrystalTransformerModule(nn.Module):
-    """A transformer on species and Cartesian coordinates; N sites, B crystals, L tokens, d_model.
+class CrystalTransformer(Backbone):
+    """Specification of a CrystalTransformer back-end: species and coordinates, no graph.
+
+    Predictions depend on the choice and orientation of the cell; `augment` teaches the network to
+    ignore the orientation. `skuae.CrystalTransformerRegressor` trains it for its element table.
 
     Parameters
     ----------
-    n_outputs : int
     d_model : int, default=256
-        Width; half of it is the element's, half the coordinates'.
-    n_layers : int, default=8
+        Width of the tokens. One half comes from the element, the other from the coordinates.
+    n_layers : int, default=3
+        Encoder layers. The paper has 8.
     n_heads : int, default=8
     dim_feedforward : int, default=512
     dropout : float, default=0.1
-        On the branches of each layer. Attention weights have none, unlike in the reference: that
-        leaves the fused kernels usable, which need neither the time nor the memory of L x L
-        matrices.
+        On the branches of each layer. Attention weights have none, unlike in the reference: then
+        torch's fused kernels apply, which do not store L x L matrices.
     readout : {"mean", "cls", "first"}, default="mean"
-        Mean of the tokens; a learned extra token; or, as published, the token of the first site,
-        which makes the output depend on the order of the sites.
+        What the prediction is read from: the mean of the sites' tokens, an extra token, or the
+        token of the first site as published, which depends on the order of the sites.
     input_norm : bool, default=True
-        Start element vectors small and normalise them, centre coordinates and scale them to 8 Å.
-        False is the published input: vectors as torch initialises them, raw coordinates.
-    features : Tensor of shape (100, n_features), optional
-        What is known of the elements: their vectors are a linear map of it, plus rows of their own.
+        Normalise element vectors, centre coordinates and scale them to 8 Å. False is the published
+        input: raw coordinates.
+    augment : bool, default=True
+        Turn, mirror and shift every training crystal at random, anew in every epoch.
+    coord_noise : float, default=0.0
+        Standard deviation in Å of noise on the coordinates, part of the augmentation.
     """
+
+    native_table = "onehot"  # as published: a linear map of it is the element table
+    native_frozen = True
+    default_lr = 1e-3
+    pads = True
+    invariant = False
 
     def __init__(
         self,
-        n_outputs,
         d_model=256,
-        n_layers=8,
+        n_layers=3,
         n_heads=8,
         dim_feedforward=512,
         dropout=0.1,
         readout="mean",
         input_norm=True,
-        features=None,
+        *,
+        augment=True,
+        coord_noise=0.0,
     ):
-        super().__init__()
-        half = d_model // 2
+        self.d_model = d_model
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.dim_feedforward = dim_feedforward
+        self.dropout = dropout
         self.readout = readout
         self.input_norm = input_norm
-        self.elements = ElementLinear(half, input_norm, features)
-        self.coords = nn.Linear(3, half)
-        self.coords_scale = _COORDINATE_SCALE if input_norm else 1.0
+        self.augment = augment
+        self.coord_noise = coord_noise
+
+    def check(self) -> None:
+        if self.readout not in READOUTS:
+            raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
+        self._check_at_least(1, "d_model", "n_layers", "n_heads", "dim_feedforward")
+        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1; got {self.dropout!r}")
+        if not isinstance(self.coord_noise, Real) or not 0 <= self.coord_noise < np.inf:
+            raise ValueError(
+                f"coord_noise must be a number of Å, at least 0; got {self.coord_noise!r}"
+            )
+        if self.d_model % 2 or self.d_model % self.n_heads:
+            raise ValueError(
+                f"d_model must be even and a multiple of n_heads={self.n_heads}; got {self.d_model}"
+            )
+
+    def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
+        return Inputs(coords="wrapped")
+
+    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+        return CrystalTransformerModule(self, elements, n_outputs)
+
+    def augmentation(self) -> Augmentation | None:
+        return partial(augment, coord_noise=self.coord_noise) if self.augment else None
+
+
+class CrystalTransformerModule(CrystalModule):
+    """The network; N sites, B crystals, L tokens."""
+
+    def __init__(self, spec: CrystalTransformer, elements: nn.Module, n_outputs: int) -> None:
+        super().__init__()
+        d = self.width = spec.d_model
+        self.readout = spec.readout
+        self.input_norm = spec.input_norm
+        self.elements = elements
+        self.project = _projection(elements, d // 2, spec.input_norm)
+        self.coords = nn.Linear(3, d // 2)
+        self.coords_scale = _COORDINATE_SCALE if spec.input_norm else 1.0
         self.layers = nn.ModuleList(
-            EncoderLayer(d_model, n_heads, dim_feedforward, dropout) for _ in range(n_layers)
+            EncoderLayer(d, spec.n_heads, spec.dim_feedforward, spec.dropout)
+            for _ in range(spec.n_layers)
         )
-        if readout == "cls":
-            self.cls = nn.Parameter(torch.randn(d_model) * 0.02)
-        self.heads = nn.ModuleList(make_head(d_model, n_outputs) for _ in range(n_outputs))
+        if spec.readout == "cls":
+            self.cls = nn.Parameter(torch.randn(d) * 0.02)
+        self.head = Heads(d, n_outputs)
 
-    def forward(self, batch):
-        pooled = self.embed(batch)
-        return torch.cat([head(pooled) for head in self.heads], dim=1)  # (B, n_outputs)
+    @property
+    def first_layer(self) -> nn.Module:
+        return self.project
 
-    def embed(self, batch):
-        """Return what the heads read: one vector per crystal, (B, d_model)."""
+    def embed(self, batch: CrystalBatch) -> Tensor:
         x = torch.einsum("ni,nij->nj", batch.frac_coords, batch.lattices[batch.crystal])  # (N, 3)
         if self.input_norm:
             x = (x - mean_over_sites(x, batch)[batch.crystal]) / self.coords_scale
-        z = torch.cat([self.elements(batch), self.coords(x)], dim=1)  # (N, d_model)
+        z = torch.cat([self.project(self.elements(batch)), self.coords(x)], dim=1)  # (N, d_model)
         tokens, place, real = self._pad(z, batch)  # (B, L, d_model), (N,), (B, L) or None
         mask = None if real is None else real[:, None, None]  # (B, 1, 1, L)
         for layer in self.layers:
@@ -80,7 +137,7 @@ class CrystalTransformerModule(nn.Module):
             return mean_over_sites(tokens.flatten(0, 1)[place], batch)
         return tokens[:, 0]
 
-    def _pad(self, z, batch):
+    def _pad(self, z: Tensor, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Lay the sites of each crystal in a row of tokens."""
         n_crystals, lead = len(batch), int(self.readout == "cls")
         length = int(batch.sizes.max()) + lead
@@ -98,46 +155,18 @@ class CrystalTransformerModule(nn.Module):
         return tokens, place, real
 
 
-class ElementLinear(nn.Module):
-    """A' = A (W + F V) + b for one-hot rows A of 100 elements, occupancies on disordered sites.
-
-    With features F, elements that are alike start alike: what crystals of one teach moves V, and
-    with it the rows of its relatives. W holds what is an element's own.
-    """
-
-    def __init__(self, dim, norm, features):
-        super().__init__()
-        self.linear = nn.Linear(100, dim)
-        self.norm = norm
-        if norm:
-            nn.init.normal_(self.linear.weight, std=_ELEMENT_SCALE)
-            nn.init.zeros_(self.linear.bias)
-        self.of_features = None
-        if features is not None:
-            self.register_buffer("features", features)
-            self.of_features = nn.Linear(features.shape[1], dim, bias=False)
-            nn.init.normal_(self.of_features.weight, std=_ELEMENT_SCALE)
-
-    def forward(self, batch):
-        return self._finish(element_rows(self._rows(), batch))
-
-    def table(self):
-        """Return the vectors of the elements 1 to 100 as the network sees them, (100, dim)."""
-        return self._finish(self._rows())
-
-    def _rows(self):
-        rows = self.linear.weight.t()
-        return rows if self.of_features is None else rows + self.of_features(self.features)
-
-    def _finish(self, rows):
-        rows = rows + self.linear.bias
-        return F.layer_norm(rows, rows.shape[-1:]) if self.norm else rows
+def _projection(elements: nn.Module, width: int, norm: bool) -> nn.Module:
+    """Return the map of element vectors to a width; learned ones have it already."""
+    if isinstance(elements, LearnedElements):
+        return nn.Identity()
+    linear = nn.Linear(elements.n_dims, width)
+    return nn.Sequential(linear, nn.LayerNorm(width, elementwise_affine=False)) if norm else linear
 
 
 class EncoderLayer(nn.Module):
     """Post-norm encoder layer: x = LN(x + attention(x)), then LN(x + feed-forward(x))."""
 
-    def __init__(self, d_model, n_heads, dim_feedforward, dropout):
+    def __init__(self, d_model: int, n_heads: int, dim_feedforward: int, dropout: float) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.in_proj = nn.Linear(d_model, 3 * d_model)
@@ -151,7 +180,7 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(d_model)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x, mask):
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         n_crystals, length, d_model = x.shape
         qkv = self.in_proj(x).view(n_crystals, length, 3, self.n_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, L, d_model / heads)
@@ -161,7 +190,18 @@ class EncoderLayer(nn.Module):
         return self.norm2(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
 
 
-def make_head(d_model, n_outputs):
+class Heads(nn.Module):
+    """A head for each output: two linear layers for a single one as published, else an MLP each."""
+
+    def __init__(self, d_model: int, n_outputs: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(make_head(d_model, n_outputs) for _ in range(n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([part(x) for part in self.parts], dim=1)  # (B, n_outputs)
+
+
+def make_head(d_model: int, n_outputs: int) -> nn.Module:
     """One target: two linear layers with nothing between, as published; several: one MLP each."""
     if n_outputs == 1:
         return nn.Sequential(nn.Linear(d_model, d_model // 2), nn.Linear(d_model // 2, 1))

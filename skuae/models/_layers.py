@@ -6,55 +6,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
-def element_rows(weight, batch):
-    """Look up the rows of a (n_elements, d) table: (N, d).
-
-    Row ``Z - 1`` belongs to element Z; on a disordered site, rows are added up by occupancy.
-    """
-    rows = F.embedding(batch.numbers - 1, weight)
-    if batch.occ_sites is None:
-        return rows
-    parts = F.embedding(batch.occ_numbers - 1, weight) * batch.occ_values[:, None]
-    mixed = torch.zeros_like(rows).index_add(0, batch.occ_sites, parts)
-    disordered = torch.zeros(len(rows), 1, dtype=torch.bool, device=rows.device)
-    return torch.where(disordered.index_fill(0, batch.occ_sites, True), mixed, rows)
-
-
-class ElementEmbedding(nn.Module):
-    """One vector per element, and, if asked for, what a linear map makes of the coordinates.
-
-    Parameters
-    ----------
-    values : Tensor of shape (118, d)
-        Row ``Z - 1`` is the vector of element Z; finite.
-    frozen : bool
-        What is frozen is a buffer: the optimiser does not see it.
-    coords : tuple of Tensor of shape (c, 3) and (c,), or None
-        Weight and bias of a map of Cartesian coordinates, in Å from the center of the sites.
-    """
-
-    def __init__(self, values, frozen, coords=None):
-        super().__init__()
-        parts = {"weight": values}
-        if coords is not None:
-            parts["coords_weight"], parts["coords_bias"] = coords
-        for name, part in parts.items():
-            if frozen:
-                self.register_buffer(name, part.clone())
-            else:
-                self.register_parameter(name, nn.Parameter(part.clone()))
-        self.n_dims = values.shape[1] + (0 if coords is None else len(coords[1]))
-
-    def forward(self, batch):
-        rows = element_rows(self.weight, batch)  # (N, d)
-        if self.n_dims == rows.shape[1]:
-            return rows
-        x = torch.einsum("ni,nij->nj", batch.frac_coords, batch.lattices[batch.crystal])
-        x = x - mean_over_sites(x, batch)[batch.crystal]
-        x = F.linear(x, self.coords_weight, self.coords_bias)
-        return torch.cat([rows, x], dim=1)  # (N, d + c)
-
-
 class GaussianBasis(nn.Module):
     """Expand numbers in Gaussians, exp(-(x - center)² / width²).
 

@@ -4,12 +4,13 @@ import itertools
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skuae.models._backbone import Backbone
+from skuae.crystals import CrystalBatch, Crystals
+from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import counted_sum, linear_at_edges
-from skuae.models._layers import ElementEmbedding, GaussianBasis, mean_over_sites
+from skuae.models._layers import GaussianBasis, mean_over_sites
 
 
 class MEGNet(Backbone):
@@ -64,37 +65,38 @@ class MEGNet(Backbone):
         self.cutoff = cutoff
         self.max_neighbors = max_neighbors
 
-    def check(self):
+    def check(self) -> None:
         self._check_at_least(1, "n_blocks", "hidden_dim", "block_dim", "set2set_steps")
         if self.max_neighbors is not None:
             self._check_at_least(1, "max_neighbors")
         self._check_cutoff()
 
-    def graph_of(self, crystals, merge=True):
-        return crystals.reduced_graph(self.cutoff, self.max_neighbors, merge=merge)
+    def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
+        return Inputs(crystals.reduced_graph(self.cutoff, self.max_neighbors, merge=merge))
 
-    def build(self, table, frozen, n_outputs, coords=None):
-        return MEGNetModule(self, table, frozen, n_outputs, coords)
+    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+        return MEGNetModule(self, elements, n_outputs)
 
 
-class MEGNetModule(nn.Module):
+class MEGNetModule(CrystalModule):
     """The network; shapes with N sites, E bonds, B crystals, d = block_dim."""
 
-    def __init__(self, spec, table, frozen, n_outputs, coords):
+    def __init__(self, spec: MEGNet, elements: nn.Module, n_outputs: int) -> None:
         super().__init__()
         hidden, d = spec.hidden_dim, spec.block_dim
-        self.elements = ElementEmbedding(table, frozen, coords)
+        self.elements = elements
         self.basis = GaussianBasis(0.0, spec.cutoff + 1, 100, width=0.5)
-        self.atoms = MLP(self.elements.n_dims, hidden, d)
+        self.atoms = MLP(elements.n_dims, hidden, d)
         self.bonds = MLP(len(self.basis), hidden, d)
         self.state = MLP(2, hidden, d)
         self.blocks = nn.ModuleList(Block(d, hidden, i > 0) for i in range(spec.n_blocks))
         self.read_atoms = Set2Set(d, spec.set2set_steps)
         self.read_bonds = Set2Set(d, spec.set2set_steps)
-        self.hidden = MLP(5 * d, 32, 16)
-        self.head = nn.Linear(16, n_outputs)
+        self.width = 16
+        self.hidden = MLP(5 * d, 32, self.width)
+        self.head = nn.Linear(self.width, n_outputs)
 
-    def forward(self, batch):
+    def embed(self, batch: CrystalBatch) -> Tensor:
         v = self.atoms(self.elements(batch))  # (N, d)
         e = self.bonds(self.basis(batch.distances))  # (E, d)
         u = self.state(v.new_zeros(len(batch), 2))  # (B, d)
@@ -105,21 +107,20 @@ class MEGNetModule(nn.Module):
         n_bonds = batch.edge_counts * batch.site_counts[batch.centers]
         atoms = self.read_atoms(v, batch.crystal, batch.site_counts, len(batch))  # (B, 2d)
         bonds = self.read_bonds(e, crystal, n_bonds, len(batch))  # (B, 2d)
-        return self.head(self.hidden(torch.cat([atoms, bonds, u], dim=1)))  # (B, n_outputs)
+        return self.hidden(torch.cat([atoms, bonds, u], dim=1))  # (B, 16)
 
     @property
-    def first_layer(self):
-        """The linear layer that reads the element vectors."""
+    def first_layer(self) -> nn.Module:
         return self.atoms[0]
 
 
 class MLP(nn.ModuleList):
     """Linear layers, each followed by softplus(x) - ln 2."""
 
-    def __init__(self, *widths):
+    def __init__(self, *widths: int) -> None:
         super().__init__(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
 
-    def forward(self, x, first=0):
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
         for layer in itertools.islice(self, first, None):
             x = activate(layer(x))
         return x
@@ -131,14 +132,16 @@ class Block(nn.Module):
     All but the first block have layers of their own before these.
     """
 
-    def __init__(self, d, hidden, dense):
+    def __init__(self, d: int, hidden: int, dense: bool) -> None:
         super().__init__()
         self.dense = nn.ModuleList(MLP(d, hidden, d) for _ in range(3)) if dense else None
         self.phi_e = MLP(4 * d, hidden, hidden, d)
         self.phi_v = MLP(3 * d, hidden, hidden, d)
         self.phi_u = MLP(3 * d, hidden, hidden, d)
 
-    def forward(self, v0, e0, u0, batch, degrees):
+    def forward(
+        self, v0: Tensor, e0: Tensor, u0: Tensor, batch: CrystalBatch, degrees: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         v, e, u = v0, e0, u0
         if self.dense is not None:
             v, e, u = (layers(x) for layers, x in zip(self.dense, (v, e, u), strict=True))
@@ -162,12 +165,12 @@ class Block(nn.Module):
 class Set2Set(nn.Module):
     """Attention to the members of a set, steered by an LSTM (Vinyals et al., ICLR 2016)."""
 
-    def __init__(self, d, steps):
+    def __init__(self, d: int, steps: int) -> None:
         super().__init__()
         self.lstm = nn.LSTMCell(2 * d, d)
         self.steps = steps
 
-    def forward(self, x, crystal, counts, n_crystals):
+    def forward(self, x: Tensor, crystal: Tensor, counts: Tensor, n_crystals: int) -> Tensor:
         """Read sets of vectors x (n, d), each there counts (n,) times: (B, 2d)."""
         d = x.shape[1]
         read = x.new_zeros(n_crystals, 2 * d)
@@ -184,13 +187,13 @@ class Set2Set(nn.Module):
         return read
 
 
-def mean_over_crystals(x, crystal, weights, n_crystals):
+def mean_over_crystals(x: Tensor, crystal: Tensor, weights: Tensor, n_crystals: int) -> Tensor:
     """Average rows of x (n, d) over the crystals they belong to: (B, d); 0 for no rows."""
     total = x.new_zeros(n_crystals, x.shape[1]).index_add(0, crystal, x * weights[:, None])
     weight = weights.new_zeros(n_crystals).index_add(0, crystal, weights)
     return total / torch.where(weight > 0, weight, 1)[:, None]
 
 
-def activate(x):
+def activate(x: Tensor) -> Tensor:
     """softplus(x) - ln 2."""
     return F.softplus(x).sub_(math.log(2))

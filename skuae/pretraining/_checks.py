@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skuae._elements import SYMBOLS
 from skuae.crystals import check_same_order
 from skuae.datasets import blank_unknown
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
-from skuae.estimators._element_features import N_ROWS
+from skuae.training import check_in_reach
 
 
 def check_splitting(hold_out_by, validation_fraction, max_sites):
@@ -168,16 +167,8 @@ def check_elements(front_end, crystals, train):
     crystals : Crystals
     train : ndarray of int
     """
-    if not isinstance(front_end, CrystalTransformerRegressor):
-        return
-    rows, numbers, _ = crystals.composition()
-    beyond = np.flatnonzero((numbers > N_ROWS) & np.isin(rows, train))
-    if len(beyond):
-        row, symbol = int(rows[beyond[0]]), SYMBOLS[numbers[beyond[0]] - 1]
-        raise ValueError(
-            f"{crystals.where(row)}: CrystalTransformer knows the elements up to Z={N_ROWS}, the "
-            f"structure has {symbol}; drop the row"
-        )
+    if isinstance(front_end, CrystalTransformerRegressor):
+        check_in_reach(crystals, train)
 
 
 def check_finished(front_end):

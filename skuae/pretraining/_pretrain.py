@@ -17,9 +17,8 @@ from skuae._files import write_bytes
 from skuae._version import __version__
 from skuae.crystals import as_crystals
 from skuae.embedding import ElementTable
-from skuae.estimators import CrystalGNNRegressor
-from skuae.estimators._element_features import N_ROWS, named
-from skuae.models import resolve_backbone
+from skuae.estimators import CrystalGNNRegressor, encode_estimator
+from skuae.models import N_LEARNED, resolve_backbone
 from skuae.pretraining._card import leakage_statement, model_card
 from skuae.pretraining._checks import (
     check_elements,
@@ -30,7 +29,7 @@ from skuae.pretraining._checks import (
     check_units,
 )
 from skuae.pretraining._split import counts_of, find_rows, split_rows
-from skuae.training._persistence import encode_params
+from skuae.training import named
 
 _IN_CARD = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "metrics", "params",
             "element_features", "front_end", "random_state", "fit_seconds", "crystals_per_element",
@@ -185,7 +184,7 @@ def pretrain(
         _warn_of_no_errors(split)
     metrics = _measure(front_end, crystals, y, train, valid[predictable])
 
-    params = {k: v for k, v in encode_params(front_end).items() if k != "verbose"}
+    params = {k: v for k, v in encode_estimator(front_end).items() if k != "verbose"}
     tables = named(getattr(front_end, "element_features", None))
     features = [t if isinstance(t, str) else f"{t.name} (own table)" for t in tables]
     if isinstance(front_end, CrystalGNNRegressor) and front_end.embedding is None:
@@ -282,7 +281,7 @@ def _predictable(front_end, crystals):
     """Mark rows without elements that no training row has, unless the front-end guesses."""
     rows, numbers, _ = crystals.composition()
     if getattr(front_end, "on_missing_element", "raise") == "mean":
-        unknown = numbers > N_ROWS
+        unknown = numbers > N_LEARNED
     else:
         unknown = ~front_end.element_table_.seen[numbers - 1]
     predictable = np.ones(len(crystals), dtype=bool)

@@ -1,7 +1,59 @@
-"""Training: batches, the net, and what all crystal estimators share."""
+"""Training: tasks, networks with their element vectors, and the loop; it knows no estimator."""
 
-from skuae.training._base import BaseCrystalEstimator
-from skuae.training._classification import BaseCrystalClassifier
-from skuae.training._regression import BaseCrystalRegressor
+from skuae.training._classification import ClassificationTask, FittedClassification
+from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.training._element_features import named, stack_features
+from skuae.training._fit import (
+    FitData,
+    copy_weights,
+    fit_net,
+    history_of,
+    make_net,
+    split_validation,
+)
+from skuae.training._labels import read_labels
+from skuae.training._learned_input import LearnedInput, check_in_reach, seen_elements
+from skuae.training._net import CrystalNet
+from skuae.training._network import ElementInput, Network, Trained
+from skuae.training._params import check_training_params, resolve_device
+from skuae.training._regression import FittedRegression, RegressionTask
+from skuae.training._settings import Settings
+from skuae.training._table_input import TableInput, check_covered, table_digest
+from skuae.training._targets import check_sample_weight, check_targets
+from skuae.training._task import FittedTask, Targets, Task
 
-__all__ = ["BaseCrystalClassifier", "BaseCrystalEstimator", "BaseCrystalRegressor"]
+__all__ = [
+    "ClassificationTask",
+    "CrystalDataset",
+    "CrystalLoader",
+    "CrystalNet",
+    "ElementInput",
+    "FitData",
+    "FittedClassification",
+    "FittedRegression",
+    "FittedTask",
+    "LearnedInput",
+    "Network",
+    "RegressionTask",
+    "Settings",
+    "TableInput",
+    "Targets",
+    "Task",
+    "Trained",
+    "check_covered",
+    "check_in_reach",
+    "check_sample_weight",
+    "check_targets",
+    "check_training_params",
+    "copy_weights",
+    "fit_net",
+    "history_of",
+    "make_net",
+    "named",
+    "read_labels",
+    "resolve_device",
+    "seen_elements",
+    "split_validation",
+    "stack_features",
+    "table_digest",
+]

@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import Callback
 
 from skuae._files import read_safetensors, write_safetensors
+from skuae.models import encode_params
 
 FORMAT = "skuae-checkpoint-1"
 SECONDS_BETWEEN = 10.0
@@ -41,30 +42,33 @@ class Checkpoint(Callback):
         self.written = time.monotonic()
 
     @classmethod
-    def of(cls, estimator, crystals, y, sample_weight, module):
+    def of(cls, settings, data, module):
         """Return the checkpoint of a fit that is about to start, or None."""
-        if estimator.checkpoint_dir is None:
+        if settings.checkpoint_dir is None:
             return None
-        if not isinstance(estimator.random_state, Integral):
+        params = settings.params
+        if not isinstance(params["random_state"], Integral):
             raise ValueError(
                 "checkpoint_dir needs random_state to be an int: a fit with random weights cannot "
-                f"be found again; got random_state={estimator.random_state!r}"
+                f"be found again; got random_state={params['random_state']!r}"
             )
-        params = estimator.get_params(deep=False)
-        relevant = {k: repr(v) for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
+        relevant = {k: v for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
+        # repr of a long back-end is cut short; what JSON cannot hold has its repr alone
+        relevant = {k: [encode_params({k: v}), repr(v)] for k, v in relevant.items()}
         # A table may be frozen whatever `freeze_embedding` says: that of the paper always is.
-        rates = estimator._peak_lr(), estimator._element_lr_ratio(), estimator._clip_norm()
+        rates = settings.lr, settings.element_lr_ratio, settings.clip_norm
         relevant["rates"] = repr(rates)  # some are the backbone's to say
         relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
-        arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets, y]
+        crystals = data.crystals
+        arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets]
         for entry in ("occ_sites", "occ_numbers", "occ_values"):
             arrays.append(getattr(crystals, entry))
-        arrays.append(sample_weight)
+        arrays += [data.targets.values, data.sample_weight]
         arrays += [v.cpu().numpy() for v in module.state_dict().values()]
         for array in arrays:
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-        folder = Path(estimator.checkpoint_dir)
+        folder = Path(settings.checkpoint_dir)
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder / f"{digest.hexdigest()[:16]}.safetensors")
 

@@ -1,150 +1,40 @@
-"""The part of crystal estimators that predicts classes."""
+"""The task of predicting classes: one output per class, also for two of them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin
+from torch import nn
 
-from skuae.embedding import crystals_and_table
-from skuae.training._base import BaseCrystalEstimator, Targets
+from skuae.crystals import Crystals
 from skuae.training._labels import (
-    check_labels,
     check_two_classes,
     class_weights,
     decode_classes,
     encode_classes,
+    read_labels,
 )
 from skuae.training._loss import LogLoss
+from skuae.training._task import Array, Targets
 
 
-class BaseCrystalClassifier(ClassifierMixin, BaseCrystalEstimator):
-    """Fit and predict classifiers of crystals; see `BaseCrystalEstimator`.
+@dataclass(frozen=True)
+class ClassificationTask:
+    """Learn the class of a crystal.
 
-    The network has one output per class, also for two of them; softmax makes probabilities of them,
-    and training minimises their log-loss.
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Weights of the classes in the loss.
     """
 
-    class_weight = None
+    class_weight: Any = None
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
+    def read(self, y: Any, crystals: Crystals) -> Targets:
+        classes, codes, names = read_labels(y, crystals)
+        return Targets(codes[:, None].astype(float), classes[codes], names, classes)
 
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-        y : array-like of shape (n_samples,)
-            Labels of at least two classes: strings, numbers or booleans; none may be missing.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows in the loss, times those of their classes.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        TypeError
-            If a row is not a structure.
-        ValueError
-            If a structure, a label or a parameter makes no sense; the message names it.
-        """
-        return self._fit(X, y, sample_weight)
-
-    def predict(self, X):
-        """Predict the classes of crystals.
-
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            The most probable of `classes_`.
-        """
-        best = self._outputs(X).argmax(axis=1)
-        return self.classes_[best]
-
-    def predict_proba(self, X):
-        """Predict how probable the classes are.
-
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-
-        Returns
-        -------
-        p : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; rows add up to 1.
-        """
-        return softmax(self._outputs(X).astype(np.float64), axis=1)
-
-    def predict_log_proba(self, X):
-        """Predict the logarithms of how probable the classes are.
-
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-
-        Returns
-        -------
-        log_p : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return log_softmax(self._outputs(X).astype(np.float64), axis=1)
-
-    def decision_function(self, X):
-        """Return what the probabilities are made of, before softmax.
-
-        Parameters
-        ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-            Structures; see :func:`skuae.as_crystals`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            With two classes, the log-odds of the second one: above 0 it is predicted.
-        """
-        outputs = self._outputs(X).astype(np.float64)
-        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
-
-    def score(self, X, y, sample_weight=None):
-        """Return the accuracy: the share of rows whose class is predicted.
-
-        Parameters
-        ----------
-        X : array-like of structures of shape (n_samples,)
-        y : array-like of shape (n_samples,)
-            Labels.
-        sample_weight : array-like of shape (n_samples,), optional
-
-        Returns
-        -------
-        score : float
-        """
-        crystals, _ = crystals_and_table(X)
-        classes, codes, _ = check_labels(y, crystals)  # as fit reads them
-        return super().score(crystals, classes[codes], sample_weight)
-
-    # -- what BaseCrystalEstimator asks for -------------------------------------------------------
-
-    def _read_targets(self, y, crystals):
-        classes, codes, names = check_labels(y, crystals)
-        return Targets(codes[:, None].astype(float), classes[codes], names, {"classes_": classes})
-
-    def _check_continued(self, targets):
-        classes = targets.facts["classes_"]
-        if not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"y has the classes {classes.tolist()}, the fit before had "
-                f"{self.classes_.tolist()}; set warm_start=False to start anew"
-            )
-
-    def _hold_back(self, targets, order, n_valid):
+    def hold_back(self, targets: Targets, order: Array, n_valid: int) -> tuple[Array, Array]:
         # One row of each class stays in training. The others are laid out class by class, and
         # every so many of them one is taken: each class gives its share.
         codes = targets.values[order, 0]
@@ -160,29 +50,62 @@ class BaseCrystalClassifier(ClassifierMixin, BaseCrystalEstimator):
         taken = free[((np.arange(n_valid) + 0.5) * len(free) / n_valid).astype(int)]
         return np.delete(order, taken), order[taken]
 
-    def _fit_task(self, targets, train, weight):
-        check_two_classes(np.unique(targets.given[train]))
-        self.classes_ = targets.facts["classes_"]
+    def fit(self, targets: Targets, rows: Array, weight: Array | None) -> "FittedClassification":
+        check_two_classes(np.unique(targets.given[rows]))
+        return FittedClassification(targets.shape, self.class_weight)
 
-    def _scaled(self, values):
+    def resume(self, targets: Targets, before: "FittedClassification") -> "FittedClassification":
+        if not np.array_equal(targets.shape, before.classes):
+            raise ValueError(
+                f"y has the classes {targets.shape.tolist()}, the fit before had "
+                f"{before.classes.tolist()}; set warm_start=False to start anew"
+            )
+        return replace(before, classes=targets.shape, class_weight=self.class_weight)
+
+    def load(self, config: dict, arrays: dict[str, Array]) -> "FittedClassification":
+        return FittedClassification(decode_classes(config["classes"]), self.class_weight)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedClassification:
+    """Classification with known classes.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels.
+    class_weight
+        As in `ClassificationTask`.
+    """
+
+    classes: Array
+    class_weight: Any = None
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def target_weights(self) -> list[float]:
+        return [1.0] * len(self.classes)
+
+    def encode(self, values: Array) -> Array:
         return values
 
-    def _weigh(self, targets, sample_weight):
-        codes = targets.values[:, 0].astype(int)
+    def weigh(self, values: Array, sample_weight: Array | None) -> Array | None:
+        codes = values[:, 0].astype(int)
         counted = np.ones(len(codes), dtype=bool) if sample_weight is None else sample_weight > 0
-        weight = class_weights(self.class_weight, targets.facts["classes_"], codes, counted)
+        weight = class_weights(self.class_weight, self.classes, codes, counted)
         if weight is None or sample_weight is None:
             return sample_weight if weight is None else weight
         return weight * sample_weight
 
-    def _n_outputs(self):
-        return len(self.classes_)
-
-    def _criterion(self):
+    def criterion(self) -> nn.Module:
         return LogLoss()
 
-    def _get_task(self):
-        return {"classes": encode_classes(self.classes_)}, {}
+    def decode(self, outputs: Array) -> Array:
+        """Return the most probable classes."""
+        return self.classes[outputs.argmax(axis=1)]
 
-    def _set_task(self, config, arrays):
-        self.classes_ = decode_classes(config["classes"])
+    def state(self) -> tuple[dict, dict[str, Array]]:
+        return {"classes": encode_classes(self.classes)}, {}

@@ -9,7 +9,7 @@ from sklearn.utils.validation import column_or_1d
 from skuae.training._targets import names_of
 
 
-def check_labels(y, crystals):
+def read_labels(y, crystals):
     """Return the classes in y, and which of them each row has.
 
     Parameters

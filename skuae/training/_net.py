@@ -84,9 +84,10 @@ class CrystalNet(NeuralNet):
 
     def initialize_optimizer(self, *args, **kwargs):
         groups: dict = {}
-        for name, parameter in self.module_.named_parameters():
-            ratio = self.embedding_lr_ratio if name.startswith("elements.") else 1.0
-            plain = parameter.ndim < 2 or name.startswith("elements.")
+        elements = {id(parameter) for parameter in self.module_.elements.parameters()}
+        for parameter in self.module_.parameters():
+            ratio = self.embedding_lr_ratio if id(parameter) in elements else 1.0
+            plain = parameter.ndim < 2 or id(parameter) in elements
             groups.setdefault((ratio, 0.0 if plain else self.weight_decay), []).append(parameter)
         self.optimizer_ = OPTIMIZERS[self.optimizer](
             [

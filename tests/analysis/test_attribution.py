@@ -48,7 +48,7 @@ def test_occlusion_is_the_drop_when_one_atom_becomes_the_mean_of_the_seen(toy):
     np.testing.assert_allclose(found.predictions, gnn.predict(crystals), atol=1e-5)
     # The same by hand: gold, which is in no crystal, gets the mean vector of the elements seen.
     weight = gnn.net_.module_.elements.weight.data
-    weight[78] = weight[np.flatnonzero(gnn._seen)].mean(0)
+    weight[78] = weight[np.flatnonzero(gnn.network_.elements.seen)].mean(0)
     for (row, site), line in found.sites.iterrows():
         structure = crystals[row]
         before = gnn.predict([structure])[0]

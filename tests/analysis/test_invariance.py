@@ -174,10 +174,10 @@ def test_embed_is_what_the_heads_read(front_end):
     z = front_end.embed(X)
     assert z.shape == (5, 16)
     assert z.dtype == np.float32
-    head = front_end.net_.module_.heads[0]
+    head = front_end.net_.module_.head.parts[0]
     scaled = head(torch.from_numpy(z)).detach().numpy()
     np.testing.assert_allclose(
-        front_end.scaler_.inverse_transform(scaled)[:, 0], front_end.predict(X), rtol=1e-5
+        front_end.task_.scaler.inverse_transform(scaled)[:, 0], front_end.predict(X), rtol=1e-5
     )
 
 

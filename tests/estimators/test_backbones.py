@@ -50,7 +50,7 @@ def test_names_are_those_of_the_specifications(small, name, X, y):
     """Defaults are large: it is the network that is compared, not a fit."""
     kind = type(BACKBONES[name])
     gnn = CrystalGNNRegressor(name, max_epochs=1, random_state=0).fit(X[:4], y[:4])
-    assert gnn._backbone.get_params() == kind().get_params()
+    assert gnn.network_.backbone.get_params() == kind().get_params()
 
 
 def test_saved_and_loaded(task, X, tmp_path):

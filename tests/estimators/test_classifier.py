@@ -2,11 +2,12 @@
 
 import json
 import pickle
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import cross_val_score
@@ -14,6 +15,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from skuae import CrystalGNNClassifier, UAETransformer, models
 from skuae.datasets import make_toy_crystals
+from skuae.training import fit_net
 
 
 @pytest.fixture
@@ -240,16 +242,10 @@ def test_rows_of_weight_zero_do_not_matter(clf, X, two, assert_same_weights):
 
 def split_of(gnn, X, y, **params):
     """Return the rows that a fit trains on and those it stops by."""
-    seen = {}
-
-    class Spy(type(gnn)):
-        def _train(self, crystals, targets, sample_weight, train, valid, *args):
-            seen.update(train=train, valid=valid)
-            super()._train(crystals, targets, sample_weight, train, valid, *args)
-
-    Spy.__name__ = type(gnn).__name__
-    Spy(**{**gnn.get_params(deep=False), **params}).fit(X, y)
-    return seen["train"], seen["valid"]
+    with mock.patch("skuae.estimators._base.fit_net", wraps=fit_net) as spy:
+        clone(gnn).set_params(**params).fit(X, y)
+    data = spy.call_args.args[2]
+    return data.train, data.valid
 
 
 def test_validation_rows_are_stratified(clf, three):

@@ -195,7 +195,7 @@ def test_threads_do_not_draw_from_each_other(make, X, y, monkeypatch):
         torch.set_num_threads(1)  # sums are rounded as they are shared out; a thread has its own
         return make(random_state=seed).fit(X, y).predict(X)
 
-    monkeypatch.setattr("skuae.training._base.seed_generators", seed_and_wait)
+    monkeypatch.setattr("skuae.training._fit.seed_generators", seed_and_wait)
     with ThreadPoolExecutor(1) as pool:
         alone = list(pool.map(fit_predict, range(4)))
     with ThreadPoolExecutor(4) as pool:

@@ -41,7 +41,7 @@ def test_features_speak_for_an_element_that_was_not_seen(mini):
     rows = np.flatnonzero(~has_cl)[:400]
     front_end = fit(mini, rows, d_model=128, on_missing_element="mean")
     weights = front_end.net_.module_.elements.table().detach().numpy()
-    centred = weights - weights[front_end._seen].mean(axis=0)
+    centred = weights - weights[front_end.network_.elements.seen[:100]].mean(axis=0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     nearest = 1 + np.argsort(-(unit @ unit[16]))[1:4]
     assert {9, 35, 53} & set(nearest.tolist())  # F, Br, I
@@ -56,7 +56,7 @@ def test_own_features_and_none(mini, tmp_path):
         some = mini.structures[:5]
         np.testing.assert_array_equal(again.predict(some), front_end.predict(some))
         refit = clone(again).fit(mini.structures[:50], mini.target[:50])
-        assert (refit._features is None) == (features is None)
+        assert (refit.network_.elements.features is None) == (features is None)
 
 
 def test_a_loaded_model_knows_its_own_features_as_the_first_did(mini, tmp_path):
@@ -76,7 +76,7 @@ def test_a_loaded_model_knows_its_own_features_as_the_first_did(mini, tmp_path):
         )
         some = mini.structures[:5]
         np.testing.assert_array_equal(ours.predict(some), theirs.predict(some))
-        np.testing.assert_array_equal(ours._has_features, theirs._has_features)
+        np.testing.assert_array_equal(*(m.network_.elements.has_features for m in (ours, theirs)))
         again.set_params(warm_start=True).fit(mini.structures[:50], mini.target[:50])  # goes on
         again.save_pretrained(tmp_path / "again")
         CrystalTransformerRegressor.from_pretrained(tmp_path / "again")
@@ -130,7 +130,7 @@ def test_features_from_a_frame_or_a_file(mini, tmp_path):
     frame.to_csv(tmp_path / "own.csv")
     for features in (frame, tmp_path / "own.csv"):
         np.testing.assert_allclose(
-            fit(mini, np.arange(20), element_features=features)._features,
-            fit(mini, np.arange(20), element_features="magpie")._features,
+            fit(mini, np.arange(20), element_features=features).network_.elements.features,
+            fit(mini, np.arange(20), element_features="magpie").network_.elements.features,
             atol=1e-5,
         )

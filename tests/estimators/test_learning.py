@@ -247,7 +247,7 @@ def test_validation_rows_are_held_back_and_seeded(make, X, y, assert_same_weight
     means = []
     for row in range(len(y)):
         wild = np.where(np.arange(len(y)) == row, y + 100.0, y)
-        means.append(make(early_stopping=True, max_epochs=1).fit(X, wild).scaler_.mean_[0])
+        means.append(make(early_stopping=True, max_epochs=1).fit(X, wild).task_.scaler.mean_[0])
     held_back = np.abs(np.array(means) - np.median(means)) > 1
     assert held_back.sum() == round(0.1 * len(y)) == 2
 
@@ -318,7 +318,7 @@ def test_batch_norms_settle_on_the_final_weights(gnn, X, y):
     """Their statistics are those of one pass over the training rows, not a running average."""
     fitted = gnn(max_epochs=2, batch_size=len(y)).fit(X, y)
     module, crystals = fitted.net_.module_, as_crystals(X)
-    batch = fitted._pack(crystals, "cpu").batch(range(len(y)))
+    batch = fitted.network_.pack(crystals, "cpu").batch(range(len(y)))
     settled = module(batch)
     before = {k: v.clone() for k, v in module.state_dict().items() if "running" in k}
     module.train()

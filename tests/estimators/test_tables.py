@@ -243,7 +243,7 @@ def test_a_failed_warm_fit_leaves_the_model_as_it_was(gnn, X, y, table):
     beyond = Structure(Lattice.cubic(4.0), ["Og"], [[0, 0, 0]])
     with pytest.raises(ValueError, match="no vector for Og"):
         model.set_params(freeze_embedding=True).fit([*X, beyond], [*y, 1.0])
-    assert not model._frozen
+    assert not model.network_.elements.frozen
     np.testing.assert_array_equal(model.predict(X), before)
 
 
@@ -252,12 +252,17 @@ def test_a_warm_fit_that_diverges_teaches_no_elements(make, X, y):
     if hasattr(model, "backbone"):
         model.set_params(backbone="megnet")
     model.fit(X[:3], y[:3])
-    before = model.element_table_, model.history_, model._seen, model.predict(X[:3])
+    before = (
+        model.element_table_,
+        model.history_,
+        model.network_.elements.seen,
+        model.predict(X[:3]),
+    )
     with pytest.raises(ValueError, match="diverged"):
         model.set_params(lr=1e30).fit(X, y)
     assert model.element_table_ == before[0]
     assert model.history_ == before[1]
-    np.testing.assert_array_equal(model._seen, before[2])
+    np.testing.assert_array_equal(model.network_.elements.seen, before[2])
     np.testing.assert_array_equal(model.predict(X[:3]), before[3])
 
 

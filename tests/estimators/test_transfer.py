@@ -98,8 +98,8 @@ def test_targets_are_scaled_anew(small, X, targets, case, start):
     source = small(source_kind, **source_params).fit(X, targets[source_y])
     model = small(kind, init_from=start(source), **params).fit(X[:12], 5 * targets[y][:12] + 3)
     values = (5 * targets[y][:12] + 3).reshape(12, -1)
-    np.testing.assert_allclose(model.scaler_.mean_, values.mean(axis=0))
-    np.testing.assert_allclose(model.scaler_.scale_, values.std(axis=0))
+    np.testing.assert_allclose(model.task_.scaler.mean_, values.mean(axis=0))
+    np.testing.assert_allclose(model.task_.scaler.scale_, values.std(axis=0))
     # untrained, it predicts about the mean of the new targets, in their units
     away = np.abs(model.predict(X).reshape(24, -1).mean(axis=0) - values.mean(axis=0))
     assert (away < 2 * values.std(axis=0)).all()
@@ -127,7 +127,7 @@ def test_the_table_goes_along(small, X, targets, start):
     assert further.element_table_.name == "magpie-tuned"
     native = small(REGRESSOR).fit(X, targets["number"])
     again = small(CLASSIFIER, init_from=native).fit(X, targets["classes"])
-    np.testing.assert_array_equal(again._table.values, get_table("cgcnn").values)
+    np.testing.assert_array_equal(again.network_.elements.table.values, get_table("cgcnn").values)
 
 
 def test_elements_that_the_source_has_no_vector_for(small, X, targets, start):

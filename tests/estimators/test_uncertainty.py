@@ -67,7 +67,7 @@ def test_early_stopping_goes_by_the_likelihood(front_end, noisy):
     seed = np.random.RandomState(0).randint(2**31 - 1)
     valid = np.random.default_rng(seed).permutation(400)[:40]
     mean, std = model.predict(X[valid], return_std=True)
-    error, std = (y[valid] - mean) / model.scaler_.scale_, std / model.scaler_.scale_
+    error, std = (y[valid] - mean) / model.task_.scaler.scale_, std / model.task_.scaler.scale_
     nll = np.mean(error**2 / (2 * std**2) + np.log(std))
     assert nll == pytest.approx(min(e["valid_loss"] for e in model.history_), rel=1e-5)
 

@@ -5,15 +5,16 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from skuae.crystals import PackedTensors, as_crystals
+from skuae.crystals import as_crystals
+from skuae.models import Inputs
 
 
 def _pack(crystals, spec=None, dtype=torch.float64, rows=None):
     """Put crystals into one batch, with the graphs of a specification or with coordinates."""
     crystals = as_crystals(crystals)
-    graphs = None if spec is None else spec.graph_of(crystals)
+    inputs = Inputs(coords="wrapped") if spec is None else spec.inputs(crystals)
     rows = range(len(crystals)) if rows is None else rows
-    return PackedTensors(crystals, graphs, dtype=dtype).batch(np.array(rows))
+    return inputs.pack(crystals, dtype=dtype).batch(np.array(rows))
 
 
 @pytest.fixture

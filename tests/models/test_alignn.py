@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from skuae.crystals import as_crystals
 from skuae.embedding import get_table
-from skuae.models import ALIGNN
+from skuae.models import ALIGNN, ElementEmbedding
 from skuae.models._alignn import GatedConv
 
 SMALL = {"hidden_dim": 12, "expansion_dim": 8, "n_alignn": 2, "n_gcn": 2}
@@ -25,7 +25,7 @@ def n_parameters(module):
 def build(n_outputs=2, **options):
     """A network in float64 whose norms are not those of a fresh one."""
     spec = ALIGNN(**{**SMALL, **options})
-    module = spec.build(torch.randn(118, 6), False, n_outputs).double()
+    module = spec.build(ElementEmbedding(torch.randn(118, 6), False), n_outputs).double()
     with torch.no_grad():
         for norm in module.modules():
             if isinstance(norm, nn.BatchNorm1d):
@@ -41,7 +41,7 @@ def build(n_outputs=2, **options):
 
 def test_number_of_parameters_of_the_paper():
     table = torch.tensor(np.nan_to_num(get_table("cgcnn").values))
-    assert n_parameters(ALIGNN().build(table, frozen=True, n_outputs=1)) == 4_026_753
+    assert n_parameters(ALIGNN().build(ElementEmbedding(table, True), 1)) == 4_026_753
     assert n_parameters(GatedConv(256)) == 329_984
     spec = ALIGNN()
     assert (spec.native_table, spec.native_frozen) == ("cgcnn", True)
@@ -54,8 +54,11 @@ def test_number_of_parameters_of_other_settings():
     spec = ALIGNN(hidden_dim=10, n_alignn=2, n_gcn=1, expansion_dim=7, cutoff=5.0)
     conv = 5 * (100 + 10) + 4 * 10
     expected = layer(6, 10) + layer(80, 7) + layer(40, 7) + 2 * layer(7, 10) + 5 * conv + 10 * 3 + 3
-    assert n_parameters(spec.build(torch.zeros(118, 6), True, 3)) == expected
-    assert n_parameters(spec.build(torch.zeros(118, 6), False, 3)) == expected + 118 * 6
+    assert n_parameters(spec.build(ElementEmbedding(torch.zeros(118, 6), True), 3)) == expected
+    assert (
+        n_parameters(spec.build(ElementEmbedding(torch.zeros(118, 6), False), 3))
+        == expected + 118 * 6
+    )
 
 
 def test_gaussians():
@@ -72,8 +75,8 @@ def test_gaussians():
 
 def test_graph_is_that_of_the_paper(sample):
     crystals = as_crystals(sample[:4])
-    assert ALIGNN().graph_of(crystals) is crystals.reduced_graph(8.0, 12, True, angles=True)
-    cut = ALIGNN(cutoff=6.0, max_neighbors=4, whole_shell=False, n_alignn=0).graph_of(crystals)
+    assert ALIGNN().inputs(crystals).graphs is crystals.reduced_graph(8.0, 12, True, angles=True)
+    cut = ALIGNN(cutoff=6.0, max_neighbors=4, whole_shell=False, n_alignn=0).inputs(crystals).graphs
     assert cut is crystals.reduced_graph(6.0, 4, False, angles=False)
     assert cut.cosines is None
 
@@ -286,7 +289,9 @@ def test_parts_are_drawn_alike_from_a_seed():
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        states.append(ALIGNN(**SMALL).build(torch.zeros(118, 3), False, 1).state_dict())
+        states.append(
+            ALIGNN(**SMALL).build(ElementEmbedding(torch.zeros(118, 3), False), 1).state_dict()
+        )
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
 

@@ -13,7 +13,14 @@ from torch.nn import functional as F
 
 from skuae.crystals import PackedTensors, as_crystals
 from skuae.embedding import get_table
-from skuae.models import ALIGNN, CGCNN, MEGNet, resolve_backbone
+from skuae.models import (
+    ALIGNN,
+    BACKBONES,
+    CGCNN,
+    ElementEmbedding,
+    MEGNet,
+    resolve_backbone,
+)
 from skuae.models._cgcnn import CGConv
 
 
@@ -27,12 +34,12 @@ def n_parameters(module):
 def test_number_of_parameters_of_the_paper():
     table = torch.tensor(np.nan_to_num(get_table("cgcnn").values))
     assert table.shape == (118, 92)
-    assert n_parameters(CGCNN().build(table, frozen=True, n_outputs=1)) == 80_833
+    assert n_parameters(CGCNN().build(ElementEmbedding(table, True), 1)) == 80_833
 
 
 def test_number_of_parameters_with_one_hot_and_width_128():
     one_hot = torch.eye(118, 100)
-    assert n_parameters(CGCNN(atom_dim=128).build(one_hot, frozen=True, n_outputs=1)) == 260_737
+    assert n_parameters(CGCNN(atom_dim=128).build(ElementEmbedding(one_hot, True), 1)) == 260_737
 
 
 def test_number_of_parameters_of_other_settings():
@@ -41,8 +48,8 @@ def test_number_of_parameters_of_other_settings():
     conv = (2 * 8 + 31) * 16 + 16 + 2 * 16 + 2 * 8
     head = (8 * 16 + 16) + 2 * (16 * 16 + 16) + (16 * 4 + 4)
     expected = (10 * 8 + 8) + 2 * conv + head
-    assert n_parameters(spec.build(table, frozen=True, n_outputs=4)) == expected
-    assert n_parameters(spec.build(table, frozen=False, n_outputs=4)) == expected + 118 * 10
+    assert n_parameters(spec.build(ElementEmbedding(table, True), 4)) == expected
+    assert n_parameters(spec.build(ElementEmbedding(table, False), 4)) == expected + 118 * 10
 
 
 def test_convolution_of_nothing(pack, sample):
@@ -81,7 +88,9 @@ class PlainConv(nn.Module):
 
 def plain(module, spec):
     """The whole network with plain layers, on the same weights."""
-    copy = spec.build(module.elements.weight.detach(), False, module.head.out_features)
+    copy = spec.build(
+        ElementEmbedding(module.elements.weight.detach(), False), module.head.out_features
+    )
     copy = copy.to(module.head.weight.dtype)
     copy.load_state_dict(module.state_dict())
     copy.convs = nn.ModuleList(PlainConv(conv) for conv in module.convs)
@@ -137,7 +146,7 @@ def test_parity_of_a_training_run(pack, crystals):
     """Ten steps of the whole network stay together with those of the plain one."""
     spec, structures = crystals
     batch = pack(structures, spec)
-    ours = spec.build(torch.randn(118, 7), False, 2).double()
+    ours = spec.build(ElementEmbedding(torch.randn(118, 7), False), 2).double()
     theirs = plain(ours, spec)
     theirs.basis.n_reached = lambda distances: len(theirs.basis)  # it takes all or nothing
     target = torch.randn(len(structures), 2, dtype=torch.float64)
@@ -164,7 +173,7 @@ def test_network_against_a_plain_one(pack, sample):
     """Everything around the convolutions, written out."""
     spec = CGCNN(atom_dim=8, n_conv=1, hidden_dim=16, n_hidden=2)
     batch = pack(sample[:4], spec)
-    module = spec.build(torch.randn(118, 5), False, 3).double().eval()
+    module = spec.build(ElementEmbedding(torch.randn(118, 5), False), 3).double().eval()
     v = module.elements.weight[batch.numbers - 1] @ module.project.weight.T + module.project.bias
     r = batch.distances[:, None] - torch.arange(41) * 0.2
     v = PlainConv(module.convs[0]).eval()(v, torch.exp(-((r / 0.2) ** 2)), batch.bonds)
@@ -181,7 +190,7 @@ def test_lone_atoms_alone(pack, lone):
     """A batch in which nobody has a neighbour trains and predicts."""
     spec = CGCNN(atom_dim=8)
     batch = pack([lone, lone, lone], spec)
-    module = spec.build(torch.randn(118, 5), False, 1).double()
+    module = spec.build(ElementEmbedding(torch.randn(118, 5), False), 1).double()
     module(batch).sum().backward()
     assert module.project.weight.grad.isfinite().all()
     out = module.eval()(batch)
@@ -204,7 +213,7 @@ def network():
     """A network in float64 whose predictions differ much between crystals."""
     spec = CGCNN(atom_dim=16, whole_shell=True)
     torch.manual_seed(0)
-    module = spec.build(torch.randn(118, 12), False, 2).double()
+    module = spec.build(ElementEmbedding(torch.randn(118, 12), False), 2).double()
     return spec, module
 
 
@@ -212,7 +221,7 @@ def network():
 def predict(network, sample):
     spec, module = network
     crystals = as_crystals(sample)
-    packed = PackedTensors(crystals, spec.graph_of(crystals), dtype=torch.float64)
+    packed = PackedTensors(crystals, spec.inputs(crystals).graphs, dtype=torch.float64)
     with torch.no_grad():
         module.train()
         for _ in range(30):
@@ -221,7 +230,7 @@ def predict(network, sample):
 
     def run(structures):
         crystals = as_crystals(structures)
-        packed = PackedTensors(crystals, spec.graph_of(crystals), dtype=torch.float64)
+        packed = PackedTensors(crystals, spec.inputs(crystals).graphs, dtype=torch.float64)
         with torch.no_grad():
             return module(packed.batch(np.arange(len(crystals)))).numpy()
 
@@ -305,14 +314,14 @@ def test_disordered_predictions_do_not_depend_on_order(predict, alloy, shuffle_s
 
 
 def test_backbone_by_name_or_specification():
-    names = {"alignn": ALIGNN, "cgcnn": CGCNN, "megnet": MEGNet}
-    for name, kind in names.items():
+    assert {"alignn": ALIGNN, "cgcnn": CGCNN, "megnet": MEGNet}.items() <= BACKBONES.items()
+    for name, kind in BACKBONES.items():
         assert type(resolve_backbone(name)) is kind
     spec = CGCNN(n_conv=5)
     copy = resolve_backbone(spec)
     assert copy is not spec
     assert copy.get_params() == spec.get_params()
-    known = "alignn, cgcnn, megnet"
+    known = ", ".join(BACKBONES)
     with pytest.raises(ValueError, match=f"there is no backbone 'algn'; known are {known}"):
         resolve_backbone("algn")
     for bad in (CGCNN, nn.Linear(2, 2), None):
@@ -322,9 +331,9 @@ def test_backbone_by_name_or_specification():
 
 def test_specification_asks_for_its_graph(sample):
     crystals = as_crystals(sample[:3])
-    graphs = CGCNN(cutoff=5.0, max_neighbors=4, whole_shell=True).graph_of(crystals)
+    graphs = CGCNN(cutoff=5.0, max_neighbors=4, whole_shell=True).inputs(crystals).graphs
     assert graphs is crystals.graph(5.0, 4, True)
-    published = CGCNN().graph_of(crystals)
+    published = CGCNN().inputs(crystals).graphs
     assert (published.cutoff, published.max_neighbors, published.whole_shell) == (8.0, 12, False)
 
 
@@ -333,6 +342,6 @@ def test_weights_follow_from_the_seed(pack, sample):
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        states.append(CGCNN().build(tables, False, 1).state_dict())
+        states.append(CGCNN().build(ElementEmbedding(tables, False), 1).state_dict())
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])

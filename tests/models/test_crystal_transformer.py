@@ -7,14 +7,17 @@ from pymatgen.core import Lattice, Structure
 from torch import nn
 from torch.nn import functional as F
 
-from skuae.models._crystal_transformer import (
-    READOUTS,
-    CrystalTransformerModule,
-    EncoderLayer,
-    make_head,
-)
+from skuae.models import CrystalTransformer, LearnedElements
+from skuae.models._crystal_transformer import READOUTS, EncoderLayer, make_head
 
 SMALL = {"d_model": 32, "n_layers": 2, "n_heads": 4, "dim_feedforward": 48}
+
+
+def transformer(n_outputs, features=None, **options):
+    """Return a network whose element vectors are learned, as CrystalTransformerRegressor has it."""
+    spec = CrystalTransformer(**options)
+    elements = LearnedElements(spec.d_model // 2, spec.input_norm, features)
+    return spec.build(elements, n_outputs)
 
 
 def n_parameters(module):
@@ -24,7 +27,7 @@ def n_parameters(module):
 def build(n_outputs=2, dtype=torch.float64, seed=0, **options):
     """A network in eval mode whose vectors are not zeros and ones as in a fresh one."""
     torch.manual_seed(seed)
-    module = CrystalTransformerModule(n_outputs, **{**SMALL, **options}).to(dtype).eval()
+    module = transformer(n_outputs, **{**SMALL, **options}).to(dtype).eval()
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim == 1:
@@ -51,13 +54,13 @@ def crystals(sample, alloy):
 @pytest.mark.parametrize("input_norm", [True, False])
 def test_number_of_parameters_of_the_paper(n_outputs, expected, input_norm):
     options = {"n_layers": 8, "input_norm": input_norm}
-    assert n_parameters(CrystalTransformerModule(n_outputs, **options)) == expected
-    with_token = CrystalTransformerModule(n_outputs, readout="cls", **options)
+    assert n_parameters(transformer(n_outputs, **options)) == expected
+    with_token = transformer(n_outputs, readout="cls", **options)
     assert n_parameters(with_token) == expected + 256
 
 
 def test_number_of_parameters_of_the_parts():
-    module = CrystalTransformerModule(1, n_layers=1)
+    module = transformer(1, n_layers=1)
     assert n_parameters(module.elements) == 12_928
     assert n_parameters(module.coords) == 512
     assert n_parameters(module.layers[0]) == 527_104
@@ -123,7 +126,7 @@ def reference(module, structures, n_heads):
         pooled = encoded.masked_fill(padding[..., None], 0).sum(1) / sizes[:, None]
     else:
         pooled = encoded[:, 0]
-    return torch.cat([head(pooled) for head in module.heads], dim=1)
+    return torch.cat([head(pooled) for head in module.head.parts], dim=1)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,11 @@ def test_parity_with_torch(pack, crystals, readout, input_norm, dtype, tolerance
 def test_gradients_are_those_of_torch(pack, crystals):
     module = build(readout="mean")
     weights = torch.randn(len(crystals), 2, dtype=torch.float64)
-    parameters = [module.coords.weight, module.elements.linear.weight, *module.heads.parameters()]
+    parameters = [
+        module.coords.weight,
+        module.elements.linear.weight,
+        *module.head.parts.parameters(),
+    ]
     a = torch.autograd.grad((module(pack(crystals)) * weights).sum(), parameters)
     b = torch.autograd.grad((reference(module, crystals, 4) * weights).sum(), parameters)
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
@@ -277,10 +284,10 @@ def test_table_is_what_the_network_sees(pack, input_norm):
 
 def test_start_of_the_element_vectors():
     """Small and without bias, so that what is learned outweighs the random start; or torch's."""
-    small = CrystalTransformerModule(1).elements.linear
+    small = transformer(1).elements.linear
     assert small.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not small.bias.any()
-    published = CrystalTransformerModule(1, input_norm=False).elements.linear
+    published = transformer(1, input_norm=False).elements.linear
     assert published.weight.std().item() == pytest.approx(1 / 300**0.5, rel=0.05)
 
 

@@ -9,10 +9,11 @@ from pymatgen.core import Lattice, Structure
 from scipy.stats import ortho_group
 
 from skuae import models
-from skuae.crystals import PackedTensors, as_crystals
-from skuae.models._crystal_transformer import READOUTS, CrystalTransformerModule
+from skuae.crystals import as_crystals
+from skuae.models import ElementEmbedding, LearnedElements
+from skuae.models._crystal_transformer import READOUTS
 
-BACKBONES = [kind for kind in map(models.__dict__.get, models.__all__) if isinstance(kind, type)]
+BACKBONES = [kind for kind in models.BACKBONES.values() if kind.invariant]
 NARROW = {"hidden_dim": 16, "atom_dim": 16, "block_dim": 12, "expansion_dim": 16}
 # The published CGCNN cuts the shell of the last neighbour where twelve are reached: which of equal
 # neighbours stay is a matter of rounding. tests/models/test_cgcnn.py has it where none is cut.
@@ -83,8 +84,8 @@ CHANGES = {
 class Network:
     """A network after a little training, and its predictions in units of their spread."""
 
-    def __init__(self, module, graph_of, structures):
-        self.module, self.graph_of = module.double(), graph_of
+    def __init__(self, module, spec, structures):
+        self.module, self.spec = module.double(), spec
         packed, n = self.pack(structures), len(structures)
         y = torch.tensor([[s.volume / len(s), np.mean(s.atomic_numbers)] for s in structures])
         y = (y - y.mean(0)) / y.std(0)
@@ -102,7 +103,7 @@ class Network:
 
     def pack(self, structures):
         crystals = as_crystals(structures)
-        return PackedTensors(crystals, self.graph_of(crystals), dtype=torch.float64)
+        return self.spec.inputs(crystals).pack(crystals, dtype=torch.float64)
 
     def predict(self, structures, batches=None):
         packed = self.pack(structures)
@@ -123,16 +124,14 @@ def network(request, crystals):
     torch.manual_seed(0)
     names = request.param().get_params()
     spec = request.param(**{k: v for k, v in {**NARROW, **WHOLE}.items() if k in names})
-    return Network(spec.build(torch.randn(118, 12), False, 2), spec.graph_of, crystals)
+    return Network(spec.build(ElementEmbedding(torch.randn(118, 12), False), 2), spec, crystals)
 
 
 @pytest.fixture(scope="module", params=READOUTS)
 def transformer(request, crystals):
     torch.manual_seed(0)
-    module = CrystalTransformerModule(
-        2, d_model=32, n_layers=2, n_heads=4, dim_feedforward=48, dropout=0.0, readout=request.param
-    )
-    return Network(module, lambda crystals: None, crystals)
+    spec = models.CrystalTransformer(32, 2, 4, 48, dropout=0.0, readout=request.param)
+    return Network(spec.build(LearnedElements(16, True, None), 2), spec, crystals)
 
 
 @pytest.fixture

@@ -6,14 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skuae.models import CGCNN, MEGNet
-from skuae.models._layers import (
-    CountedNormSiLU,
-    ElementEmbedding,
-    GaussianBasis,
-    element_rows,
-    mean_over_sites,
-)
+from skuae.models import CGCNN, ElementEmbedding, MEGNet
+from skuae.models._elements import element_rows
+from skuae.models._layers import CountedNormSiLU, GaussianBasis, mean_over_sites
 
 
 def test_gaussians():

@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from torch import nn
 
 from skuae.crystals import as_crystals
-from skuae.models import MEGNet
+from skuae.models import ElementEmbedding, MEGNet
 from skuae.models._layers import GaussianBasis
 from skuae.models._megnet import MLP, Set2Set, activate
 
@@ -28,8 +28,12 @@ def n_parameters(module):
 def test_number_of_parameters_of_matgl():
     """189,521 there, with a table of 89 elements; ours has 118."""
     table = torch.zeros(118, 16)
-    assert n_parameters(MEGNet().build(table, False, 1)) == 189_521 + 29 * 16 == 189_985
-    assert n_parameters(MEGNet().build(table, True, 1)) == 189_521 - 89 * 16
+    assert (
+        n_parameters(MEGNet().build(ElementEmbedding(table, False), 1))
+        == 189_521 + 29 * 16
+        == 189_985
+    )
+    assert n_parameters(MEGNet().build(ElementEmbedding(table, True), 1)) == 189_521 - 89 * 16
 
 
 def test_number_of_parameters_of_other_settings():
@@ -41,7 +45,7 @@ def test_number_of_parameters_of_other_settings():
     expected += 2 * (mlp(24, 10, 10, 6) + 2 * mlp(18, 10, 10, 6)) + 3 * mlp(6, 10, 6)
     expected += 2 * (4 * 6 * (12 + 6) + 2 * 4 * 6)
     expected += mlp(30, 32, 16, 4)
-    assert n_parameters(spec.build(torch.zeros(118, 7), True, 4)) == expected
+    assert n_parameters(spec.build(ElementEmbedding(torch.zeros(118, 7), True), 4)) == expected
 
 
 def test_activation():
@@ -52,7 +56,7 @@ def test_activation():
 
 
 def test_gaussians():
-    basis = MEGNet().build(torch.zeros(118, 16), False, 1).basis
+    basis = MEGNet().build(ElementEmbedding(torch.zeros(118, 16), False), 1).basis
     assert len(basis) == 100
     values = basis(torch.tensor([2.0, 0.0, 5.0]))
     assert values[0, 39].item() == pytest.approx(0.996334, abs=1e-6)
@@ -62,8 +66,8 @@ def test_gaussians():
 
 def test_graph_is_all_within_the_cutoff(sample):
     crystals = as_crystals(sample[:4])
-    assert MEGNet().graph_of(crystals) is crystals.reduced_graph(4.0)
-    nearest = MEGNet(cutoff=6.0, max_neighbors=3).graph_of(crystals)
+    assert MEGNet().inputs(crystals).graphs is crystals.reduced_graph(4.0)
+    nearest = MEGNet(cutoff=6.0, max_neighbors=3).inputs(crystals).graphs
     assert nearest is crystals.reduced_graph(6.0, 3, whole_shell=True)
 
 
@@ -137,7 +141,11 @@ def plain(module, graph):
 
 def build(n_outputs=2, **options):
     """A network in float64 that tells crystals apart: as torch draws it, all outputs are alike."""
-    module = MEGNet(**{**SMALL, **options}).build(torch.randn(118, 6), False, n_outputs).double()
+    module = (
+        MEGNet(**{**SMALL, **options})
+        .build(ElementEmbedding(torch.randn(118, 6), False), n_outputs)
+        .double()
+    )
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if name != "elements.weight":
@@ -284,7 +292,7 @@ def test_parts_are_drawn_alike_from_a_seed():
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        states.append(MEGNet().build(torch.zeros(118, 3), False, 1).state_dict())
+        states.append(MEGNet().build(ElementEmbedding(torch.zeros(118, 3), False), 1).state_dict())
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
 
@@ -310,4 +318,6 @@ def test_layers_end_in_the_activation():
     x = torch.randn(5, 3, dtype=torch.float64)
     torch.testing.assert_close(layers(x), plain_mlp(layers, x))
     assert isinstance(layers, nn.ModuleList)
-    assert isinstance(MEGNet().build(torch.zeros(118, 2), True, 1).basis, GaussianBasis)
+    assert isinstance(
+        MEGNet().build(ElementEmbedding(torch.zeros(118, 2), True), 1).basis, GaussianBasis
+    )

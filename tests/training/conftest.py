@@ -4,8 +4,7 @@ import torch
 
 from skuae.crystals import PackedTensors, as_crystals
 from skuae.datasets import make_toy_crystals
-from skuae.models import CGCNN
-from skuae.models._crystal_transformer import CrystalTransformerModule
+from skuae.models import CGCNN, CrystalTransformer, ElementEmbedding, LearnedElements
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._loss import MaskedLoss
 from skuae.training._net import CrystalNet
@@ -29,8 +28,11 @@ def toy():
 def _make_module(kind, n_outputs=2, *, frozen=False, seed=0):
     torch.manual_seed(seed)
     if kind == "transformer":
-        return CrystalTransformerModule(n_outputs, d_model=16, n_layers=1, dim_feedforward=16)
-    return CGCNN(atom_dim=8, n_conv=1, hidden_dim=8).build(torch.randn(118, 6), frozen, n_outputs)
+        spec = CrystalTransformer(d_model=16, n_layers=1, dim_feedforward=16)
+        return spec.build(LearnedElements(8, True, None), n_outputs)
+    return CGCNN(atom_dim=8, n_conv=1, hidden_dim=8).build(
+        ElementEmbedding(torch.randn(118, 6), frozen), n_outputs
+    )
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def make_net():
 
 
 def _make_loader(kind, crystals, targets=None, weights=None, rows=None, **options):
-    graphs = CGCNN().graph_of(crystals) if kind == "cgcnn" else None
+    graphs = CGCNN().inputs(crystals).graphs if kind == "cgcnn" else None
     packed = PackedTensors(crystals, graphs)
     rows = np.arange(len(crystals)) if rows is None else rows
     options = {"batch_size": 8, "shuffle": True, "by_size": kind == "transformer", **options}

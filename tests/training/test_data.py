@@ -7,9 +7,8 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from skuae.crystals import PackedTensors, as_crystals
-from skuae.training import _data
-from skuae.training._data import CrystalDataset, CrystalLoader, augment, random_orthogonal
+from skuae.crystals import PackedTensors, as_crystals, augment, random_orthogonal
+from skuae.training import CrystalDataset, CrystalLoader, _data
 
 
 class Sizes:

@@ -8,7 +8,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from skuae.training._data import augment
+from skuae.crystals import augment
 from skuae.training._net import OPTIMIZERS, Progress, StopEarly
 from skuae.training._schedule import SCHEDULES, learning_rate
 
@@ -102,8 +102,8 @@ def test_ratio_of_learning_rates(make_module, make_net, make_loader, train, toy,
         max_epochs=1,
     )  # fmt: skip
     train(net, make_loader(kind, *toy, batch_size=1000))
-    moved = (module.head if kind == "cgcnn" else module.heads[0][0]).weight
-    name = "head.weight" if kind == "cgcnn" else "heads.0.0.weight"
+    moved = (module.head if kind == "cgcnn" else module.head.parts[0][0]).weight
+    name = "head.weight" if kind == "cgcnn" else "head.parts.0.0.weight"
     assert (moved - before[name]).abs().max().item() == pytest.approx(1e-3, rel=1e-2)
     change = (rows_of_table(kind, module) - table).abs().max().item()
     assert change == pytest.approx(1e-4, rel=1e-2)

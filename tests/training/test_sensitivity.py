@@ -60,7 +60,7 @@ def test_what_predictions_do_not_depend_on_is_gone():
 
 def test_the_table_is_the_networks_own_without_it(mini):
     raw, scaled = (fit(mini, table_scale=scale) for scale in (None, "sensitivity"))
-    rows = raw.net_.module_.elements.table().detach().numpy()[raw._seen]
+    rows = raw.net_.module_.elements.table().detach().numpy()[raw.network_.elements.seen[:100]]
     np.testing.assert_array_equal(raw.element_table_.values[raw.element_table_.seen], rows)
     np.testing.assert_array_equal(raw.predict(mini.structures[:5]),
                                   scaled.predict(mini.structures[:5]))  # fmt: skip
@@ -81,7 +81,7 @@ def test_outputs_count_by_their_weights(mini):
 
 def test_the_weights_are_those_of_the_tasks(mini, monkeypatch):
     seen = []
-    name = "skuae.estimators._front_end.sensitivity"
+    name = "skuae.training._learned_input.sensitivity"
     monkeypatch.setattr(name, lambda net, loader, weights: seen.append(list(weights)) or np.eye(8))
     for weights in (None, [1.0, 0.0], np.array([2.0, 1.0])):
         fit(mini, task_weights=weights)

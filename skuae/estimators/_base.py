@@ -1,0 +1,160 @@
+"""What all crystal estimators share: from checked rows to a trained net and back."""
+
+from os import PathLike
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.embedding import ElementTable, crystals_and_table
+from skuae.estimators._saving import PretrainedMixin, encode_estimator, read_model_folder
+from skuae.training import (
+    CrystalDataset,
+    CrystalLoader,
+    FitData,
+    Network,
+    Settings,
+    Task,
+    Trained,
+    check_sample_weight,
+    check_training_params,
+    fit_net,
+    history_of,
+    resolve_device,
+    split_validation,
+)
+
+
+class CrystalEstimator(PretrainedMixin, BaseEstimator):
+    """Fit, predict and save; a fitted one is a task, a network and the net that trained it.
+
+    A public class stores its parameters in ``__init__`` and says what it is made of:
+
+    - ``_task()``: the `Task`, from its parameters;
+    - ``_network(data, table, source)``: the `Network`, from the rows, the element table that came
+      with X, and the fitted estimator to start from;
+    - ``_load_network(config, arrays)``: the network that a saved model has.
+
+    ``_relatives`` names the public classes whose weights `init_from` can take.
+    """
+
+    _dtype = torch.float32
+    _relatives: ClassVar[tuple[str, ...]] = ()
+    _kinds: ClassVar[dict[str, type["CrystalEstimator"]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        CrystalEstimator._kinds[cls.__name__] = cls
+
+    def _task(self) -> Task:
+        raise NotImplementedError
+
+    def _network(
+        self, data: FitData, table: ElementTable | None, source: "CrystalEstimator | None"
+    ) -> Network:
+        raise NotImplementedError
+
+    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+        raise NotImplementedError
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> "CrystalEstimator":
+        source = self._source()
+        continued = source is self
+        if not continued:
+            self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
+        check_training_params(self)
+        device = resolve_device(self.device)
+        task = self._task()
+        crystals, table = crystals_and_table(X)
+        targets = task.read(y, crystals)
+        sample_weight = check_sample_weight(sample_weight, crystals)
+        fitted_task = task.resume(targets, self.task_) if continued else None
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        fraction = self.validation_fraction if self.early_stopping else None
+        train, valid = split_validation(task, targets, sample_weight, seed, fraction)
+        data = FitData(crystals, targets, sample_weight, train, valid)
+        if fitted_task is None:
+            fitted_task = task.fit(targets, train, data.train_weight)
+        network = self._network(data, table, source)
+        settings = Settings.of(self, network, device, seed)
+        start = None if source is None else source.net_.module_
+        net = fit_net(fitted_task, network, data, settings, start, with_head=continued)
+        trained = Trained(
+            net, network, crystals, train, fitted_task.target_weights, self.batch_size, seed
+        )
+        # Only what is complete replaces what was there.
+        self.task_, self.network_ = fitted_task, network.finished(trained)
+        self.net_, self.device_ = net, device
+        self.history_ = history_of(net)
+        self.n_iter_ = len(self.history_)
+        self.target_names_ = targets.names
+        self._fit_params = encode_estimator(self)
+        return self
+
+    def _outputs(self, X: Any, method: str = "__call__") -> np.ndarray:
+        """Return what a method of the network gives for the rows of X, (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        crystals, _ = crystals_and_table(X)
+        self.network_.check(crystals)
+        packed = self.network_.pack(crystals, self.device_)
+        dataset = CrystalDataset(packed, np.arange(len(crystals)))
+        by_size = self.network_.backbone.pads
+        loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)
+        return self.net_.outputs(loader, method)
+
+    def _source(self) -> "CrystalEstimator | None":
+        """Return the fitted estimator that training starts from (with warm_start, self) or None."""
+        if self.warm_start and hasattr(self, "net_"):
+            return self
+        source = self.init_from
+        if source is None:
+            return None
+        if isinstance(source, (str, PathLike)):
+            config, tensors = read_model_folder(source)
+            name = config["class"]
+            if name not in (*self._relatives, type(self).__name__):
+                raise TypeError(f"init_from holds a {self._not_of_kin(name)}")
+            kind = type(self) if name == type(self).__name__ else self._kinds[name]
+            return kind._restore(config, tensors, "cpu")
+        if isinstance(source, FrozenEstimator):  # as needed in the grid of a search
+            source = source.estimator
+        if not any(kind.__name__ in self._relatives for kind in type(source).__mro__):
+            raise TypeError(f"init_from is a {self._not_of_kin(type(source).__name__)}")
+        check_is_fitted(source)
+        return source
+
+    def _not_of_kin(self, name: str) -> str:
+        return (
+            f"{name}; {type(self).__name__} can start from a fitted "
+            f"{' or '.join(self._relatives)}, or the folder of a saved one"
+        )
+
+    @property
+    def element_table_(self) -> ElementTable:
+        """The element vectors as they are after fit, an `ElementTable`."""
+        check_is_fitted(self)
+        return self.network_.element_table(self.net_.module_)
+
+    # -- what scikit-learn asks for ---------------------------------------------------------------
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        return tags
+
+    def __sklearn_clone__(self):
+        # scikit-learn clones parameters too, and a clone of a fitted model is not fitted.
+        return super().__sklearn_clone__().set_params(init_from=self.init_from)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")  # a failed fit leaves none
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "net_"):  # unpickled, it may have moved to a device that is here
+            self.device_ = next(self.net_.module_.parameters()).device

@@ -1,0 +1,117 @@
+"""The part of crystal estimators that predicts numbers."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from skuae.embedding import crystals_and_table
+from skuae.estimators._base import CrystalEstimator
+from skuae.training import RegressionTask, check_sample_weight, check_targets
+
+
+class CrystalRegressor(RegressorMixin, CrystalEstimator):
+    """Fit, predict and score regressors of crystals."""
+
+    loss: str
+    task_weights: Any = None
+
+    def _task(self) -> RegressionTask:
+        return RegressionTask(self.loss, self.task_weights)
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets; NaN where unknown.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the loss.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        TypeError
+            If a row is not a structure.
+        ValueError
+            If a structure, a target or a parameter makes no sense; the message names it.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def predict(self, X, return_std=False):
+        """Predict the targets of crystals.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+        return_std : bool, default=False
+            Return the standard deviations of the targets too. The model must have been fitted with
+            ``loss="gaussian_nll"``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            In the units of the y of ``fit``.
+        std : ndarray of the same shape, if `return_std`
+            In the same units: how far off y may be, as far as crystals like those of ``fit`` tell.
+
+        Raises
+        ------
+        ValueError
+            If `return_std`, but the model was fitted with another loss.
+        """
+        outputs = self._outputs(X)
+        if return_std and not self.task_.has_std:
+            raise ValueError(
+                "return_std=True needs a model that has learned how uncertain it is; set "
+                f'loss="gaussian_nll" (it was {self.task_.loss!r}) and fit again'
+            )
+        y, std = self.task_.decode(outputs)
+        return (y, std) if return_std else y
+
+    def score(self, X, y, sample_weight=None):
+        """Return R², over the known targets only and averaged over columns.
+
+        Columns with fewer than two known values, of which there is no R², are left out.
+
+        Parameters
+        ----------
+        X : array-like of structures of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            NaN where unknown.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        crystals, _ = crystals_and_table(X)
+        y, *_ = check_targets(y, crystals, need_all=False)
+        predicted = self.predict(crystals).reshape(len(y), -1)
+        if predicted.shape != y.shape:
+            raise ValueError(f"y has {y.shape[1]} targets, the model {predicted.shape[1]}")
+        weight = check_sample_weight(sample_weight, crystals)
+        weight = np.ones(len(y)) if weight is None else weight
+        known = ~np.isnan(y) & (weight > 0)[:, None]
+        if not known.any():
+            raise ValueError("y is known in rows of weight 0 only: there is nothing to score")
+        least = min(2, known.sum(axis=0).max())  # scikit-learn warns where there is one at all
+        scores = [
+            r2_score(y[k, j], predicted[k, j], sample_weight=weight[k])
+            for j, k in enumerate(known.T)
+            if k.sum() >= least
+        ]
+        return float(np.mean(scores))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,153 @@
+"""Back-ends by name, and back-ends as something that JSON can hold."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from skuae.models._alignn import ALIGNN
+from skuae.models._backbone import SPECIFICATIONS, Backbone
+from skuae.models._cgcnn import CGCNN
+from skuae.models._crystal_transformer import CrystalTransformer
+from skuae.models._megnet import MEGNet
+
+# What `backbone=` may be as a string; the command line and the documentation read it too.
+BACKBONES: dict[str, type[Backbone]] = {
+    "alignn": ALIGNN,
+    "cgcnn": CGCNN,
+    "crystal_transformer": CrystalTransformer,
+    "megnet": MEGNet,
+}
+_OWN = "skuae.models"
+
+
+def resolve_backbone(backbone: str | Backbone) -> Backbone:
+    """Return a specification for a name, or a copy of the specification given.
+
+    Parameters
+    ----------
+    backbone : str or Backbone
+
+    Returns
+    -------
+    Backbone
+        Its parameters checked.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a name nor a specification.
+    ValueError
+        If the name is unknown, or a parameter makes no sense.
+    """
+    if isinstance(backbone, str):
+        if backbone not in BACKBONES:
+            raise ValueError(f"there is no backbone {backbone!r}; known are {', '.join(BACKBONES)}")
+        return BACKBONES[backbone]()
+    if not isinstance(backbone, Backbone):
+        raise TypeError(
+            f"backbone must be a name ({', '.join(BACKBONES)}) or an object such as "
+            f"skuae.models.CGCNN(); got {_call(backbone)}"
+        )
+    backbone = clone(backbone)
+    backbone.check()
+    return backbone
+
+
+def _call(backbone: object) -> str:
+    if isinstance(backbone, type):
+        return f"the class {backbone.__name__}; pass an instance of it"
+    return type(backbone).__name__
+
+
+def encode_params(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as something that JSON can hold.
+
+    Parameters
+    ----------
+    params : dict
+
+    Returns
+    -------
+    dict
+        None for values that JSON cannot hold.
+    """
+    return {name: _encode(value) for name, value in params.items()}
+
+
+def decode_params(saved: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that `encode_params` was given.
+
+    Parameters
+    ----------
+    saved : dict
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If one is a back-end whose class is not there.
+    """
+    return {name: _decode(value) for name, value in saved.items()}
+
+
+def same_backbone(one: Backbone, other: Backbone) -> bool:
+    """Return whether two back-ends are of one class and have equal parameters.
+
+    Parameters
+    ----------
+    one, other : Backbone
+
+    Returns
+    -------
+    bool
+    """
+    return type(one) is type(other) and _encode(one) == _encode(other)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Backbone):
+        kind = type(value)
+        return {
+            "backbone": kind.__name__,
+            "module": _OWN if kind in BACKBONES.values() else kind.__module__,
+            "params": encode_params(value.get_params(deep=False)),
+        }
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(v) for v in value]}
+    if isinstance(value, (list, np.ndarray)):
+        return [_encode(v) for v in value]
+    if isinstance(value, dict):  # of class weights; JSON would make strings of the labels
+        return {"pairs": [[_encode(k), _encode(v)] for k, v in value.items()]}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else None
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "pairs" in value:
+        return {_decode(k): _decode(v) for k, v in value["pairs"]}
+    if "tuple" in value:
+        return tuple(_decode(v) for v in value["tuple"])
+    return _find(value["backbone"], value["module"])(**decode_params(value["params"]))
+
+
+def _find(name: str, module: str) -> type[Backbone]:
+    """Return the class of a saved back-end, if it was defined in this process."""
+    own = module == _OWN
+    kinds = [kind for kind in SPECIFICATIONS.get(name, []) if own == (kind in BACKBONES.values())]
+    if not kinds:
+        raise ValueError(
+            f"the model has the back-end {name} of {module}, which is not defined here; import "
+            "the module that defines it first"
+        )
+    # A script is called __main__ when it runs, and by its name when it is imported. A class that
+    # was defined again, as in a notebook, is the last one.
+    return next((kind for kind in reversed(kinds) if kind.__module__ == module), kinds[-1])

@@ -1,0 +1,290 @@
+"""From checked rows to a trained net: the split, the loop, and what surrounds it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from skuae._warnings import warn
+from skuae.crystals import Crystals
+from skuae.models import CrystalModule
+from skuae.training._checkpoint import Checkpoint
+from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators, seeded_section
+from skuae.training._network import Network
+from skuae.training._settings import Settings
+from skuae.training._targets import loss_weights
+from skuae.training._task import FittedTask, Targets, Task
+
+
+@dataclass(frozen=True, eq=False)
+class FitData:
+    """The rows that `fit` was given, checked.
+
+    Attributes
+    ----------
+    crystals : Crystals
+    targets : Targets
+    sample_weight : ndarray of shape (n_samples,) or None
+    train, valid : ndarray of int
+        Rows to train on, and rows that tell when to stop; none without early stopping.
+    """
+
+    crystals: Crystals
+    targets: Targets
+    sample_weight: np.ndarray | None
+    train: np.ndarray
+    valid: np.ndarray
+
+    @property
+    def train_weight(self) -> np.ndarray | None:
+        """The weights of the training rows."""
+        return None if self.sample_weight is None else self.sample_weight[self.train]
+
+
+def split_validation(
+    task: Task,
+    targets: Targets,
+    sample_weight: np.ndarray | None,
+    seed: int,
+    validation_fraction: float | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and the rows to stop by.
+
+    Rows that teach nothing, without a known target or with weight zero, are in neither.
+
+    Parameters
+    ----------
+    task : Task
+    targets : Targets
+    sample_weight : ndarray of shape (n_samples,) or None
+    seed : int
+    validation_fraction : float or None
+        None for no rows to stop by.
+
+    Returns
+    -------
+    train, valid : ndarray of int
+
+    Raises
+    ------
+    ValueError
+        If the rows are too few, or a target is not known in both parts.
+    """
+    known = ~np.isnan(targets.values)
+    if sample_weight is not None:
+        known &= sample_weight[:, None] > 0
+    rows = np.flatnonzero(known.any(axis=1))
+    if len(rows) and not known.any(axis=0).all():
+        column = int(known.any(axis=0).argmin())
+        raise ValueError(
+            f"target {_name(targets, column)} is known in rows of "
+            "weight 0 only: there is nothing to learn; drop it"
+        )
+    n = len(rows)
+    if n < 2:
+        what = "sample" if len(known) < 2 else "rows with a known target and a weight"
+        raise ValueError(f"{n} {what}: at least 2 are needed to fit a model")
+    if validation_fraction is None:
+        return rows, np.arange(0)
+    n_valid = max(1, round(validation_fraction * n))
+    if n - n_valid < 2:
+        raise ValueError(
+            f"{n} samples leave fewer than 2 to train on with early_stopping=True and "
+            f"validation_fraction={validation_fraction}; set early_stopping=False"
+        )
+    order = rows[np.random.default_rng(seed).permutation(n)]
+    train, valid = task.hold_back(targets, order, n_valid)
+    train, valid = np.sort(train), np.sort(valid)
+    missing = ~known[train].any(axis=0) | ~known[valid].any(axis=0)
+    if missing.any():
+        column = int(np.flatnonzero(missing)[0])
+        raise ValueError(
+            f"target {_name(targets, column)} is known in "
+            f"{int(known[:, column].sum())} rows, too few to be both learned and validated: "
+            "set early_stopping=False or a larger validation_fraction"
+        )
+    return train, valid
+
+
+def _name(targets: Targets, column: int) -> str | int:
+    return targets.names[column] if targets.names else column
+
+
+def fit_net(
+    task: FittedTask,
+    network: Network,
+    data: FitData,
+    settings: Settings,
+    source: CrystalModule | None = None,
+    *,
+    with_head: bool = False,
+) -> CrystalNet:
+    """Train a network; the result depends on the seed alone, and not on what else runs.
+
+    Parameters
+    ----------
+    task : FittedTask
+    network : Network
+    data : FitData
+    settings : Settings
+    source : CrystalModule, optional
+        Trained, for weights to start from.
+    with_head : bool, default=False
+        Whether the head starts from them too.
+
+    Returns
+    -------
+    CrystalNet
+        Trained, or interrupted by the user, which is warned of.
+
+    Raises
+    ------
+    ValueError
+        If the source has another architecture, or training diverged.
+    """
+    device = settings.device
+    with seeded_section(device):
+        seed_generators(settings.seed, device)
+        module = network.build(task.n_outputs)
+        if source is not None:
+            copy_weights(source, module, with_head=with_head)
+        train, valid = _loaders(task, network, data, settings)
+        net = make_net(module, task, settings)
+        checkpoint = Checkpoint.of(settings, data, module)
+        if checkpoint is not None:
+            checkpoint.resume(net)
+            net.callbacks_.append(("checkpoint", checkpoint))
+        net.notify("on_train_begin", X=None, y=None)
+        try:
+            net.fit_loop((train, valid))
+        except KeyboardInterrupt:
+            _warn_of_interruption(net, settings)
+        net.notify("on_train_end", X=None, y=None)
+        net.settle(train)
+        net.check_outputs(train)
+    return net
+
+
+def _loaders(
+    task: FittedTask, network: Network, data: FitData, settings: Settings
+) -> tuple[CrystalLoader, CrystalLoader | None]:
+    packed = network.pack(data.crystals, settings.device)
+    options: dict[str, Any] = {
+        "batch_size": settings.batch_size,
+        "by_size": network.backbone.pads,
+    }
+
+    def put(array: np.ndarray | None) -> torch.Tensor | None:
+        if array is None:
+            return None
+        return torch.tensor(array, dtype=network.dtype, device=settings.device)
+
+    y = put(task.encode(data.targets.values))
+    weighed = task.weigh(data.targets.values, data.sample_weight)
+    weights = put(loss_weights(data.targets.values, weighed, data.train))
+    train = CrystalLoader(
+        CrystalDataset(packed, data.train, y, weights),
+        shuffle=True,
+        transform=network.backbone.augmentation(),
+        seed=settings.seed,
+        **options,
+    )
+    if not len(data.valid):
+        return train, None
+    dataset = CrystalDataset(packed, data.valid, y, weights)
+    return train, CrystalLoader(dataset, shuffle=False, **options)
+
+
+def make_net(module: CrystalModule, task: FittedTask, settings: Settings) -> CrystalNet:
+    """Return the skorch net of a module, ready to be trained or to predict.
+
+    Parameters
+    ----------
+    module : CrystalModule
+    task : FittedTask
+    settings : Settings
+
+    Returns
+    -------
+    CrystalNet
+    """
+    callbacks: list[Any] = []
+    if settings.early_stopping:
+        callbacks.append(("stop_early", StopEarly(settings.n_iter_no_change)))
+    if settings.verbose:
+        callbacks.append(("progress", Progress()))
+    net = CrystalNet(
+        module,
+        task.criterion(),
+        seed=settings.seed,
+        lr=settings.lr,
+        lr_schedule=settings.lr_schedule,
+        embedding_lr_ratio=settings.element_lr_ratio,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        optimizer=settings.optimizer,
+        max_epochs=settings.max_epochs,
+        device=settings.device,
+        callbacks=callbacks + list(settings.callbacks),
+        callbacks__print_log=None,
+        verbose=0,
+    )
+    return net.initialize()
+
+
+def copy_weights(source: CrystalModule, module: CrystalModule, *, with_head: bool) -> None:
+    """Copy the weights of one module into another.
+
+    Parameters
+    ----------
+    source, module : CrystalModule
+    with_head : bool
+        Whether to copy those of the head.
+
+    Raises
+    ------
+    ValueError
+        If one has no place in the other.
+    """
+    head = {id(value) for value in source.head.state_dict(keep_vars=True).values()}
+    weights = module.state_dict()
+    for name, value in source.state_dict(keep_vars=True).items():
+        if id(value) in head and not with_head:
+            continue
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(
+                f"the model to start from has another architecture: {name} {tuple(value.shape)} "
+                "does not fit; use the same backbone, table and widths, or start anew"
+            )
+        weights[name] = value
+    module.load_state_dict(weights)
+
+
+def _warn_of_interruption(net: CrystalNet, settings: Settings) -> None:
+    state = "is as it was at that moment"
+    if not settings.early_stopping:
+        state += " (to stop early, set early_stopping=True)"
+    if any(epoch.get("valid_loss") is not None for epoch in net.history):
+        state = "has the weights of its best epoch so far"
+    warn(f"training interrupted, by the user or by a callback; the model {state}")
+
+
+def history_of(net: CrystalNet) -> list[dict[str, Any]]:
+    """Return epoch, losses and seconds of every epoch.
+
+    Parameters
+    ----------
+    net : CrystalNet
+
+    Returns
+    -------
+    list of dict
+    """
+    keys = ("train_loss", "valid_loss", "dur")
+    return [
+        {"epoch": epoch["epoch"], **{k: float(epoch[k]) for k in keys if k in epoch}}
+        for epoch in net.history
+        if "train_loss" in epoch  # not that of an interruption
+    ]

@@ -1,0 +1,188 @@
+"""Element vectors that a CrystalTransformer learns, from what is known of the elements."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae.crystals import Crystals
+from skuae.embedding import ElementTable
+from skuae.models import N_LEARNED, Backbone, CrystalModule, LearnedElements
+from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.training._element_features import stack_features
+from skuae.training._network import Trained
+from skuae.training._sensitivity import scale_by, sensitivity
+
+_SENSITIVITY_ROWS = 8192  # crystals that gradients are averaged over: enough for a 128 x 128 matrix
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedInput:
+    """Rows of the elements' own, and a learned map of their features.
+
+    Attributes
+    ----------
+    seen : ndarray of bool of shape (118,)
+        Elements of the training rows.
+    tables : list of str or ElementTable
+        Where the features come from; see `named`.
+    guess : bool
+        Whether elements that were not seen count as the mean of the others.
+    scaled : bool
+        Whether the learned table is scaled by what predictions depend on.
+    targets : list of str or None
+        Names of the targets, for the table.
+    sensitivity : ndarray of shape (d, d) or None
+        See `training._sensitivity`; known after training.
+    """
+
+    seen: np.ndarray
+    tables: list[Any]
+    guess: bool
+    scaled: bool
+    targets: list[str] | None = None
+    sensitivity: np.ndarray | None = None
+    features: np.ndarray | None = field(init=False)
+    has_features: np.ndarray | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        features, complete = stack_features(self.tables or None)
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "has_features", complete)
+
+    @property
+    def keeps_sites(self) -> bool:
+        return False
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        features = None if self.features is None else torch.tensor(self.features)
+        width: int = backbone.d_model // 2
+        return LearnedElements(width, backbone.input_norm, features)
+
+    def check(self, crystals: Crystals) -> None:
+        check_in_reach(crystals)
+        rows, numbers, _ = crystals.composition()
+        unseen = np.flatnonzero(~self.seen[numbers - 1])
+        if self.guess or not len(unseen):
+            return
+        row, symbol = int(rows[unseen[0]]), SYMBOLS[numbers[unseen[0]] - 1]
+        raise ValueError(
+            f"{crystals.where(row)}: {symbol} was in none of the crystals that "
+            f"the model was fitted on ({len(np.unique(rows[unseen]))} such rows); fit on "
+            'crystals that contain it, drop the row, or set on_missing_element="mean"'
+        )
+
+    def lr_ratio(self, ratio: float) -> float:
+        return ratio
+
+    def finished(self, trained: Trained) -> "LearnedInput":
+        # Rows of elements that no training row has are as they were drawn; the mean of the others
+        # (beside their features) is the best guess there is, and what "mean" stands for.
+        weight = trained.net.module_.elements.linear.weight
+        unseen = torch.as_tensor(~self.seen[:N_LEARNED], device=weight.device)
+        with torch.no_grad():
+            weight[:, unseen] = weight[:, ~unseen].mean(dim=1, keepdim=True)
+        if not self.scaled:
+            return replace(self, sensitivity=None)
+        rows = np.random.default_rng(trained.seed).permutation(trained.train)[:_SENSITIVITY_ROWS]
+        device = weight.device
+        packed = trained.network.pack(trained.crystals[rows], device)
+        dataset = CrystalDataset(packed, np.arange(len(rows)))
+        loader = CrystalLoader(dataset, trained.batch_size, shuffle=False, by_size=True)
+        return replace(self, sensitivity=sensitivity(trained.net, loader, trained.target_weights))
+
+    def learned(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
+        covered = self.seen
+        if self.guess and self.has_features is not None:
+            covered = covered | self.has_features
+        with torch.no_grad():
+            vectors = module.elements.table().cpu().numpy()[covered[:N_LEARNED]]
+        if self.sensitivity is not None:
+            vectors = scale_by(vectors, self.sensitivity)
+        return ElementTable(
+            vectors,
+            symbols=np.flatnonzero(covered) + 1,
+            name="ct-uae",
+            metadata={
+                "description": "universal atomic embeddings learned by CrystalTransformerRegressor",
+                "targets": self.targets,
+            },
+        )
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        cards, arrays = [], {"seen": self.seen}
+        for i, table in enumerate(self.tables):
+            if isinstance(table, str):
+                cards.append(table)
+            else:  # of the user's own
+                cards.append({"name": table.name, "symbols": table.symbols})
+                arrays[f"element_features.{i}"] = table.values[table.seen]
+        if self.sensitivity is not None:
+            arrays["sensitivity"] = self.sensitivity
+        return {"tables": cards, "guess": self.guess, "scaled": self.scaled}, arrays
+
+    @classmethod
+    def from_state(
+        cls, config: dict, arrays: dict[str, np.ndarray], targets: list[str] | None
+    ) -> "LearnedInput":
+        """Return the input that `state` was taken of."""
+        tables = [
+            card
+            if isinstance(card, str)
+            else ElementTable(arrays[f"element_features.{i}"], card["symbols"], name=card["name"])
+            for i, card in enumerate(config["tables"])
+        ]
+        return cls(
+            arrays["seen"],
+            tables,
+            config["guess"],
+            config["scaled"],
+            targets,
+            arrays.get("sensitivity"),
+        )
+
+
+def check_in_reach(crystals: Crystals, among: np.ndarray | None = None) -> None:
+    """Raise ValueError at the first crystal with an element that has no row of its own.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    among : ndarray of int, optional
+        The rows that count; all by default.
+
+    Raises
+    ------
+    ValueError
+    """
+    rows, numbers, _ = crystals.composition()
+    beyond = numbers > N_LEARNED
+    if among is not None:
+        beyond &= np.isin(rows, among)
+    if beyond.any():
+        first = int(beyond.argmax())
+        raise ValueError(
+            f"{crystals.where(int(rows[first]))}: CrystalTransformer knows the elements up to "
+            f"Z={N_LEARNED}, the structure has {SYMBOLS[numbers[first] - 1]}; drop the row"
+        )
+
+
+def seen_elements(crystals: Crystals, rows: np.ndarray) -> np.ndarray:
+    """Return which elements are in some of the crystals.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    rows : ndarray of int
+
+    Returns
+    -------
+    ndarray of bool of shape (118,)
+    """
+    of, numbers, _ = crystals.composition()
+    seen = np.zeros(N_ELEMENTS, dtype=bool)
+    seen[numbers[np.isin(of, rows)] - 1] = True
+    return seen

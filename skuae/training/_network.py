@@ -1,0 +1,163 @@
+"""A back-end with its element vectors: packs crystals, builds the network, reads its table."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from skuae.crystals import Crystals, PackedTensors
+from skuae.embedding import ElementTable
+from skuae.models import Backbone, CrystalModule
+
+
+class ElementInput(Protocol):
+    """Where the element vectors of a network come from.
+
+    Attributes
+    ----------
+    seen : ndarray of bool of shape (118,)
+        Elements of the training rows.
+    keeps_sites : bool
+        Whether sites have to know where they are, so that equal ones are not merged.
+    """
+
+    seen: np.ndarray
+
+    @property
+    def keeps_sites(self) -> bool: ...
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        """Return the module from a batch to the element vectors of its sites."""
+
+    def check(self, crystals: Crystals) -> None:
+        """Raise ValueError, or warn, at the first row with an element that is not known."""
+
+    def lr_ratio(self, ratio: float) -> float:
+        """Return the learning rate of the vectors relative to all else."""
+
+    def finished(self, trained: "Trained") -> "ElementInput":
+        """Return what is known after training; vectors that were never trained may be set."""
+
+    def learned(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
+        """Return the element vectors of a trained network."""
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Return what a saved model needs: what JSON can hold, and arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network at the end of training, and what it was trained on.
+
+    Attributes
+    ----------
+    net : CrystalNet
+    network : Network
+    crystals : Crystals
+    train : ndarray of int
+        Rows.
+    target_weights : sequence of float
+        How much each target counts.
+    batch_size : int
+    seed : int
+    """
+
+    net: Any
+    network: "Network"
+    crystals: Crystals
+    train: np.ndarray
+    target_weights: list[float]
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What an estimator trains.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    elements : ElementInput
+    dtype : torch.dtype, default=torch.float32
+    """
+
+    backbone: Backbone
+    elements: ElementInput
+    dtype: torch.dtype = torch.float32
+
+    def pack(
+        self, crystals: Crystals, device: torch.device | str, *, merge: bool = True
+    ) -> PackedTensors:
+        """Return crystals on a device, with all that the network reads of them.
+
+        Parameters
+        ----------
+        crystals : Crystals
+        device : torch.device or str
+        merge : bool, default=True
+            Whether equal sites may be represented by one.
+
+        Returns
+        -------
+        PackedTensors
+        """
+        keeps_sites = self.elements.keeps_sites
+        inputs = self.backbone.inputs(crystals, merge=merge and not keeps_sites)
+        return inputs.pack(crystals, device, self.dtype, coords="wrapped" if keeps_sites else None)
+
+    def build(self, n_outputs: int) -> CrystalModule:
+        """Return the module, its weights drawn from torch's global generator.
+
+        Parameters
+        ----------
+        n_outputs : int
+
+        Returns
+        -------
+        CrystalModule
+        """
+        elements = self.elements.build(self.backbone)
+        return self.backbone.build(elements, n_outputs).to(self.dtype)
+
+    def check(self, crystals: Crystals) -> None:
+        """Raise if nothing is known of an element; warn if the network can only guess.
+
+        Parameters
+        ----------
+        crystals : Crystals
+
+        Raises
+        ------
+        ValueError
+            It names the first row with such an element.
+        """
+        self.elements.check(crystals)
+
+    def finished(self, trained: Trained) -> "Network":
+        """Return the network as it is after training.
+
+        Parameters
+        ----------
+        trained : Trained
+
+        Returns
+        -------
+        Network
+        """
+        return replace(self, elements=self.elements.finished(trained))
+
+    def element_table(self, module: CrystalModule) -> ElementTable:
+        """Return the element vectors of a trained network.
+
+        Parameters
+        ----------
+        module : CrystalModule
+
+        Returns
+        -------
+        ElementTable
+        """
+        return self.elements.learned(module, self.backbone)

@@ -1,0 +1,207 @@
+"""Element vectors that start from a table: given, or what the paper of the back-end has."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._warnings import warn
+from skuae.crystals import Crystals
+from skuae.embedding import ElementTable, get_table
+from skuae.models import Backbone, CrystalModule, ElementEmbedding
+from skuae.training._network import Trained
+
+Coords = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class TableInput:
+    """An element table, and what becomes of it.
+
+    Attributes
+    ----------
+    table : ElementTable
+        What training starts from.
+    kind : {"table", "features", "own"}
+        Given by the user; or, with none given, features of atoms that the back-end's paper has; or
+        vectors that the back-end draws and trains like all else.
+    frozen : bool
+        Whether the vectors stay as they are.
+    seen : ndarray of bool of shape (118,)
+        Elements of the training rows.
+    origin : str
+        Fingerprint of the table that the first of all fits started from.
+    remedy : str
+        How the user gets a table that covers more elements, for errors.
+    coords : tuple of Tensor of shape (c, 3) and (c,), or None
+        Map of the Cartesian coordinates in Å that is put beside the vectors.
+    """
+
+    table: ElementTable
+    kind: str
+    frozen: bool
+    seen: np.ndarray
+    origin: str
+    remedy: str
+    coords: Coords | None = None
+
+    @property
+    def keeps_sites(self) -> bool:
+        return self.coords is not None
+
+    @property
+    def one_hot(self) -> bool:
+        """Whether all that is known of an element is which one it is."""
+        return self.origin == _one_hot_digest()
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        values = torch.tensor(self.table.lookup(np.arange(1, N_ELEMENTS + 1), "mean"))
+        return ElementEmbedding(values, self.frozen, self.coords)
+
+    def check(self, crystals: Crystals) -> None:
+        check_covered(self.table, crystals, self.remedy)
+        if not (self.one_hot or self.kind == "own"):
+            return
+        rows, numbers, _ = crystals.composition()
+        new = np.flatnonzero(~self.seen[numbers - 1])
+        if len(new):
+            row, symbol = int(rows[new[0]]), SYMBOLS[numbers[new[0]] - 1]
+            warn(
+                f"{crystals.where(row)}: {symbol} was in none of the crystals of fit, and the "
+                f"model can only guess what it is like ({len(np.unique(rows[new]))} such rows); an "
+                'embedding that knows it, such as "ct-uae-mt" or "magpie", would do better'
+            )
+
+    def lr_ratio(self, ratio: float) -> float:
+        return ratio if self.kind == "table" else 1.0  # its own are weights like others
+
+    def finished(self, trained: Trained) -> "TableInput":
+        if self.kind == "own" and not self.frozen:
+            # Vectors that were drawn and never trained say nothing; the mean of the others is the
+            # best guess there is.
+            weight = trained.net.module_.elements.weight
+            seen = torch.as_tensor(self.seen, device=weight.device)
+            with torch.no_grad():
+                weight[~seen] = weight[seen].mean(dim=0)
+        return self
+
+    def looked_up(self, module: CrystalModule) -> ElementTable:
+        """Return the vectors that the network looks up, as they are now."""
+        name = self.table.name
+        vectors = module.elements.weight.detach().cpu().numpy()
+        return ElementTable(
+            vectors[self.table.seen],
+            symbols=self.table.symbols,
+            name=name if self.frozen else f"{name.removesuffix('-tuned')}-tuned",
+            metadata=self.table.metadata,
+            columns=self.table.columns,
+        )
+
+    def _read_through(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
+        """Return what the network has learned about elements, behind its first layer if need be."""
+        vectors = module.elements.weight
+        if self.kind == "features" or self.one_hot:  # the vectors themselves are not its own
+            with torch.no_grad():
+                vectors = module.first_layer(vectors)
+        known = self.table.seen if self.kind == "features" and not self.one_hot else self.seen
+        name = type(backbone).__name__.lower()
+        return ElementTable(
+            vectors.detach().cpu().numpy()[known],
+            symbols=np.flatnonzero(known) + 1,
+            name=f"{name}-learned",
+            metadata={
+                "description": f"element vectors learned by {name}",
+                "input": self.table.name,
+            },
+        )
+
+    def learned(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
+        if self.kind == "table" and not self.one_hot:
+            return self.looked_up(module)
+        return self._read_through(module, backbone)
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        table = self.table
+        arrays = {
+            "table.values": table.values[table.seen],
+            "table.seen": table.seen,
+            "seen": self.seen,
+        }
+        if self.coords is not None:
+            arrays["coords.weight"], arrays["coords.bias"] = (c.numpy() for c in self.coords)
+        card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
+        facts = {"kind": self.kind, "frozen": self.frozen, "origin": self.origin}
+        return {"table": card, **facts}, arrays
+
+    @classmethod
+    def from_state(cls, config: dict, arrays: dict[str, np.ndarray], remedy: str) -> "TableInput":
+        """Return the input that `state` was taken of."""
+        coords = None
+        if "coords.weight" in arrays:
+            weight, bias = (torch.tensor(arrays[f"coords.{part}"]) for part in ("weight", "bias"))
+            coords = weight, bias
+        numbers = np.flatnonzero(arrays["table.seen"]) + 1
+        return cls(
+            ElementTable(arrays["table.values"], symbols=numbers, **config["table"]),
+            config["kind"],
+            config["frozen"],
+            arrays["seen"],
+            config["origin"],
+            remedy,
+            coords,
+        )
+
+
+def check_covered(
+    table: ElementTable, crystals: Crystals, way_out: str, among: np.ndarray | None = None
+) -> None:
+    """Raise if a table knows nothing of an element; name the first row with one.
+
+    Parameters
+    ----------
+    table : ElementTable
+    crystals : Crystals
+    way_out : str
+        What the user can do about it.
+    among : ndarray of int, optional
+        The rows that count; all by default.
+
+    Raises
+    ------
+    ValueError
+    """
+    rows, numbers, _ = crystals.composition()
+    unknown = np.flatnonzero(~table.seen[numbers - 1])
+    if among is not None:
+        unknown = unknown[np.isin(rows[unknown], among)]
+    if len(unknown):
+        row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
+        raise ValueError(
+            f"{crystals.where(row)}: element table {table.name!r} has no vector for "
+            f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
+        )
+
+
+def table_digest(table: ElementTable | None) -> str | None:
+    """Return a fingerprint of the values of a table; None for None.
+
+    Parameters
+    ----------
+    table : ElementTable or None
+
+    Returns
+    -------
+    str or None
+    """
+    if table is None:
+        return None
+    return hashlib.sha256(np.nan_to_num(table.values).tobytes() + table.seen.tobytes()).hexdigest()
+
+
+@cache
+def _one_hot_digest() -> str | None:
+    return table_digest(get_table("onehot"))
