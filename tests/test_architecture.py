@@ -29,6 +29,9 @@ TO_MEND = {
     "cli.py",
 }
 
+# What each part of the room analysis may import from; files beside the parts are common to all.
+PARTS_OF_ANALYSIS = {"tables": set(), "models": set(), "report": {"tables", "models"}}
+
 
 def room_of(parts):
     """Return the room of a module by the parts of its name after ``skuae``."""
@@ -102,3 +105,16 @@ def test_what_is_right_is_no_fault():
         "from skuae._files import write_bytes\nfrom skuae.crystals import Crystals\nimport numpy"
     )
     assert not list(faults(source, "models"))
+
+
+@pytest.mark.parametrize("part", PARTS_OF_ANALYSIS)
+def test_parts_of_analysis_stand_on_their_own(part):
+    wrong = []
+    for path in sorted((PACKAGE / "analysis" / part).rglob("*.py")):
+        for line, (room, *parts) in imports(path.read_text(encoding="utf-8")):
+            if room != "analysis" or parts[0] == part or parts[0].startswith("_"):
+                continue
+            private = any(name.startswith("_") for name in parts)
+            if private or parts[0] not in PARTS_OF_ANALYSIS[part]:
+                wrong.append(f"{path.name}, line {line} imports {'.'.join(parts)}")
+    assert not wrong

@@ -7,7 +7,7 @@ from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSp
 
 from skuae import ElementTable
 from skuae.analysis import ProbeDisplay, element_properties, probe_elements
-from skuae.analysis._probe import explain_model
+from skuae.analysis.tables._probe import explain_model
 
 catboost = pytest.importorskip("catboost")
 

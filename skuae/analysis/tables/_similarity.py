@@ -7,7 +7,7 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics.pairwise import cosine_similarity
 
 from skuae.analysis._inputs import check_table
-from skuae.analysis._spaces import principal
+from skuae.analysis.tables._spaces import principal
 
 _WHATS = {
     "cosine": "Cosine similarity",

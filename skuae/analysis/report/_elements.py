@@ -9,16 +9,19 @@ from scipy.stats import rankdata
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import check_random_state
 
-from skuae.analysis._cluster_curves import ClusterCurveDisplay
-from skuae.analysis._clusters import cluster_elements
-from skuae.analysis._controls import CONTROLS, make_control
-from skuae.analysis._element_map import ElementMapDisplay
-from skuae.analysis._oxides import published_class
-from skuae.analysis._periodic_table import PeriodicTableDisplay
-from skuae.analysis._properties import element_properties
-from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span, vectors
-from skuae.analysis._similarity import SimilarityDisplay
-from skuae.analysis._spaces import principal
+from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span, vectors
+from skuae.analysis.tables import (
+    CONTROLS,
+    ClusterCurveDisplay,
+    ElementMapDisplay,
+    PeriodicTableDisplay,
+    SimilarityDisplay,
+    cluster_elements,
+    element_properties,
+    make_control,
+    principal,
+    published_class,
+)
 from skuae.embedding import ElementTable
 
 _N_DRAWS = 200

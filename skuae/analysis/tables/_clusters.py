@@ -11,10 +11,10 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import Bunch, check_random_state
 from tqdm import tqdm
 
-from skuae.analysis._communities import find_communities, neighbor_graph
-from skuae.analysis._controls import CONTROLS, make_control
 from skuae.analysis._inputs import check_table
-from skuae.analysis._spaces import plane, principal
+from skuae.analysis.tables._communities import find_communities, neighbor_graph
+from skuae.analysis.tables._controls import CONTROLS, make_control
+from skuae.analysis.tables._spaces import plane, principal
 
 SPACES = ("umap", "pca", "table")
 _BY_COUNT = ("kmeans", "hierarchical")

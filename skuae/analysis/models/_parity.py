@@ -2,7 +2,7 @@
 
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from skuae.analysis._checks import check_rows
+from skuae.analysis.models._checks import check_rows
 
 
 class ParityDisplay:

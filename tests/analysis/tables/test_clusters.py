@@ -9,8 +9,8 @@ from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_rand_score
 
 from skuae.analysis import cluster_elements, map_elements
-from skuae.analysis._communities import find_communities, neighbor_graph
-from skuae.analysis._controls import CONTROLS, make_control
+from skuae.analysis.tables._communities import find_communities, neighbor_graph
+from skuae.analysis.tables._controls import CONTROLS, make_control
 from skuae.embedding import ElementTable
 from skuae.estimators import CrystalGNNRegressor
 

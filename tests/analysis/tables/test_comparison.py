@@ -7,7 +7,7 @@ from scipy.stats import ortho_group
 
 from skuae import ElementTable
 from skuae.analysis import TableSimilarityDisplay, WarpingDisplay, compare_tables
-from skuae.analysis._comparison import MEASURES, smooth
+from skuae.analysis.tables._comparison import MEASURES, smooth
 
 pytest.importorskip("dtaidistance")
 

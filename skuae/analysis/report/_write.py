@@ -11,16 +11,16 @@ from tqdm import tqdm
 from skuae._files import write_bytes
 from skuae._version import __version__
 from skuae.analysis._inputs import check_seed, check_table, check_tables
-from skuae.analysis._report_card import card_section
-from skuae.analysis._report_elements import (
+from skuae.analysis.report._card import card_section
+from skuae.analysis.report._elements import (
     centre,
     cluster_section,
     nearest_section,
     periodic_section,
     tree_section,
 )
-from skuae.analysis._report_knowledge import comparison_section, oxide_section, probe_section
-from skuae.analysis._report_parts import number
+from skuae.analysis.report._knowledge import comparison_section, oxide_section, probe_section
+from skuae.analysis.report._parts import number
 from skuae.embedding import ElementTable, shipped_files
 
 _LEAST = 12  # elements: up to ten classes are tried, and a tree needs some in each
@@ -174,5 +174,5 @@ def _render(**values):
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
     environment.filters["cell"] = lambda v: number(v, 3) if isinstance(v, float) else v
-    source = resources.files("skuae.analysis").joinpath("report.html.j2").read_text("utf-8")
+    source = resources.files("skuae.analysis.report").joinpath("report.html.j2").read_text("utf-8")
     return environment.from_string(source).render(version=__version__, **values)

@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, as_crystals
 from skuae.analysis import InvarianceDisplay, invariance_report
-from skuae.analysis import _invariance as module
+from skuae.analysis.models import _invariance as module
 from skuae.datasets import make_toy_crystals
 
 CHANGES = list(module._CHANGES)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from skuae.analysis._periodic_table import by_symbol, sorted_classes
-from skuae.analysis._spaces import map_elements
 from skuae.analysis._style import UNSEEN, class_colors, marker_of
+from skuae.analysis.tables._periodic_table import by_symbol, sorted_classes
+from skuae.analysis.tables._spaces import map_elements
 
 # Where a label may go, seen from its point: near places first, to the right and above first.
 _ANGLES = np.deg2rad([45, 0, 90, 135, 180, 315, 225, 270, 22, 67, 112, 157, 202, 247, 292, 337])

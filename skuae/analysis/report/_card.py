@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from skuae._elements import SYMBOLS
-from skuae.analysis._controls import make_control
-from skuae.analysis._report_parts import Section, count_of, listing, vectors
-from skuae.analysis._spaces import principal
+from skuae.analysis.report._parts import Section, count_of, listing, vectors
+from skuae.analysis.tables import make_control, principal
 
 _CARD = ("description", "source", "licence", "targets", "parts", "rows", "n_train",
          "metrics", "validation_mae", "note", "citation")  # fmt: skip

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skuae.analysis._attribution import attribute_atoms
 from skuae.analysis._style import color_of
+from skuae.analysis.models._attribution import attribute_atoms
 
 
 class AtomAttributionDisplay:

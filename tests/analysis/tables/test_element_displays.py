@@ -12,8 +12,8 @@ from skuae.analysis import (
     SimilarityDisplay,
     cluster_elements,
 )
-from skuae.analysis._element_map import place_labels
 from skuae.analysis._style import UNSEEN, class_colors, text_color
+from skuae.analysis.tables._element_map import place_labels
 from skuae.embedding import ElementTable, get_table
 
 

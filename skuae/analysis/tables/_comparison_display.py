@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skuae.analysis._comparison import MEASURES
 from skuae.analysis._style import color_of
+from skuae.analysis.tables._comparison import MEASURES
 
 _TITLES = {
     "cka": "linear CKA",

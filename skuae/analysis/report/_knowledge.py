@@ -4,14 +4,19 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from skuae.analysis._comparison import compare_tables
-from skuae.analysis._comparison_display import TableSimilarityDisplay, WarpingDisplay
-from skuae.analysis._oxides import OxideDisplay, oxide_distributions, published_class
-from skuae.analysis._probe import probe_elements
-from skuae.analysis._probe_display import ProbeDisplay
-from skuae.analysis._properties import element_properties
-from skuae.analysis._report_card import properties_in
-from skuae.analysis._report_parts import Section, count_of, listing, number, percent, span, vectors
+from skuae.analysis.report._card import properties_in
+from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span, vectors
+from skuae.analysis.tables import (
+    OxideDisplay,
+    ProbeDisplay,
+    TableSimilarityDisplay,
+    WarpingDisplay,
+    compare_tables,
+    element_properties,
+    oxide_distributions,
+    probe_elements,
+    published_class,
+)
 from skuae.embedding import get_table, shipped_files, table_names
 
 _LEAST = 10  # elements with a value, of a probe

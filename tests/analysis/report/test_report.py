@@ -11,9 +11,9 @@ from sklearn.model_selection import KFold
 
 from skuae import CrystalTransformerRegressor, ElementTable
 from skuae.analysis import write_report
-from skuae.analysis._report_card import card_section
-from skuae.analysis._report_elements import cluster_section, tree_section
-from skuae.analysis._report_knowledge import comparison_section, probe_section
+from skuae.analysis.report._card import card_section
+from skuae.analysis.report._elements import cluster_section, tree_section
+from skuae.analysis.report._knowledge import comparison_section, probe_section
 from skuae.embedding import get_table
 
 FAST = {"space": "pca", "n_seeds": 2, "cv": KFold(2), "compare_with": ["megnet16", "random"]}

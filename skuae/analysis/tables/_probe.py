@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 from tqdm import tqdm
 
 from skuae.analysis._inputs import check_seed, check_table, check_tables
-from skuae.analysis._properties import read_properties
+from skuae.analysis.tables._properties import read_properties
 
 _N_ITERATIONS = 300
 _DEPTH = 3

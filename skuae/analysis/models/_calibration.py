@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from skuae.analysis._checks import check_rows
+from skuae.analysis.models._checks import check_rows
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 
