@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skuae.analysis._axes import take_ax, with_unit
 from skuae.analysis._style import color_of
 from skuae.analysis.models._attribution import attribute_atoms
 
@@ -114,11 +115,7 @@ class AtomAttributionDisplay:
         self : object
         """
         n = len(self.sites)
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            height = 1.4 + 0.24 * max(n, 4)
-            _, ax = plt.subplots(figsize=(5.5, height), layout="constrained")
+        ax, figure = take_ax(ax, (5.5, 1.4 + 0.24 * max(n, 4)))
         species = list(dict.fromkeys(self.sites["species"]))
         colors = [color_of(species.index(s)) for s in self.sites["species"]]
         self.bars_ = ax.barh(np.arange(n), self.sites["contribution"], color=colors)
@@ -136,8 +133,8 @@ class AtomAttributionDisplay:
             title += f"\n= mean of training {self.baseline:#.3g} + contributions {rest:#.3g}"
             label = "contribution"
         ax.set_title(title, fontsize="medium")
-        ax.set_xlabel(f"{label} ({self.unit})" if self.unit else label)
+        ax.set_xlabel(with_unit(label, self.unit))
         ax.grid(axis="x", alpha=0.3)
         ax.set_axisbelow(True)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self

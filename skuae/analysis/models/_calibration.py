@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
+from skuae.analysis._axes import take_ax
 from skuae.analysis.models._checks import check_rows
 
 LEVELS = np.linspace(0.05, 0.95, 19)
@@ -157,10 +158,7 @@ class UncertaintyCalibrationDisplay:
         -------
         self : object
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(4.8, 4.8), layout="constrained")
+        ax, figure = take_ax(ax, (4.8, 4.8))
         if not ax.lines:  # the first of several on these axes
             ax.plot([0, 1], [0, 1], color="0.4", linewidth=1, linestyle=":", label="as promised")
         label = f"area {self.miscalibration_area_:.3f}"
@@ -172,5 +170,5 @@ class UncertaintyCalibrationDisplay:
         ax.set(xlabel="promised coverage", ylabel="share of rows covered")
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.legend(fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skuae.analysis._axes import name_rows, take_ax
 from skuae.analysis._style import color_of
 
 _FLOOR = 1e-6  # rounding in float32 is below; zero has no place on a logarithmic axis
@@ -71,10 +72,7 @@ class InvarianceDisplay:
         -------
         InvarianceDisplay
         """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
+        ax, figure = take_ax(ax, (8.5, 4.2))
         changes = list(next(iter(self.ratios.values())).index)
         outputs = list(dict.fromkeys(label.partition(": ")[2] for label in self.ratios))
         for place, (label, ratios) in enumerate(self.ratios.items()):
@@ -84,8 +82,7 @@ class InvarianceDisplay:
             ax.plot(np.maximum(ratios[changes], _FLOOR), y, "o" if filled else "s", color=color,
                     fillstyle="full" if filled else "none", label=label, clip_on=False)  # fmt: skip
         ax.axvline(1.0, color="0.4", linestyle="--", linewidth=0.8)
-        ax.set_yticks(range(len(changes)), changes)
-        ax.set_ylim(len(changes) - 0.5, -0.5)
+        name_rows(ax, changes)
         ax.set_xscale("log")
         ticks = [_FLOOR, 1e-4, 1e-2, 1.0]
         ax.set_xticks(ticks, ["≤ $10^{-6}$", "$10^{-4}$", "$10^{-2}$", "1"])
@@ -95,5 +92,5 @@ class InvarianceDisplay:
         ax.set_xlabel("difference, relative to that between different crystals")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         ax.spines[["top", "right"]].set_visible(False)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self

@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn.model_selection import ShuffleSplit, learning_curve
 from sklearn.utils import Bunch
 
+from skuae.analysis._axes import take_panels, with_unit
 from skuae.analysis._style import color_of, marker_of
 
 
@@ -214,11 +215,8 @@ class LearningCurvesDisplay:
         -------
         self : object
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
-        left, right = ax
+        axes, figure = take_panels(ax, 2, (9.5, 4))
+        left, right = axes
         scores = self.comparison.scores
         name, is_error = _score_name(self.comparison.scoring)
         sign = -1 if is_error else 1
@@ -244,17 +242,17 @@ class LearningCurvesDisplay:
         right.axhline(
             0, color=color_of(0), linewidth=1, linestyle="--", label=f"{names[0]} (reference)"
         )
-        unit = f" ({unit})" if unit else ""
-        left.set(ylabel=f"{name}{unit}")
+        left.set(ylabel=with_unit(name, unit))
         gain = "smaller by" if is_error else "larger by"
-        right.set(ylabel=f"{name} {gain}{unit}", title=f"gain over {names[0]}, each seed")
+        right.set(ylabel=with_unit(f"{name} {gain}", unit))
+        right.set(title=f"gain over {names[0]}, each seed")
         left.set(title="mean and standard deviation of the seeds")
-        for axes in (left, right):
-            axes.set(xlabel="crystals to train on", xscale="log")
-            axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
-            axes.minorticks_off()
+        for panel in axes:
+            panel.set(xlabel="crystals to train on", xscale="log")
+            panel.set_xticks(sizes, [f"{n:,}" for n in sizes])
+            panel.minorticks_off()
         left.legend(fontsize="small")
-        self.ax_, self.figure_ = np.array([left, right]), left.figure
+        self.ax_, self.figure_ = axes, figure
         return self
 
 

@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skuae.analysis._axes import take_ax
+
 
 class LossCurveDisplay:
     """Training loss, and validation loss where there is one, against epochs.
@@ -95,10 +97,7 @@ class LossCurveDisplay:
         -------
         self : object
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(5.5, 4), layout="constrained")
+        ax, figure = take_ax(ax, (5.5, 4))
         prefix = f"{name}, " if name else ""
         marker = "o" if len(self.epochs) == 1 else None
         (line,) = ax.plot(self.epochs, self.train_loss, marker=marker, label=f"{prefix}training")
@@ -116,5 +115,5 @@ class LossCurveDisplay:
             ax.set_yscale("log")
         ax.set(xlabel="epoch", ylabel="loss, as it was minimised")
         ax.legend(fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self

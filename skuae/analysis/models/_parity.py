@@ -2,6 +2,7 @@
 
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+from skuae.analysis._axes import take_ax, with_unit
 from skuae.analysis.models._checks import check_rows
 
 
@@ -124,10 +125,7 @@ class ParityDisplay:
             raise ValueError(f"kind={kind!r} must be 'auto', 'scatter' or 'hexbin'")
         if kind == "auto":
             kind = "scatter" if len(self.y_true) < 1000 else "hexbin"
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(5, 4.6), layout="constrained")
+        ax, figure = take_ax(ax, (5, 4.6))
         low = min(self.y_true.min(), self.y_pred.min())
         high = max(self.y_true.max(), self.y_pred.max())
         margin = 0.04 * (high - low) or 1.0
@@ -138,21 +136,21 @@ class ParityDisplay:
                 self.y_true, self.y_pred, gridsize=60, mincnt=1, extent=(*limits, *limits),
                 cmap="viridis", bins="log", linewidths=0.1,
             )  # fmt: skip
-            ax.figure.colorbar(self.points_, ax=ax, label="rows per hexagon", shrink=0.8)
+            figure.colorbar(self.points_, ax=ax, label="rows per hexagon", shrink=0.8)
         else:
             self.points_ = ax.scatter(self.y_true, self.y_pred, s=12, alpha=0.5, color="tab:blue")
         ax.set(xlim=limits, ylim=limits, aspect="equal")
         ax.set_yticks(ax.get_xticks())
         ax.set(xlim=limits, ylim=limits)  # ticks outside had moved them
-        unit = f" ({self.unit})" if self.unit else ""
-        ax.set(xlabel=f"true {self.quantity}{unit}", ylabel=f"predicted {self.quantity}{unit}")
+        ax.set_xlabel(with_unit(f"true {self.quantity}", self.unit))
+        ax.set_ylabel(with_unit(f"predicted {self.quantity}", self.unit))
         if name is not None:
             ax.set_title(name)
         ax.text(
             0.04, 0.96, self._metrics_text(), transform=ax.transAxes, va="top", ha="left",
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
         )  # fmt: skip
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self
 
     def _metrics_text(self):

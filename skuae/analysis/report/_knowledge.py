@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from skuae.analysis._axes import take_panels
 from skuae.analysis.report._card import properties_in
 from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span, vectors
 from skuae.analysis.tables import (
@@ -193,11 +194,9 @@ def _medians(oxides, column, unit):
 
 
 def _violins(oxides):
-    import matplotlib.pyplot as plt
-
     n = len(oxides.frame["class"].cat.categories)
     size = (2 * max(3.6, 1.0 + 0.72 * n), 3.8)
-    _, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+    axes, _ = take_panels(None, 2, size)
     return OxideDisplay.from_distributions(oxides).plot(axes)
 
 

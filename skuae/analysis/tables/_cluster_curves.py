@@ -1,7 +1,6 @@
 """Inertia and silhouette over the number of clusters, beside tables without classes."""
 
-import numpy as np
-
+from skuae.analysis._axes import take_panels
 from skuae.analysis._style import class_colors
 
 _NAMES = {
@@ -95,24 +94,15 @@ class ClusterCurveDisplay:
         ]
         if self.space != "table":
             panels.append(("silhouette_table", "Silhouette in the full table"))
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            width = 3.6 * len(panels)
-            figure, ax = plt.subplots(1, len(panels), figsize=(width, 3.8), layout="constrained")
-        else:
-            ax = np.atleast_1d(ax)
-            figure = ax[0].figure
-        if len(ax) != len(panels):
-            raise ValueError(f"ax holds {len(ax)} axes; this needs {len(panels)}")
-        self.ax_, self.figure_ = ax, figure
-        for axes, (column, name) in zip(ax, panels, strict=True):
+        size = (3.6 * len(panels), 3.8)
+        self.ax_, self.figure_ = take_panels(ax, len(panels), size)
+        for axes, (column, name) in zip(self.ax_, panels, strict=True):
             self._draw(axes, column)
             axes.axvline(self.n_clusters, color="0.4", lw=0.8, ls=(0, (6, 4)), zorder=0)
             axes.set(xlabel="Number of clusters k", ylabel=name)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        handles, names = ax[0].get_legend_handles_labels()
-        ax[0].legend(handles, names, fontsize="small")
+        handles, names = self.ax_[0].get_legend_handles_labels()
+        self.ax_[0].legend(handles, names, fontsize="small")
         return self
 
     def _draw(self, axes, column):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skuae.analysis._axes import take_ax
 from skuae.analysis._style import color_of
 from skuae.analysis.tables._comparison import MEASURES
 
@@ -66,14 +67,11 @@ class TableSimilarityDisplay:
         -------
         TableSimilarityDisplay
         """
-        import matplotlib.pyplot as plt
-
         if measure not in MEASURES:
             raise ValueError(f"measure must be one of {', '.join(MEASURES)}; got {measure!r}")
         names = list(dict.fromkeys([*self.pairs["first"], *self.pairs["second"]]))
-        if ax is None:
-            side = 1.9 + 0.85 * len(names)
-            _, ax = plt.subplots(figsize=(side + 0.7, side), layout="constrained")
+        side = 1.9 + 0.85 * len(names)
+        ax, figure = take_ax(ax, (side + 0.7, side))
         means = self.pairs.groupby(["first", "second"])[[measure, f"{measure}_null"]].mean()
         values = np.full((len(names), len(names)), np.nan)
         for (first, second), (value, null) in means.iterrows():
@@ -88,8 +86,8 @@ class TableSimilarityDisplay:
         ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(names)), names)
         ax.set_title(_TITLES[measure], fontsize=11)
-        ax.figure.colorbar(image, ax=ax, label="similarity above chance", shrink=0.85)
-        self.ax_, self.figure_ = ax, ax.figure
+        figure.colorbar(image, ax=ax, label="similarity above chance", shrink=0.85)
+        self.ax_, self.figure_ = ax, figure
         return self
 
 
@@ -160,10 +158,7 @@ class WarpingDisplay:
         -------
         WarpingDisplay
         """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
+        ax, figure = take_ax(ax, (7.0, 3.2))
         cost = np.maximum(self.path["cost"].to_numpy(), 1e-6)
         steps = np.arange(len(cost))
         ax.plot(steps, cost, color=color_of(0), linewidth=1.0, marker=".", markersize=3)
@@ -184,5 +179,5 @@ class WarpingDisplay:
             loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=9
         )
         ax.spines[["top", "right"]].set_visible(False)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skuae.analysis._axes import take_ax
 from skuae.analysis._style import UNSEEN, class_colors, marker_of
 from skuae.analysis.tables._periodic_table import by_symbol, sorted_classes
 from skuae.analysis.tables._spaces import map_elements
@@ -103,11 +104,8 @@ class ElementMapDisplay:
         ValueError
             If labels name something that is no element, or an element twice.
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(8, 6.5), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        ax, figure = take_ax(ax, (8, 6.5))
+        self.ax_, self.figure_ = ax, figure
         points = self.coordinates.to_numpy(dtype=float)
         for i, (name, color, rows) in enumerate(self._groups()):
             ax.scatter(*points[rows].T, s=20, color=color, marker=marker_of(i), label=name)

@@ -8,6 +8,7 @@ from pymatgen.core.periodic_table import Element
 from sklearn.utils import Bunch
 
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number
+from skuae.analysis._axes import take_panels
 from skuae.analysis._style import color_of
 from skuae.crystals import as_crystals, check_same_order
 
@@ -256,18 +257,12 @@ class OxideDisplay:
         -------
         OxideDisplay
         """
-        import matplotlib.pyplot as plt
-
         columns = [name for name in self.values if name != "class"]
-        if ax is None:
-            size = (3.6 * len(columns), 3.6)
-            _, ax = plt.subplots(1, len(columns), figsize=size, layout="constrained")
-        axes = np.atleast_1d(ax).ravel()
-        if len(axes) != len(columns):
-            raise ValueError(f"{len(axes)} axes for {len(columns)} properties; give one each")
+        size = (3.6 * len(columns), 3.6)
+        axes, figure = take_panels(ax, len(columns), size)
         for axis, column in zip(axes, columns, strict=True):
             self._plot_one(axis, column)
-        self.ax_, self.figure_ = axes, axes[0].figure
+        self.ax_, self.figure_ = axes, figure
         return self
 
     def _plot_one(self, axis, column):

@@ -5,6 +5,7 @@ import pandas as pd
 from pymatgen.core import Element
 
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number
+from skuae.analysis._axes import take_ax
 from skuae.analysis._style import UNSEEN, class_colors, text_color
 
 _LANTHANIDES, _ACTINIDES = range(57, 72), range(89, 104)
@@ -121,9 +122,8 @@ class PeriodicTableDisplay:
         """
         import matplotlib.pyplot as plt
 
-        if ax is None:
-            _, ax = plt.subplots(figsize=(10, 5.6), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        ax, figure = take_ax(ax, (10, 5.6))
+        self.ax_, self.figure_ = ax, figure
         ax.set(xlim=(0.45, 18.55), ylim=(10.0, 0.45), aspect="equal")
         ax.axis("off")
         self.figure_.draw_without_rendering()  # settles how large a cell is

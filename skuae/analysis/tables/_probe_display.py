@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skuae.analysis._axes import name_rows, take_ax
 from skuae.analysis._style import color_of
 
 
@@ -64,19 +65,18 @@ class ProbeDisplay:
         -------
         ProbeDisplay
         """
-        import matplotlib.pyplot as plt
-
         if kind not in ("scores", "importances"):
             raise ValueError(f'kind must be "scores" or "importances"; got {kind!r}')
-        if ax is None:
-            n = self.scores["property"].nunique()
-            size = (7.0, 1.4 + 0.75 * n) if kind == "scores" else (9.0, 1.5 + 0.5 * n)
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+        if kind == "scores":
+            size = (7.0, 1.4 + 0.75 * self.scores["property"].nunique())
+        else:
+            size = (9.0, 1.5 + 0.5 * self.importances.shape[1])
+        ax, figure = take_ax(ax, size)
         if kind == "scores":
             self._plot_scores(ax)
         else:
             self._plot_importances(ax, n_labels)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_ = ax, figure
         return self
 
     def _plot_scores(self, ax):
@@ -97,8 +97,7 @@ class ProbeDisplay:
                 ax.plot([mean, mean], [y - 0.45 * step, y + 0.45 * step], color=color,
                         linewidth=3, label=label, solid_capstyle="butt")  # fmt: skip
         ax.axvline(0.0, color="0.4", linewidth=0.8, linestyle="--")
-        ax.set_yticks(range(len(properties)), [name.replace("_", " ") for name in properties])
-        ax.set_ylim(len(properties) - 0.5, -0.5)
+        name_rows(ax, [name.replace("_", " ") for name in properties])
         ax.set_xlim(floor - 0.05, 1.02)
         ax.set_xlabel("R² on held-out elements")
         if (self.scores["r2"] < floor).any():

@@ -6,6 +6,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from sklearn.metrics.pairwise import cosine_similarity
 
+from skuae.analysis._axes import take_ax
 from skuae.analysis._inputs import check_table
 from skuae.analysis.tables._spaces import principal
 
@@ -125,12 +126,9 @@ class SimilarityDisplay:
             Itself.
         """
         n_rows = len(self.matrix)
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            height = max(4.0, 0.105 * n_rows + 1)
-            _, ax = plt.subplots(figsize=(1.25 * height, height), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        height = max(4.0, 0.105 * n_rows + 1)
+        ax, figure = take_ax(ax, (1.25 * height, height))
+        self.ax_, self.figure_ = ax, figure
         symmetric = list(self.matrix.columns) == list(self.matrix.index)
         shown = self.matrix.loc[self.order, self.order if symmetric else self.matrix.columns]
         limit = _limit(shown.to_numpy(), symmetric)

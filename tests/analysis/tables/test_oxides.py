@@ -141,5 +141,5 @@ def test_display():
     assert [ax.get_ylabel() for ax in display.ax_] == ["band gap (eV)", "other"]
     ticks = [tick.get_text() for tick in display.ax_[0].get_xticklabels()]
     assert ticks == ["A\n(n = 1)", "B\n(n = 1)", "C\n(n = 2)"]
-    with pytest.raises(ValueError, match="1 axes for 2 properties"):
+    with pytest.raises(ValueError, match="ax holds 1 axes; this needs 2"):
         display.plot(ax=display.ax_[0])
