@@ -54,6 +54,11 @@ def check_tables(tables):
     return [check_table(one) for one in ([tables] if isinstance(tables, ONE_TABLE) else tables)]
 
 
+def vectors(table):
+    """Return the rows of the covered elements as float64."""
+    return table.values[table.seen].astype(np.float64)
+
+
 def check_seed(random_state):
     """Raise TypeError unless it is an int, from which other seeds are counted."""
     if not isinstance(random_state, Integral):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from skuae._elements import SYMBOLS
-from skuae.analysis.report._parts import Section, count_of, listing, vectors
+from skuae.analysis._inputs import vectors
+from skuae.analysis.report._parts import Section, count_of, listing
 from skuae.analysis.tables import make_control, principal
 
 _CARD = ("description", "source", "licence", "targets", "parts", "rows", "n_train",

@@ -5,11 +5,11 @@ import pandas as pd
 from pymatgen.core import Element
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import check_random_state
 
-from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span, vectors
+from skuae.analysis._inputs import vectors
+from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span
 from skuae.analysis.tables import (
     CONTROLS,
     ClusterCurveDisplay,
@@ -21,6 +21,7 @@ from skuae.analysis.tables import (
     make_control,
     principal,
     published_class,
+    unit_ranks,
 )
 from skuae.embedding import ElementTable
 
@@ -295,14 +296,8 @@ def _correlate(values, rng):
         known = properties[name].notna().to_numpy()
         if known.sum() < 10:
             continue
-        a, b = _ranks(values[known]), _ranks(properties.loc[known, name])
+        a, b = unit_ranks(values[known]), unit_ranks(properties.loc[known, name])
         found[name] = a @ b
         shuffled = np.array([rng.permutation(a) for _ in range(_N_DRAWS)])
         null = np.maximum(null, np.abs(shuffled @ b))
     return pd.Series(found, name="rank correlation", dtype=float), float(np.quantile(null, 0.95))
-
-
-def _ranks(values):
-    ranks = rankdata(values)
-    ranks -= ranks.mean()
-    return ranks / (np.linalg.norm(ranks) or 1.0)

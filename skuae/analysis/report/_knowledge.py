@@ -5,8 +5,9 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from skuae.analysis._axes import take_panels
+from skuae.analysis._inputs import vectors
 from skuae.analysis.report._card import properties_in
-from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span, vectors
+from skuae.analysis.report._parts import Section, count_of, listing, number, percent, span
 from skuae.analysis.tables import (
     OxideDisplay,
     ProbeDisplay,

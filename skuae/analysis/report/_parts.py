@@ -82,8 +82,3 @@ def percent(share):
 def count_of(n, noun):
     """Return a number with its noun in the singular or plural."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def vectors(table):
-    """Return the rows of the covered elements as float64."""
-    return table.values[table.seen].astype(np.float64)

@@ -2,7 +2,7 @@
 
 from skuae.analysis.tables._cluster_curves import ClusterCurveDisplay
 from skuae.analysis.tables._clusters import cluster_elements
-from skuae.analysis.tables._comparison import compare_tables
+from skuae.analysis.tables._comparison import compare_tables, unit_ranks
 from skuae.analysis.tables._comparison_display import TableSimilarityDisplay, WarpingDisplay
 from skuae.analysis.tables._controls import CONTROLS, make_control
 from skuae.analysis.tables._element_map import ElementMapDisplay
@@ -33,4 +33,5 @@ __all__ = [
     "principal",
     "probe_elements",
     "published_class",
+    "unit_ranks",
 ]

@@ -11,10 +11,10 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import Bunch, check_random_state
 from tqdm import tqdm
 
-from skuae.analysis._inputs import check_table
+from skuae.analysis._inputs import check_table, vectors
 from skuae.analysis.tables._communities import find_communities, neighbor_graph
 from skuae.analysis.tables._controls import CONTROLS, make_control
-from skuae.analysis.tables._spaces import plane, principal
+from skuae.analysis.tables._spaces import coordinates, plane, principal
 
 SPACES = ("umap", "pca", "table")
 _BY_COUNT = ("kmeans", "hierarchical")
@@ -138,7 +138,7 @@ def cluster_elements(
     space = _check_names(method, space)
     ks = _check_counts(method, k_range, n_clusters, n_seeds)
     table = check_table(table, n_least=max(ks, default=4) + 1)
-    rows = table.values[table.seen].astype(np.float64)
+    rows = vectors(table)
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_seeds)
     kinds = ("table", *(CONTROLS if controls else ()))
     # Equal results of a method without chance would pass for classes that every seed finds.
@@ -167,9 +167,8 @@ def cluster_elements(
         n_clusters = result.k_silhouette if n_clusters is None else n_clusters
     labellings = [run.labels[n_clusters] for run in runs[:n_runs]]
     best = _agreement(result, labellings, table.symbols)
-    axes = ["UMAP 1", "UMAP 2"] if space == "umap" else ["PC 1", "PC 2"]
     points = runs[best].points if space == "umap" else principal(rows, 2)[0]
-    result.coordinates = pd.DataFrame(points, index=result.labels.index, columns=axes)
+    result.coordinates = coordinates(points, "umap" if space == "umap" else "pca", table.symbols)
     if space == "pca":
         result.explained_variance_ratio = principal(rows, _N_COMPONENTS)[1]
     return result

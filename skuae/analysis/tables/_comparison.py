@@ -198,11 +198,25 @@ def _normalize(rows):
 
 def _distance_ranks(rows):
     """Ranks of the distances between rows as a symmetric matrix, normalised for correlation."""
-    ranks = rankdata(pdist(rows))
+    return squareform(unit_ranks(pdist(rows)), checks=False) / np.sqrt(2.0)
+
+
+def unit_ranks(values):
+    """Return ranks of mean zero and length one, whose products are rank correlations.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Zeros if all values are equal, as all distances of one-hot vectors are: without an order
+        there is no correlation.
+    """
+    ranks = rankdata(values)
     ranks -= ranks.mean()
-    spread = np.linalg.norm(ranks)
-    # One-hot vectors are all equally far apart: no order of distances, no correlation.
-    return squareform(ranks / spread if spread else ranks, checks=False) / np.sqrt(2.0)
+    return ranks / (np.linalg.norm(ranks) or 1.0)
 
 
 # -- warping --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics.pairwise import cosine_similarity
 
 from skuae.analysis._axes import take_ax
-from skuae.analysis._inputs import check_table
+from skuae.analysis._inputs import check_table, vectors
 from skuae.analysis.tables._spaces import principal
 
 _WHATS = {
@@ -92,7 +92,7 @@ class SimilarityDisplay:
             known = ", ".join(_LINKAGES[: -1 if what == "cosine" else None])
             raise ValueError(f"linkage={linkage!r}; for what={what!r} choose from {known}")
         table = check_table(table, n_least=2)
-        rows = table.values[table.seen].astype(np.float64)
+        rows = vectors(table)
         if what == "cosine":
             if not rows.any(axis=1).all():
                 zero = table.symbols[int(np.argmin(rows.any(axis=1)))]

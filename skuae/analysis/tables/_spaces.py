@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from skuae.analysis._inputs import check_table
+from skuae.analysis._inputs import check_table, vectors
 
 MAPS = ("umap", "tsne", "pca")
 _AXES = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PC"}
@@ -60,9 +60,24 @@ def map_elements(table, method="umap", *, random_state=0):
         raise ValueError(f"method={method!r}; choose from {', '.join(MAPS)}")
     table = check_table(table, n_least=5)
     seed = check_random_state(random_state).randint(2**31 - 1)
-    points = plane(table.values[table.seen], method, seed)
+    return coordinates(plane(vectors(table), method, seed), method, table.symbols)
+
+
+def coordinates(points, method, symbols):
+    """Return points of a plane with the names of the elements and of the axes.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_elements, 2)
+    method : {"umap", "tsne", "pca"}
+    symbols : list of str
+
+    Returns
+    -------
+    DataFrame of shape (n_elements, 2)
+    """
     columns = [f"{_AXES[method]} 1", f"{_AXES[method]} 2"]
-    return pd.DataFrame(points, index=pd.Index(table.symbols, name="element"), columns=columns)
+    return pd.DataFrame(points, index=pd.Index(symbols, name="element"), columns=columns)
 
 
 def plane(rows, method, seed):
