@@ -31,8 +31,8 @@ from sklearn.metrics import max_error, mean_absolute_error, root_mean_squared_er
 import skuae
 from skuae import CrystalGNNRegressor, datasets, models
 from skuae._files import write_bytes
+from skuae.commands._data import parse_settings
 from skuae.datasets._matbench import published_folds
-from skuae.pretraining._command import parse_settings
 
 TASK = "matbench_perovskites"
 GATED = {

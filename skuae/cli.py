@@ -82,7 +82,7 @@ def _add_pretrain(commands):
 
 
 def _pretrain(args):
-    from skuae.pretraining._command import run
+    from skuae.commands._data import run
 
     run(args)
 

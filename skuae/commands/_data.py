@@ -13,7 +13,7 @@ from skuae.datasets import ID_COLUMNS, read_file, read_labels
 from skuae.embedding import TABLE_FILES
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.models import resolve_backbone
-from skuae.pretraining._pretrain import pretrain
+from skuae.pretraining import pretrain
 
 _LISTS_OF_PATHS = ("data", "labels", "hold_out")
 _PATHS = ("hold_out_ids", "validation_ids")

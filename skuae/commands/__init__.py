@@ -1,0 +1,3 @@
+"""Commands of ``skuae``, one module each."""
+
+__all__: list[str] = []
