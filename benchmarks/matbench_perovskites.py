@@ -31,7 +31,7 @@ from sklearn.metrics import max_error, mean_absolute_error, root_mean_squared_er
 import skuae
 from skuae import CrystalGNNRegressor, datasets, models
 from skuae._files import write_bytes
-from skuae.commands._data import parse_settings
+from skuae.commands import parse_settings
 from skuae.datasets._matbench import published_folds
 
 TASK = "matbench_perovskites"
@@ -102,7 +102,7 @@ def choose(name, data, args):
     train, _ = published_folds(y)[0]
     inner, train = np.split(np.random.default_rng(0).permutation(train), [2000])
     model = CrystalGNNRegressor(
-        **(MODELS[name] | parse_settings({"set": args.set})),
+        **(MODELS[name] | parse_settings(args.set)),
         device=args.device,
         random_state=0,
         verbose=int(args.verbose),

@@ -1,41 +1,36 @@
-"""The command line: what it writes, and what it says when it cannot."""
+"""The command line dispatches to the commands."""
 
-import pandas as pd
 import pytest
 
+import skuae
 from skuae.cli import main
-from skuae.embedding import get_table
+from skuae.commands import pretrain
 
 
-@pytest.mark.slow
-def test_analyze_writes_a_page(tmp_path, capsys):
-    get_table("megnet16").to_csv(tmp_path / "mine.csv")
-    options = ["--compare-with", "magpie", "--space", "pca", "--seeds", "1", "--quiet"]
-    code = main(["analyze", str(tmp_path / "mine.csv"), "-o", str(tmp_path / "report"), *options])
-    out, err = capsys.readouterr()
-    assert (code, err) == (0, "")
-    assert out.strip() == str(tmp_path / "report" / "report.html")
-    assert "<h1>mine</h1>" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
-    compared = pd.read_csv(tmp_path / "report" / "comparison.csv", index_col=0)
-    assert list(compared.index) == ["magpie"]
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"skuae {skuae.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [("ct-uae-mtt", "did you mean 'ct-uae-mt'"), ("none.csv", "none.csv")],
-)
-def test_analyze_names_what_it_cannot_find(table, message, tmp_path, capsys):
-    assert main(["analyze", table, "-o", str(tmp_path / "report")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "report").exists()
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0 and "pretrain" in out and "analyze" in out
 
 
-@pytest.mark.slow
-def test_analyze_with_nothing_but_the_default(tmp_path, capsys):
-    assert main(["analyze", "ct-uae-mt", "-o", str(tmp_path), "--quiet"]) == 0
-    compared = pd.read_csv(tmp_path / "comparison.csv", index_col=0)
-    assert {"magpie", "mat2vec", "megnet16", "random"} <= set(compared.index)
-    curves = pd.read_csv(tmp_path / "cluster_curves.csv")
-    assert set(curves["data"]) == {"table", "random", "permuted", "gaussian"}
-    probes = pd.read_csv(tmp_path / "probe_summary.csv", index_col=["property", "table"])
-    assert probes.loc[("electronegativity", "ct-uae-mt"), "R² mean"] > 0.3
+@pytest.mark.parametrize("arguments", [[], ["train"], ["analyze"]])
+def test_wrong_usage_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: skuae" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", pretrain.front_ends())
+def test_every_front_end_is_a_choice(name, tmp_path, capsys):
+    arguments = ["pretrain", "-o", str(tmp_path), "--front-end", name]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("skuae pretrain: needs DATA")

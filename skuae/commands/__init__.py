@@ -1,3 +1,5 @@
-"""Commands of ``skuae``, one module each."""
+"""Commands of ``skuae``: a module each, which adds its options to the parser and runs."""
 
-__all__: list[str] = []
+from skuae.commands._settings import parse_settings
+
+__all__ = ["parse_settings"]

@@ -122,7 +122,7 @@ def test_labels_fill_in_what_data_lack(data, tmp_path):
     labels = [str(tmp_path / name) for name in ("one.csv", "two.csv")]
     options = {"data": [str(tmp_path / "crystals.json")], "targets": ["y"], "labels": labels,
                "quiet": True}  # fmt: skip
-    structures, labels = _data._read_data(options)
+    structures, labels = _data.read_data(options)
     assert list(labels.index) == list(structures.ids) == ["a", "b", "c"]
     assert list(labels["y"]) == [1, 2, 3]
     assert list(labels["full"]) == [4, 5, 6]
@@ -158,10 +158,10 @@ def test_an_id_in_two_files_is_refused(files, capsys):
 
 def test_ids_of_a_spreadsheet(tmp_path):
     (tmp_path / "ids.txt").write_text("\ufeffmp-1\r\nmy crystal \r\n\r\n", encoding="utf-8")
-    assert _data._read_ids(tmp_path / "ids.txt") == ["mp-1", "my crystal"]
+    assert _data.read_ids(tmp_path / "ids.txt") == ["mp-1", "my crystal"]
     (tmp_path / "ids.txt").write_text("mp-1", encoding="utf-16")
     with pytest.raises(ValueError, match=r"ids\.txt is not UTF-8 text"):
-        _data._read_ids(tmp_path / "ids.txt")
+        _data.read_ids(tmp_path / "ids.txt")
 
 
 def test_a_config_says_the_same_from_any_folder_and_of_other_targets(files, monkeypatch):
@@ -211,6 +211,6 @@ def test_ctrl_c_that_says_nothing(files, monkeypatch, capsys):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_data, "_read_data", stop)
+    monkeypatch.setattr(_data, "read_data", stop)
     assert command(files) == 130
     assert capsys.readouterr().err == "\nskuae pretrain: stopped\n"

@@ -1,0 +1,60 @@
+"""``skuae analyze``: a report on an element table."""
+
+import argparse
+
+from skuae.commands._settings import SEVERAL
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options to the command line.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+        As ``ArgumentParser.add_subparsers`` returns it.
+    """
+    parser = subparsers.add_parser(
+        "analyze",
+        help="write what an element table knows as one HTML page",
+        description="Write what an element table knows, and what of it noise would give, as one "
+        "HTML page, with the figures as PNG and the numbers as CSV beside it.",
+    )
+    add = parser.add_argument
+    add("table", metavar="TABLE", help="name of a table, or a .safetensors or .csv file")
+    add("-o", "--output", metavar="FOLDER", required=True)
+    add("--compare-with", **SEVERAL, metavar="TABLE", help="default: all that skuae ships")
+    add("--space", choices=("umap", "pca", "table"), default="umap", help="where classes are "
+        "sought; default: umap")  # fmt: skip
+    add("--seeds", type=int, default=5, metavar="N", help="how often; default: 5")
+    add("--random-state", type=int, default=0, help="default: 0")
+    add("--jobs", type=int, help="processes; -1 takes all cores")
+    add("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the report, and print the path of its page.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed options.
+    """
+    import matplotlib
+
+    from skuae.analysis import write_report
+
+    matplotlib.use("Agg")  # there may be no screen
+    report = write_report(
+        args.table,
+        args.output,
+        compare_with=args.compare_with,
+        space=args.space,
+        n_seeds=args.seeds,
+        random_state=args.random_state,
+        n_jobs=args.jobs,
+        verbose=int(not args.quiet),
+    )
+    print(report.page)
