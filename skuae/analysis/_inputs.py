@@ -1,4 +1,4 @@
-"""What the analyses share: how they take element tables."""
+"""Checks of element tables and seeds that all analyses share."""
 
 from numbers import Integral
 
@@ -8,15 +8,15 @@ from skuae.embedding import ONE_TABLE, resolve_table
 
 
 def check_table(table, n_least=1):
-    """Return the element table that a user means, and check that it has enough elements.
+    """Return the element table that an argument stands for, if it has enough elements.
 
     Parameters
     ----------
     table : str, path, ElementTable or DataFrame
-        As `skuae.embedding.resolve_table` takes it, but no estimator: there are no crystals to
-        learn from.
+        As `skuae.embedding.resolve_table` takes it, except for estimators: an analysis has no
+        crystals to fit them on.
     n_least : int
-        Fewest elements that the analysis can work with.
+        Fewest elements that the analysis needs.
 
     Returns
     -------
@@ -25,7 +25,7 @@ def check_table(table, n_least=1):
     Raises
     ------
     TypeError
-        If it is an estimator, or nothing that holds element vectors.
+        If it is an estimator, or holds no element vectors.
     ValueError
         If it covers fewer elements, or has one vector for all of them.
     """
@@ -48,7 +48,7 @@ def check_table(table, n_least=1):
 
 
 def check_tables(tables):
-    """Return the element tables that a user means by one of them, several or None, as a list."""
+    """Return the list of element tables that an argument stands for: one, several or None."""
     if tables is None:
         return []
     return [check_table(one) for one in ([tables] if isinstance(tables, ONE_TABLE) else tables)]
@@ -60,6 +60,6 @@ def vectors(table):
 
 
 def check_seed(random_state):
-    """Raise TypeError unless it is an int, from which other seeds are counted."""
+    """Raise TypeError unless the seed is an int; other seeds are counted from it."""
     if not isinstance(random_state, Integral):
         raise TypeError(f"random_state must be an int; got {random_state!r}")

@@ -8,17 +8,17 @@ UNSEEN = "#cccccc"  # of elements that a table does not cover; no class has a gr
 
 
 def color_of(i):
-    """Return the colour of series `i`; the eighth has that of the first."""
+    """Return the colour of series `i`; the eighth colour is the first again."""
     return COLORS[i % len(COLORS)]
 
 
 def marker_of(i):
-    """Return the marker of series `i`; the eighth has that of the first."""
+    """Return the marker of series `i`; the eighth marker is the first again."""
     return MARKERS[i % len(MARKERS)]
 
 
 def class_colors(n_classes):
-    """Return one colour per class, no two the same: beyond seven, steps of the map "viridis"."""
+    """Return a different colour for every class: for more than seven, steps of "viridis"."""
     if n_classes <= len(COLORS):
         return list(COLORS[:n_classes])
     from matplotlib import colormaps

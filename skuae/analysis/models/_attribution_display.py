@@ -1,4 +1,4 @@
-"""Contributions of the atoms of one crystal, as bars."""
+"""Bars of the contributions of the atoms of one crystal."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from skuae.analysis.models._attribution import attribute_atoms
 
 
 class AtomAttributionDisplay:
-    """What each atom of one crystal adds to a prediction: a bar per atom, a colour per species.
+    """Contribution of each atom of one crystal to a prediction: bars, coloured by species.
 
     Contributions to the elements are drawn by `PeriodicTableDisplay`, from
     ``attribution.elements["mean"]``.
@@ -72,7 +72,7 @@ class AtomAttributionDisplay:
 
     @classmethod
     def from_attribution(cls, attribution, row=0, *, unit=None):
-        """Take one row of what `attribute_atoms` found.
+        """Make a display of one row of a result of `attribute_atoms`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Whether predicted standard deviations, or intervals, hold what they promise."""
+"""Calibration of predicted standard deviations and intervals."""
 
 import numpy as np
 from scipy.stats import norm
@@ -10,15 +10,14 @@ LEVELS = np.linspace(0.05, 0.95, 19)
 
 
 class UncertaintyCalibrationDisplay:
-    """Share of rows inside their intervals against the share that was promised.
+    """Share of rows inside their intervals against the nominal share.
 
-    On the diagonal, intervals hold what they promise; below it the model is too sure of itself,
-    above it not sure enough.
+    On the diagonal, intervals are calibrated; below it they are too narrow, above it too wide.
 
     Parameters
     ----------
     levels : ndarray of shape (n_levels,)
-        Promised coverages, between 0 and 1.
+        Nominal coverages, between 0 and 1.
     coverage : ndarray of shape (n_levels,)
         Share of the rows that are covered.
     rms_z : float or None
@@ -35,8 +34,8 @@ class UncertaintyCalibrationDisplay:
 
     Notes
     -----
-    Standard deviations are taken for those of normal distributions. Coverage is an average: a model
-    may be right on average, too sure of some rows and not sure enough of others.
+    Errors are assumed to be normally distributed. Coverage is an average: intervals that are right
+    on average may be too narrow for some rows and too wide for others.
 
     Examples
     --------
@@ -44,7 +43,7 @@ class UncertaintyCalibrationDisplay:
     >>> from skuae.analysis import UncertaintyCalibrationDisplay
     >>> error = np.random.default_rng(0).normal(size=2000)
     >>> display = UncertaintyCalibrationDisplay.from_predictions(error, 0 * error, 0 * error + 0.5)
-    >>> round(display.rms_z, 1)  # the model is twice as sure as it should be
+    >>> round(display.rms_z, 1)  # predicted deviations are half of the true ones
     2.0
     """
 
@@ -59,7 +58,7 @@ class UncertaintyCalibrationDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y):
-        """Take a regressor that predicts standard deviations, and rows it was not fitted on.
+        """Make a display of a regressor with standard deviations, on rows it was not fitted on.
 
         Parameters
         ----------
@@ -80,7 +79,7 @@ class UncertaintyCalibrationDisplay:
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, y_std):
-        """Take predictions with standard deviations that are there already.
+        """Make a display of predictions with standard deviations.
 
         Parameters
         ----------
@@ -110,7 +109,7 @@ class UncertaintyCalibrationDisplay:
 
     @classmethod
     def from_intervals(cls, y_true, lower, upper, levels):
-        """Take intervals of several levels, such as those of MAPIE.
+        """Make a display of intervals of several levels, such as those of MAPIE.
 
         Parameters
         ----------
@@ -118,7 +117,7 @@ class UncertaintyCalibrationDisplay:
         lower, upper : array-like of shape (n_samples, n_levels)
             Ends of the intervals; both count as inside.
         levels : array-like of shape (n_levels,)
-            Promised coverages, rising, between 0 and 1.
+            Nominal coverages, rising, between 0 and 1.
 
         Returns
         -------
@@ -148,7 +147,7 @@ class UncertaintyCalibrationDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
+            Axes to draw on; a new figure by default.
         name : str, optional
             Name in the legend.
         **line_kwargs : dict

@@ -1,4 +1,4 @@
-"""Checks that several analyses share."""
+"""Checks of columns of numbers."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Figure of what `invariance_report` finds."""
+"""Figure of the results of `invariance_report`."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ _FLOOR = 1e-6  # rounding in float32 is below; zero has no place on a logarithmi
 
 
 class InvarianceDisplay:
-    """How far apart a model puts ways to write down one crystal, relative to different crystals.
+    """Differences of a model between descriptions of one crystal, relative to other crystals.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class InvarianceDisplay:
 
     @classmethod
     def from_report(cls, report):
-        """Take what `invariance_report` returns.
+        """Make a display of a result of `invariance_report`.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class InvarianceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default of a new figure.
+            Axes to draw on; a new figure by default.
 
         Returns
         -------

@@ -21,11 +21,11 @@ def compare_learning_curves(
     scoring="neg_mean_absolute_error",
     n_jobs=None,
 ):
-    """Fit several estimators on more and more rows and compare them seed by seed.
+    """Compare learning curves of several estimators, seed by seed.
 
-    scikit-learn's `learning_curve` for each of them, on the same splits: a seed decides which rows
-    are for testing, which are added first, and every `random_state` of the estimators. What one
-    split makes harder it makes harder for all, so that the differences within a seed tell more than
+    scikit-learn's `learning_curve` runs for each of them, on the same splits. A seed decides which
+    rows are for testing, which rows are added first, and every `random_state` of the estimators. A
+    hard split is hard for all estimators. Differences within a seed are therefore more precise than
     the spread between seeds.
 
     Parameters
@@ -99,9 +99,9 @@ def compare_learning_curves(
 
 
 def _seeded(estimator, seed):
-    """Return a clone with every `random_state`, also of what it is made of, set to the seed.
+    """Return a clone with every `random_state`, including those of its parts, set to the seed.
 
-    But not that of a fitted model to start from, which clones share.
+    A fitted model to start from keeps its own, since clones share that model.
     """
     estimator = clone(estimator)
     names = [
@@ -134,10 +134,10 @@ def _gains(scores):
 
 
 class LearningCurvesDisplay:
-    """Errors of several estimators against the number of training rows, and what each gains.
+    """Errors of several estimators against the number of training rows, and their gains.
 
-    Left, the mean over the seeds, with their standard deviation. Right, the difference to the first
-    estimator on the same rows, one point per seed; above zero is better than the first.
+    The left panel shows mean and standard deviation over the seeds. The right panel shows the gain
+    over the first estimator on the same rows, one point per seed; above zero is better.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class LearningCurvesDisplay:
 
     @classmethod
     def from_comparison(cls, comparison):
-        """Take a comparison that is there already.
+        """Make a display of a result of `compare_learning_curves`.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class LearningCurvesDisplay:
         Parameters
         ----------
         ax : sequence of two matplotlib Axes, optional
-            Drawn into a new figure if None.
+            Axes to draw on; a new figure by default.
         unit : str, optional
             Unit of the score, e.g. ``"eV/atom"``.
 
@@ -257,7 +257,7 @@ class LearningCurvesDisplay:
 
 
 def _score_name(scoring):
-    """Return how a score is called on an axis, and whether it is a negated error."""
+    """Return the name of a score for an axis, and whether it is a negated error."""
     if not isinstance(scoring, str):
         return "score", False
     is_error = scoring.startswith("neg_")

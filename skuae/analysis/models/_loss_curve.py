@@ -1,4 +1,4 @@
-"""The losses of a training, epoch by epoch."""
+"""Training and validation loss by epoch."""
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -8,7 +8,7 @@ from skuae.analysis._axes import take_ax
 
 
 class LossCurveDisplay:
-    """Training loss, and validation loss where there is one, against epochs.
+    """Training loss, and validation loss if there is one, against epochs.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class LossCurveDisplay:
     valid_loss : ndarray of shape (n_epochs,), or None
         With ``early_stopping=True``.
     best_epoch : int or None
-        That with the lowest validation loss, whose weights the model has.
+        Epoch with the lowest validation loss; the model has its weights.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator):
-        """Take the history of a fitted estimator.
+        """Make a display of the history of a fitted estimator.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
+            Axes to draw on; a new figure by default.
         name : str, optional
             Put before "training" and "validation" in the legend, to tell several models on one
             `ax` apart.

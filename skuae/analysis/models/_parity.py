@@ -1,4 +1,4 @@
-"""Predictions beside the truth, for ten crystals or a hundred thousand."""
+"""Predictions against true values, for ten crystals or a hundred thousand."""
 
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
@@ -9,9 +9,9 @@ from skuae.analysis.models._checks import check_rows
 class ParityDisplay:
     """Predicted against true values, with the errors in a corner.
 
-    What scikit-learn's `PredictionErrorDisplay` does not have: all rows instead of a sample of
-    them, as hexagons coloured by their number where points would cover each other; the same scale
-    on both axes; units; metrics. Its residual plots have no counterpart here.
+    Unlike scikit-learn's `PredictionErrorDisplay`, it draws all rows instead of a sample, as
+    hexagons coloured by their number if there are many. Both axes have the same scale, and units
+    and metrics are shown. There are no residual plots.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class ParityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, quantity=None, unit=None):
-        """Take the predictions of a fitted regressor.
+        """Make a display of the predictions of a fitted regressor.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class ParityDisplay:
 
     @classmethod
     def from_predictions(cls, y_true, y_pred, *, quantity=None, unit=None):
-        """Take predictions that are there already.
+        """Make a display of predictions.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class ParityDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Drawn into a new figure if None.
+            Axes to draw on; a new figure by default.
         kind : {"auto", "scatter", "hexbin"}, default="auto"
             Points, or hexagons coloured by the number of rows in them; "auto" draws hexagons from
             1,000 rows on.
@@ -160,5 +160,5 @@ class ParityDisplay:
 
 
 def _three_digits(value):
-    """Write an error with three digits and no exponent where that is short."""
+    """Return an error as text with three digits, and without an exponent if that is short."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"

@@ -1,4 +1,4 @@
-"""The section of a report that says what a table is and where it comes from."""
+"""The section of a report on the contents and origin of a table."""
 
 from textwrap import shorten
 
@@ -16,7 +16,7 @@ _LONGEST = 500  # characters of an entry of the card
 
 
 def card_section(table):
-    """Say what a table is and where it comes from.
+    """Describe the contents and origin of a table.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def card_section(table):
 
 
 def properties_in(table):
-    """Name the tables of elemental properties that the vectors of a table were made from.
+    """Return the tables of elemental properties from which the vectors of a table were learned.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def properties_in(table):
 
 
 def _names(features):
-    """Return the names in what a card keeps of a parameter: a name, a list, or a tagged one."""
+    """Return the names in a parameter on a card: a name, a list of names, or a tagged list."""
     if isinstance(features, str):
         return [features]
     inner = features.values() if isinstance(features, dict) else features or ()
@@ -113,7 +113,7 @@ def _what_went_in(table):
 
 
 def _plain(value):
-    """Return what a card holds as one line of text."""
+    """Return an entry of a card as one line of text."""
     if isinstance(value, dict):
         return "; ".join(f"{k}: {_plain(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Sections of a report that look at element vectors alone."""
+"""Sections of a report that need the element vectors only."""
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ _FAMILIAR = "H Li C N O F Na Al Si P S Cl K Ca Ti Cr Fe Cu Zn Br Ag La Gd Pt Pb 
 
 
 def cluster_section(table, space, n_seeds, random_state, n_jobs):
-    """Show classes of elements beside those of noise.
+    """Compare classes of elements with those of random controls.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ def nearest_section(table, random_state):
 
 
 def centre(table):
-    """Take out the mean vector, which raises all cosines; scales of columns stay what they are.
+    """Subtract the mean vector, which raises all cosines, and keep the scales of the columns.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def _name(kind):
 
 
 def _cophenetic(rows):
-    """Correlate distances with those along the tree; None where all are equal."""
+    """Return the correlation of distances with those along the tree; None if all are equal."""
     lengths = pdist(rows, "cosine")
     if np.ptp(lengths) < 1e-6:
         return None
@@ -289,7 +289,7 @@ def _cophenetic(rows):
 
 
 def _correlate(values, rng):
-    """Return rank correlations with properties, and what the strongest is by chance (95 %)."""
+    """Return rank correlations with properties, and the 95 % quantile of the largest by chance."""
     properties = element_properties().reindex(values.index)
     found, null = {}, np.zeros(_N_DRAWS)
     for name in properties:

@@ -1,4 +1,4 @@
-"""Sections of a report that hold element vectors against something else."""
+"""Sections of a report that compare element vectors with properties, oxides and other tables."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ _LABELS = {"formation_energy_per_atom": "formation energy", "band_gap": "band ga
 
 
 def probe_section(table, cv, random_state, n_jobs):
-    """Predict measured properties from the vectors, and from vectors that know nothing.
+    """Predict measured properties from the vectors and from control vectors.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def probe_section(table, cv, random_state, n_jobs):
 
 
 def _can_be_probed(values):
-    """Tell whether there are enough elements, of which a part does not have one value only."""
+    """Return whether enough elements have a value, and no value occurs for half of them."""
     return len(values) >= _LEAST and values.value_counts().iloc[0] < len(values) / 2
 
 
@@ -166,7 +166,7 @@ def oxide_section(labels, random_state):
 
 
 def _sort(data, classes):
-    """Return the distributions, or None where no oxide has its other elements in one class."""
+    """Return the distributions, or None if no oxide has all its other elements in one class."""
     try:
         return oxide_distributions(data, classes, columns=list(_LABELS))
     except ValueError as error:
@@ -268,7 +268,7 @@ def comparison_section(table, others, random_state):
 
 
 def _warp(section, table, found, pairs):
-    """Add the warping of mean embeddings, and what it is worth."""
+    """Add the warping of mean embeddings, and compare its cost with that by chance."""
     ratio = pairs["dtw"] / pairs["dtw_null"]
     far = int((ratio < 0.8).sum())
     section.say(
@@ -289,7 +289,7 @@ def _warp(section, table, found, pairs):
 
 
 def _free(table, taken):
-    """Return a name that is not taken: a user's tables may have one, or that of a shipped one."""
+    """Return a name that is not taken; a user's table may have the name of another one."""
     name = table.name
     names = [name, *(f"{name} ({i})" for i in range(2, len(taken) + 2))]
     if name in shipped_files() and table == get_table(name):

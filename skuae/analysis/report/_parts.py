@@ -1,4 +1,4 @@
-"""What a section of a report is made of, and how its numbers are put into words."""
+"""Sections of a report, and functions that write numbers as text."""
 
 import io
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Section:
     frames: dict[str, tuple[pd.DataFrame, str | None]] = field(default_factory=dict)
 
     def say(self, *sentences):
-        """Add a paragraph; empty sentences drop out, and so does a paragraph of none."""
+        """Add a paragraph of the sentences that are not empty, if there are any."""
         paragraph = " ".join(sentence for sentence in sentences if sentence)
         if paragraph:
             self.text.append(paragraph)
@@ -55,7 +55,7 @@ class Section:
 
 
 def listing(names, last="and"):
-    """Join names as a sentence does."""
+    """Join names with commas and a last "and"."""
     names = [str(name) for name in names]
     if len(names) < 2:
         return "".join(names)
@@ -69,7 +69,7 @@ def number(value, digits=2):
 
 
 def span(values, digits=2):
-    """Return lowest and highest as text, one number where they read the same."""
+    """Return the lowest and highest value as text, or one number if both read the same."""
     low, high = (number(value, digits) for value in (np.min(values), np.max(values)))
     return low if low == high else f"{low} to {high}"
 

@@ -1,4 +1,4 @@
-"""Everything about one element table on one page."""
+"""Write the report: run its sections, then write the page, figures and numbers."""
 
 import base64
 from importlib import resources
@@ -38,13 +38,12 @@ def write_report(
     n_jobs=None,
     verbose=0,
 ):
-    """Write what is in an element table, and what of it noise would give, as one HTML page.
+    """Write an HTML report on an element table, with random controls.
 
-    The page holds its figures and needs neither network nor scripts. Every section says in a few
-    sentences what its numbers are and what a control says of them: classes of elements, their tree,
-    the periodic table, nearest elements, probes of measured properties, oxides by class, and other
-    tables. Beside the page lie the figures as PNG and the numbers as CSV. All of it takes about a
-    minute.
+    The page contains its figures and needs neither network nor scripts. Its sections cover classes
+    of elements, their tree, the periodic table, nearest elements, probes of measured properties,
+    oxides by class, and other tables. Every section compares its numbers with those of a control.
+    The figures are also written as PNG and the numbers as CSV. A report takes about a minute.
 
     Parameters
     ----------
@@ -52,15 +51,16 @@ def write_report(
         Name of a table, a file (``.safetensors`` or ``.csv``), a table, or a data frame indexed by
         symbol.
     folder : str or path-like
-        Where to write; made if it is not there. Files of an earlier report are replaced.
+        Where to write. The folder is made if it does not exist; files of an earlier report are
+        replaced.
     compare_with : sequence of str, path, ElementTable or DataFrame, optional
         Other tables. By default those that skuae ships, and random numbers.
     space : {"umap", "pca", "table"}, default="umap"
-        Where classes are sought, see :func:`cluster_elements`.
+        Space in which elements are clustered, see :func:`cluster_elements`.
     n_seeds : int, default=5
-        How often they are sought.
+        Number of repetitions of the clustering.
     cv : scikit-learn splitter, optional
-        For the probes, see :func:`probe_elements`.
+        Splits of the probes, see :func:`probe_elements`.
     random_state : int, default=0
         The same number gives the same files.
     n_jobs : int, optional
@@ -131,7 +131,10 @@ def write_report(
 
 
 def _drop_means(table):
-    """Leave out elements that have the mean vector, which has no direction and no cosine."""
+    """Return a table without elements that have the mean vector, and the names of these elements.
+
+    A centred mean vector is zero: it has no direction and no cosine.
+    """
     rows = centre(table).values[table.seen]
     lengths = np.linalg.norm(rows, axis=1)
     far = lengths > 1e-5 * lengths.max()
@@ -148,7 +151,7 @@ def _drop_means(table):
 
 
 def _quiet_figures():
-    """No window and no notebook shows the figures while they are drawn."""
+    """Return a context in which windows and notebooks do not show new figures."""
     import matplotlib.pyplot as plt
 
     return plt.ioff()

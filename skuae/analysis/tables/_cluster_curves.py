@@ -1,4 +1,4 @@
-"""Inertia and silhouette over the number of clusters, beside tables without classes."""
+"""Inertia and silhouette over the number of clusters, with those of random controls."""
 
 from skuae.analysis._axes import take_panels
 from skuae.analysis._style import class_colors
@@ -12,7 +12,7 @@ _STYLES = {"random": ":", "permuted": "-.", "gaussian": "--"}
 
 
 class ClusterCurveDisplay:
-    """Elbow and silhouettes of `cluster_elements`, with what its controls give.
+    """Elbow and silhouettes of `cluster_elements`, with those of its controls.
 
     Make one with `from_clusters`.
 
@@ -23,12 +23,12 @@ class ClusterCurveDisplay:
     n_clusters : int
         The number that a dashed line marks.
     space : {"umap", "pca", "table"}
-        Where the clusters were sought.
+        Space in which the elements were clustered.
 
     Attributes
     ----------
     ax_ : ndarray of matplotlib Axes
-        Two, or three if the clusters were not sought in the full table.
+        Two, or three if the elements were not clustered in the full table.
     figure_ : matplotlib Figure
 
     Examples
@@ -46,7 +46,7 @@ class ClusterCurveDisplay:
 
     @classmethod
     def from_clusters(cls, result):
-        """Show what `cluster_elements` found.
+        """Make a display of a result of `cluster_elements`.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class ClusterCurveDisplay:
         Raises
         ------
         ValueError
-            If it holds communities, which come in one number only.
+            If it holds communities, which have no curve over their number.
         """
         if "modularity" in result.curves:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Classes of elements: clusters of their vectors, how sure they are, and what noise would give."""
+"""Classes of elements: clusters of their vectors, their stability, and random controls."""
 
 import itertools
 
@@ -35,11 +35,11 @@ def cluster_elements(
     n_jobs=None,
     verbose=0,
 ):
-    """Sort the elements of a table into classes, several times, and noise beside them.
+    """Cluster the elements of a table repeatedly, and random controls with them.
 
-    UMAP makes groups even of noise: on tables of random numbers the best number of clusters comes
-    out as three. What a silhouette is worth shows only beside that of tables without classes,
-    which are therefore part of the result.
+    UMAP shows groups even in noise: in tables of random numbers the best number of clusters is
+    three. A silhouette is meaningful only in comparison with that of tables without classes. The
+    result therefore includes such controls.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def cluster_elements(
     k_range : iterable of int, default=range(2, 11)
         Numbers of clusters to try; communities do not use it.
     n_seeds : int, default=5
-        How often to repeat the whole. Ward clusters of the table or its principal components do not
-        depend on a seed: these are sought once, and only the controls are repeated.
+        Number of repetitions. Ward clusters of the table or its principal components do not depend
+        on a seed: they are computed once, and only the controls are repeated.
     controls : bool, default=True
-        Whether to do the same with tables that have no classes, one of each kind per seed:
-        ``"random"`` normal numbers, ``"permuted"`` with every column dealt out anew among the
-        elements, and ``"gaussian"``, one normal cloud with the covariance of the table.
+        Whether to cluster tables without classes, too, one of each kind per seed: ``"random"``
+        normal numbers, ``"permuted"`` with every column shuffled among the elements, and
+        ``"gaussian"``, normal rows with the covariance of the table.
     random_state : int, RandomState instance or None, default=0
         Pass an int for the same result on every call.
     n_jobs : int, optional
@@ -199,7 +199,7 @@ def _check_counts(method, k_range, n_clusters, n_seeds):
 
 
 def _run(rows, kind, seed, method, space, ks, n_clusters):
-    """Cluster the table or a control once; with communities for the one number asked for."""
+    """Cluster the table or a control once; communities only for the number asked for."""
     if kind != "table":
         rows = make_control(rows, kind, seed)
     if space == "umap":
@@ -245,7 +245,7 @@ def _elbow(inertia):
 
 
 def _agreement(result, labellings, symbols):
-    """Fill in labels and how much the seeds agree; return the seed that the labels are from."""
+    """Fill in labels and the agreement of seeds; return the seed that the labels come from."""
     index = pd.Index(symbols, name="element")
     ari = np.array([[adjusted_rand_score(a, b) for b in labellings] for a in labellings])
     best = int(ari.mean(axis=1).argmax())

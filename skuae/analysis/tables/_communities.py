@@ -8,7 +8,7 @@ _LOWEST, _HIGHEST, _STEPS = 1e-2, 1e2, 40  # the resolutions that are searched
 
 
 def neighbor_graph(points, n_neighbors=15):
-    """Link every point to its nearest ones, near ones more strongly.
+    """Link every point to its nearest neighbours, with larger weights for nearer ones.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def neighbor_graph(points, n_neighbors=15):
 
 
 def find_communities(graph, method, seed, n_communities=None):
-    """Part the nodes of a graph so that its modularity is high.
+    """Find communities of a graph with a high modularity.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def find_communities(graph, method, seed, n_communities=None):
 
 
 def _search(graph, part, labels, seed, n_communities):
-    """Bisect the resolution: higher ones give more communities, by and large."""
+    """Bisect the resolution: a higher one mostly gives more communities."""
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
     middle, found = 0.0, set()
     for _ in range(_STEPS):

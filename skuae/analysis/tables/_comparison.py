@@ -1,4 +1,4 @@
-"""How alike element tables are: by warping, as published, and by measures that mean something."""
+"""Similarity of element tables: measures free of the order of dimensions, and warping."""
 
 import itertools
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ def compare_tables(
     n_permutations=100,
     random_state=0,
 ):
-    """Compare element tables pair by pair, on the elements that both cover.
+    """Compare every pair of element tables, on the elements that both cover.
 
     Three measures do not depend on the order, sign or rotation of the dimensions: linear CKA [1]_,
     orthogonal Procrustes, and the rank correlation of the distances between elements (RSA) [2]_.
-    Beside them stands dynamic time warping (DTW) of mean embeddings, as in [3]_, Fig. 4.
+    Dynamic time warping (DTW) of mean embeddings is computed, too, as in [3]_, Fig. 4.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def compare_tables(
         or in a sequence as tables of one name: the pairs among them are the baseline, as alike as
         tables get that differ by chance alone. Data frames in a sequence are named by their place.
     window : int, default=5
-        Of the moving average over dimensions before warping.
+        Window of the moving average over dimensions before warping.
     cost_threshold : float, default=0.013
         Steps of the warping path that cost less count as similar.
     inverse_threshold : float, default=260.0
@@ -142,7 +142,7 @@ def compare_tables(
 
 
 def _name(tables):
-    """Return (name, table) for all tables; those that are seeds of one side by side."""
+    """Return (name, table) for all tables; seeds of one table follow each other."""
     if isinstance(tables, Mapping):
         groups = {
             str(name): [check_table(t) for t in (group if isinstance(group, list) else [group])]
@@ -188,7 +188,7 @@ def _compare(a, b, n_permutations, rng):
 
 
 def _normalize(rows):
-    """Centre, and scale to unit norm as a whole."""
+    """Return centred rows, scaled to unit norm as a whole."""
     rows = rows - rows.mean(axis=0)
     norm = np.linalg.norm(rows)
     if norm == 0:
@@ -197,7 +197,7 @@ def _normalize(rows):
 
 
 def _distance_ranks(rows):
-    """Ranks of the distances between rows as a symmetric matrix, normalised for correlation."""
+    """Return unit ranks of the distances between rows as a symmetric matrix."""
     return squareform(unit_ranks(pdist(rows)), checks=False) / np.sqrt(2.0)
 
 

@@ -1,4 +1,4 @@
-"""Figures of what `compare_tables` finds."""
+"""Figures of the results of `compare_tables`."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ _TITLES = {
 
 
 class TableSimilarityDisplay:
-    """Similarity of tables as a matrix; on the diagonal, that of several seeds of one table.
+    """Matrix of similarities of tables; the diagonal compares several seeds of one table.
 
     Parameters
     ----------
     pairs : DataFrame
-        As `compare_tables` returns it.
+        The ``pairs`` of `compare_tables`.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class TableSimilarityDisplay:
 
     @classmethod
     def from_comparison(cls, comparison):
-        """Take what `compare_tables` returns.
+        """Make a display of a result of `compare_tables`.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class TableSimilarityDisplay:
         return cls(comparison.pairs)
 
     def plot(self, ax=None, *, measure="cka"):
-        """Draw the matrix: values, and below each what chance gives; colours show the difference.
+        """Draw the matrix: every value, its value by chance, and a colour for the difference.
 
         Colours are of ``(value - chance) / (1 - chance)``, as other measures are adjusted for
         chance: with more dimensions than elements, tables of pure noise have a CKA of 0.5 and more.
@@ -60,7 +60,7 @@ class TableSimilarityDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default of a new figure.
+            Axes to draw on; a new figure by default.
         measure : {"cka", "procrustes", "rsa"}, default="cka"
 
         Returns
@@ -126,7 +126,7 @@ class WarpingDisplay:
 
     @classmethod
     def from_comparison(cls, comparison, pair=0):
-        """Take what `compare_tables` returns.
+        """Make a display of a result of `compare_tables`.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class WarpingDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default of a new figure.
+            Axes to draw on; a new figure by default.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Tables that look like a given one and know nothing about the elements."""
+"""Random controls: tables with the statistics of a given one and no information on elements."""
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -14,9 +14,9 @@ def make_control(rows, kind, random_state=None):
     rows : ndarray of shape (n_elements, n_dims)
     kind : {"random", "permuted", "gaussian"}
         ``"random"``: independent normal numbers with the mean and standard deviation of the whole
-        table. ``"permuted"``: every column of the table dealt out anew among the elements.
-        ``"gaussian"``: one normal cloud with the mean and covariance of the rows, that is, a table
-        as stretched as the given one, but without groups.
+        table. ``"permuted"``: every column of the table shuffled among the elements.
+        ``"gaussian"``: normal rows with the mean and covariance of the given rows, but without
+        groups.
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same table on every call.
 

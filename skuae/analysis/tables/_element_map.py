@@ -34,9 +34,8 @@ class ElementMapDisplay:
 
     Notes
     -----
-    Labels are laid out for the size that the figure has when it is drawn: every label goes to the
-    nearest place around its point that is free, the most crowded points first. Set the size before,
-    not after.
+    Labels are placed for the size that the figure has when it is drawn: every label takes the
+    nearest free place around its point, the most crowded points first. Set the size before drawing.
 
     Examples
     --------
@@ -52,7 +51,7 @@ class ElementMapDisplay:
 
     @classmethod
     def from_clusters(cls, result):
-        """Show what `cluster_elements` found.
+        """Make a display of a result of `cluster_elements`.
 
         Parameters
         ----------
@@ -67,7 +66,7 @@ class ElementMapDisplay:
 
     @classmethod
     def from_table(cls, table, *, method="umap", labels=None, random_state=0):
-        """Lay a table out on a plane.
+        """Compute a map of a table.
 
         Parameters
         ----------
@@ -161,7 +160,7 @@ class ElementMapDisplay:
 
 
 def place_labels(centres, sizes, radius=3.0):
-    """Find a place for the label of every point that no other label or point takes.
+    """Find a place for the label of every point, free of other labels and points.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How properties of oxides are distributed over classes of elements."""
+"""Distributions of properties of oxides by class of their other elements."""
 
 from collections.abc import Mapping
 
@@ -26,11 +26,11 @@ _LABELS = {
 def oxide_distributions(
     data, classes="published", *, labels=None, columns=None, include_oxygen=False, zero=1e-3
 ):
-    """Sort oxides by the class of their other elements, and describe their properties by class.
+    """Group oxides by the class of their other elements, and describe their properties by class.
 
-    A crystal counts for a class if it contains oxygen and all its other elements are of that class
-    ([1]_, Fig. 3d-f). Elements are read from the sites, not from formulas. All crystals that drop
-    out are counted by their reason.
+    A crystal belongs to a class if it contains oxygen and all its other elements are of that class
+    ([1]_, Fig. 3d-f). Elements are read from the sites, not from formulas. The crystals that drop
+    out are counted by reason.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def oxide_distributions(
         - ``frame``: DataFrame of the crystals that stay, ``class`` and the columns.
         - ``summary``: DataFrame indexed by (property, class) with n, mean, std, min, five
           quantiles (``q05`` to ``q95``), max and the share of values that are zero.
-        - ``counts``: Series, how many crystals there were, dropped out for which reason, and stay.
+        - ``counts``: Series with the numbers of all crystals, of those that drop out by reason, and
+          of those that stay.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def _check_columns(labels, columns):
 
 
 def _read_classes(classes):
-    """Return the names of the classes, and the place of each element's in them or -1, by Z."""
+    """Return the names of the classes, and by Z the place of each element's class or -1."""
     if isinstance(classes, str):
         if classes != "published":
             raise ValueError(f'classes must be "published" or a mapping; got {classes!r}')
@@ -172,7 +173,7 @@ def published_class(symbol):
 
 
 def _sort(crystals, code_of, include_oxygen):
-    """Return why each crystal drops out or that it stays, and the class of those that do."""
+    """Return for each crystal why it drops out or "stay", and the class of those that stay."""
     n = len(crystals)
     rows, numbers, _ = crystals.composition()
     has_oxygen = np.bincount(rows, numbers == _OXYGEN, minlength=n) > 0
@@ -233,7 +234,7 @@ class OxideDisplay:
 
     @classmethod
     def from_distributions(cls, distributions):
-        """Take what `oxide_distributions` returns.
+        """Make a display of a result of `oxide_distributions`.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The periodic table, coloured by anything that there is one of per element."""
+"""The periodic table, coloured by a class or a number per element."""
 
 import numpy as np
 import pandas as pd
@@ -196,7 +196,7 @@ class PeriodicTableDisplay:
 
 
 def _place(z):
-    """Return column and row of an element; rows 8 and 9 are the f-block, a little lower."""
+    """Return column and row of an element; the f-block lies below, a little apart."""
     if z in _LANTHANIDES:
         return 3 + z - 57, 8.4
     if z in _ACTINIDES:
@@ -213,7 +213,7 @@ def _some_by_symbol(values):
 
 
 def by_symbol(values):
-    """Return values by symbol or atomic number as a Series by symbol, without those missing."""
+    """Return a Series by symbol of values by symbol or atomic number, without missing ones."""
     series = pd.Series(values).dropna()
     numbers = [atomic_number(element) for element in series.index]
     series.index = pd.Index([SYMBOLS[z - 1] for z in numbers], name="element", dtype=object)

@@ -1,4 +1,4 @@
-"""What element vectors say about measured properties of the elements."""
+"""Probes: measured properties of the elements predicted from their vectors."""
 
 import numpy as np
 import pandas as pd
@@ -26,10 +26,10 @@ def probe_elements(
     n_jobs=None,
     verbose=0,
 ):
-    """Predict properties of elements from their vectors, and from vectors that know nothing.
+    """Predict properties of elements from their vectors and from control vectors.
 
-    Gradient-boosted trees (CatBoost) are trained on some elements and judged on others, over and
-    over ([1]_, Table 4). All tables see the same elements and the same splits.
+    Gradient-boosted trees (CatBoost) are trained on some elements and tested on others, in many
+    splits ([1]_, Table 4). All tables share the same elements and splits.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures of what `probe_elements` finds."""
+"""Figures of the results of `probe_elements`."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class ProbeDisplay:
 
     @classmethod
     def from_probe(cls, probe):
-        """Take what `probe_elements` returns.
+        """Make a display of a result of `probe_elements`.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class ProbeDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            By default of a new figure.
+            Axes to draw on; a new figure by default.
         kind : {"scores", "importances"}, default="scores"
             ``"scores"``: R² of every split as a dot, the mean as a bar, one row per property.
             ``"importances"``: share of every dimension in the SHAP importance, as a heat map.

@@ -1,4 +1,4 @@
-"""Measured properties of the elements, the targets of probes."""
+"""Measured properties of the elements: the targets of probes."""
 
 import warnings
 
@@ -20,7 +20,7 @@ PROPERTY_LABELS = {
 
 
 def element_properties():
-    """Return properties of the elements as pymatgen has them.
+    """Return the properties of the elements in pymatgen.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def element_properties():
 
 
 def read_properties(properties):
-    """Return what a user means by properties as one data frame over all elements.
+    """Return the properties that an argument stands for as one data frame over all elements.
 
     Parameters
     ----------

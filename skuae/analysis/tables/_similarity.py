@@ -1,4 +1,4 @@
-"""Heat maps of a table with its elements in the order of a tree."""
+"""Heat maps of a table, with elements ordered by a tree."""
 
 import numpy as np
 import pandas as pd
@@ -159,7 +159,7 @@ class SimilarityDisplay:
 
 
 def _limit(values, symmetric):
-    """Return the end of the colour scale: the largest value, the diagonal of ones left out."""
+    """Return the end of the colour scale: the largest value, without the diagonal of ones."""
     if symmetric:
         values = values[~np.eye(len(values), dtype=bool)]
     return float(np.abs(values).max()) or 1.0

@@ -14,7 +14,7 @@ _AXES = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PC"}
 
 
 def map_elements(table, method="umap", *, random_state=0):
-    """Lay the elements of a table out on a plane.
+    """Map the elements of a table to a plane.
 
     Parameters
     ----------
