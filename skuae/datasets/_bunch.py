@@ -1,10 +1,10 @@
 """What every loader returns, and how it hands out targets."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
+
+from skuae._warnings import warn
 
 
 class CrystalBunch(Bunch):
@@ -96,10 +96,9 @@ def warn_unknown(labels):
     unknown = unknown[unknown > 0]
     if len(unknown):
         counts = ", ".join(f"{count} in {name!r}" for name, count in unknown.items())
-        warnings.warn(
+        warn(
             f"unknown labels: {counts}, of {len(labels)} rows. skuae's regressors leave these "
-            "out of the loss; classifiers and other estimators need such rows dropped",
-            stacklevel=3,
+            "out of the loss; classifiers and other estimators need such rows dropped"
         )
 
 

@@ -1,12 +1,11 @@
 """Crystals that two sets have in common: what must not be in training and test alike."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
+from skuae._warnings import warn
 from skuae.crystals import as_crystals, check_finite
 from skuae.datasets._compositions import label_compositions
 
@@ -128,10 +127,9 @@ def find_duplicates(
             for X, rows, group in ((A, near_a, group_a), (B, near_b, group_b))
             if (group == _UNKNOWN).any()
         ]
-        warnings.warn(
+        warn(
             f"spglib found no space group for {' and '.join(none)}, in {unknown.sum()} pairs of "
-            "equal composition and volume; they count as duplicates",
-            stacklevel=2,
+            "equal composition and volume; they count as duplicates"
         )
     same = unknown | (group_a == group_b)
     near_a, near_b, unknown = near_a[same], near_b[same], unknown[same]

@@ -9,6 +9,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
+from skuae._warnings import warn
 from skuae.crystals import Crystals, as_crystals, structure_from_file
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._id_prop import SUFFIXES, TABLE, find_file, read_table
@@ -182,14 +183,13 @@ def _report(folder, errors, remarks, n_rows, on_error):
                 message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
                 'on_error="skip" to leave them out (data.errors then lists them)'
             )
-        warnings.warn(message + "\nThese rows are left out", stacklevel=3)
+        warn(message + "\nThese rows are left out")
     # The same remark about many files, with other counts in it, is one remark.
     kinds: dict[str, list[str]] = {}
     for name, text in remarks.items():
         kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", text), []).append(name)
     for names in kinds.values():
-        warnings.warn(
+        warn(
             f"pymatgen had a remark on {len(names)} files in {folder}, e.g. {names[0]}: "
-            f"{remarks[names[0]]}",
-            stacklevel=3,
+            f"{remarks[names[0]]}"
         )

@@ -2,9 +2,10 @@
 
 import csv
 import math
-import warnings
 
 import pandas as pd
+
+from skuae._warnings import warn
 
 TABLE = "id_prop.csv"
 SUFFIXES = ("", ".cif", ".CIF", ".vasp", ".POSCAR", ".json")
@@ -50,10 +51,9 @@ def read_table(folder, target_names):
             )
     header = lines.pop(0)[1] if _is_header(folder, [line for _, line in lines]) else None
     if header is not None and header[0].lower() not in _ID_NAMES:
-        warnings.warn(
+        warn(
             f"{table}: the first line, {','.join(header)!r}, is taken for a header, since it names "
-            "no file",
-            stacklevel=3,
+            "no file"
         )
     if header is not None and len(set(header)) < len(header):
         raise ValueError(f"{table}: the header names a column twice: {','.join(header)!r}")

@@ -1,12 +1,12 @@
 """Reading structures as databases publish them: JSON of pymatgen and of jarvis-tools."""
 
 import json
-import warnings
 
 import numpy as np
 from pymatgen.core.periodic_table import get_el_sp
 
 from skuae._elements import N_ELEMENTS
+from skuae._warnings import warn
 from skuae.crystals import Crystals, as_crystals, check_geometry, offsets_from_sizes
 
 _CHUNK = 1 << 22  # characters
@@ -188,7 +188,7 @@ class Packer:
         try:
             check_geometry(crystals)
         except ValueError as error:
-            warnings.warn(f"{name}, kept as it was published: {error}", stacklevel=2)
+            warn(f"{name}, kept as it was published: {error}")
         return crystals
 
 

@@ -1,10 +1,9 @@
 """A feature matrix that still knows the crystals its rows came from."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
+from skuae._warnings import warn
 from skuae.crystals import as_crystals, check_finite
 
 # Functions that may append columns, with the default of their axis.
@@ -171,10 +170,9 @@ def crystals_and_table(X):
     carried = X.crystals if isinstance(X, StructureFeatures) else None
     if carried is not None:
         if X.feature_names is None:
-            warnings.warn(
+            warn(
                 "X has columns beside those of UAETransformer; a crystal estimator reads the "
-                "structures only and ignores them",
-                stacklevel=4,
+                "structures only and ignores them"
             )
         check_finite(carried)
         return carried, X.table

@@ -1,7 +1,6 @@
 """Element tables by name, and the one place that decides what ``embedding=`` means."""
 
 import difflib
-import warnings
 from functools import cache
 from importlib import resources
 from os import PathLike
@@ -11,6 +10,7 @@ import pandas as pd
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 
+from skuae._warnings import warn
 from skuae.embedding import _handmade
 from skuae.embedding._interchange import import_element_embeddings
 from skuae.embedding._table import ElementTable
@@ -198,11 +198,10 @@ def _learn(estimator, X, y, fit_params):
             "the target y is None; pass y to fit"
         )
     if not frozen and (hasattr(estimator, "net_") or hasattr(estimator, "table_")):
-        warnings.warn(
+        warn(
             f"embedding={name}(...) is fitted already, and yet a clone of it is fitted anew, as "
             "scikit-learn does; to use what it has learned pass its element_table_, or "
-            "sklearn.frozen.FrozenEstimator of it",
-            stacklevel=2,
+            "sklearn.frozen.FrozenEstimator of it"
         )
     fitted = clone(estimator).fit(X, y, **fit_params)
     table = getattr(fitted, "element_table_", None)

@@ -3,7 +3,6 @@
 import json
 import platform
 import shutil
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.utils import Bunch
 from skuae._elements import SYMBOLS
 from skuae._files import write_bytes
 from skuae._version import __version__
+from skuae._warnings import warn
 from skuae.crystals import as_crystals
 from skuae.embedding import ElementTable
 from skuae.estimators import CrystalGNNRegressor, encode_estimator
@@ -240,10 +240,9 @@ def _ids(crystals):
 
 
 def _warn_of_no_errors(split):
-    warnings.warn(
+    warn(
         f"no row is left to measure errors on, and the card will have none: {counts_of(split)}; "
-        "choose other validation_ids, or a larger validation_fraction",
-        stacklevel=3,
+        "choose other validation_ids, or a larger validation_fraction"
     )
 
 

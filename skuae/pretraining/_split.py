@@ -1,9 +1,8 @@
 """What becomes of each row: trained on, validated with, or kept out, and why."""
 
-import warnings
-
 import numpy as np
 
+from skuae._warnings import warn
 from skuae.datasets import ID_COLUMNS, formula_groups, leaking_rows
 
 
@@ -50,10 +49,9 @@ def find_rows(crystals, ids, what):
         )
     missing = np.setdiff1d(ids, crystals.ids)
     if len(missing):
-        warnings.warn(
+        warn(
             f"{len(missing)} of {len(ids)} {what} are not among the structures' ids, e.g. "
-            f"{str(missing[0])!r}",
-            stacklevel=3,
+            f"{str(missing[0])!r}"
         )
     return rows
 

@@ -15,11 +15,11 @@ from skuae.training._labels import (
     read_labels,
 )
 from skuae.training._loss import LogLoss
-from skuae.training._task import Array, Targets
+from skuae.training._task import Array, FittedTask, Targets, Task
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(Task):
     """Learn the class of a crystal.
 
     Parameters
@@ -67,14 +67,14 @@ class ClassificationTask:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedClassification:
+class FittedClassification(FittedTask):
     """Classification with known classes.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
         Sorted labels.
-    class_weight
+    class_weight : dict, "balanced" or None
         As in `ClassificationTask`.
     """
 
@@ -104,7 +104,6 @@ class FittedClassification:
         return LogLoss()
 
     def decode(self, outputs: Array) -> Array:
-        """Return the most probable classes."""
         return self.classes[outputs.argmax(axis=1)]
 
     def state(self) -> tuple[dict, dict[str, Array]]:

@@ -38,7 +38,18 @@ class CrystalDataset(torch.utils.data.Dataset):
         return self.packed.offsets.diff().cpu().numpy()[self.rows]
 
     def batch(self, index):
-        """Return ``(CrystalBatch, (targets, weights))`` of some of the rows."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Positions in `rows`.
+
+        Returns
+        -------
+        tuple
+            ``(CrystalBatch, (targets, weights))``.
+        """
         rows = self.rows[index]
         targets = None if self.targets is None else self.targets[rows]
         weights = None if self.weights is None else self.weights[rows]

@@ -13,14 +13,14 @@ from skuae.embedding import ElementTable
 from skuae.models import N_LEARNED, Backbone, CrystalModule, LearnedElements
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._element_features import stack_features
-from skuae.training._network import Trained
+from skuae.training._network import ElementInput, Trained
 from skuae.training._sensitivity import scale_by, sensitivity
 
 _SENSITIVITY_ROWS = 8192  # crystals that gradients are averaged over: enough for a 128 x 128 matrix
 
 
 @dataclass(frozen=True, eq=False)
-class LearnedInput:
+class LearnedInput(ElementInput):
     """Rows of the elements' own, and a learned map of their features.
 
     Attributes
@@ -52,10 +52,6 @@ class LearnedInput:
         features, complete = stack_features(self.tables or None)
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "has_features", complete)
-
-    @property
-    def keeps_sites(self) -> bool:
-        return False
 
     def build(self, backbone: Backbone) -> nn.Module:
         features = None if self.features is None else torch.tensor(self.features)
@@ -128,7 +124,18 @@ class LearnedInput:
     def from_state(
         cls, config: dict, arrays: dict[str, np.ndarray], targets: list[str] | None
     ) -> "LearnedInput":
-        """Return the input that `state` was taken of."""
+        """Return the input that `state` was taken of.
+
+        Parameters
+        ----------
+        config : dict
+        arrays : dict of str to ndarray
+        targets : list of str or None
+
+        Returns
+        -------
+        LearnedInput
+        """
         tables = [
             card
             if isinstance(card, str)

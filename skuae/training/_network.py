@@ -1,7 +1,8 @@
 """A back-end with its element vectors: packs crystals, builds the network, reads its table."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,39 +13,99 @@ from skuae.embedding import ElementTable
 from skuae.models import Backbone, CrystalModule
 
 
-class ElementInput(Protocol):
+class ElementInput(ABC):
     """Where the element vectors of a network come from.
 
     Attributes
     ----------
     seen : ndarray of bool of shape (118,)
         Elements of the training rows.
-    keeps_sites : bool
-        Whether sites have to know where they are, so that equal ones are not merged.
     """
 
     seen: np.ndarray
 
     @property
-    def keeps_sites(self) -> bool: ...
+    def keeps_sites(self) -> bool:
+        """Whether sites have to know where they are, so that equal ones are not merged."""
+        return False
 
+    @abstractmethod
     def build(self, backbone: Backbone) -> nn.Module:
-        """Return the module from a batch to the element vectors of its sites."""
+        """Return the module from a batch to the element vectors of its sites.
 
+        Parameters
+        ----------
+        backbone : Backbone
+
+        Returns
+        -------
+        torch.nn.Module
+        """
+
+    @abstractmethod
     def check(self, crystals: Crystals) -> None:
-        """Raise ValueError, or warn, at the first row with an element that is not known."""
+        """Raise, or warn, at the first row with an element that is not known.
 
+        Parameters
+        ----------
+        crystals : Crystals
+
+        Raises
+        ------
+        ValueError
+        """
+
+    @abstractmethod
     def lr_ratio(self, ratio: float) -> float:
-        """Return the learning rate of the vectors relative to all else."""
+        """Return the learning rate of the vectors relative to all else.
 
+        Parameters
+        ----------
+        ratio : float
+            What the user asked for.
+
+        Returns
+        -------
+        float
+        """
+
+    @abstractmethod
     def finished(self, trained: "Trained") -> "ElementInput":
-        """Return what is known after training; vectors that were never trained may be set."""
+        """Return what is known after training; vectors that were never trained may be set.
 
+        Parameters
+        ----------
+        trained : Trained
+
+        Returns
+        -------
+        ElementInput
+        """
+
+    @abstractmethod
     def learned(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
-        """Return the element vectors of a trained network."""
+        """Return the element vectors of a trained network.
 
+        Parameters
+        ----------
+        module : CrystalModule
+        backbone : Backbone
+
+        Returns
+        -------
+        ElementTable
+        """
+
+    @abstractmethod
     def state(self) -> tuple[dict, dict[str, np.ndarray]]:
-        """Return what a saved model needs: what JSON can hold, and arrays."""
+        """Return what a saved model needs.
+
+        Returns
+        -------
+        config : dict
+            What JSON can hold.
+        arrays : dict of str to ndarray
+        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,12 @@ _AT_LEAST = {
 
 
 def check_training_params(estimator):
-    """Raise ValueError at the first training parameter that makes no sense."""
+    """Raise ValueError at the first training parameter that makes no sense.
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+    """
     for name, choices in _CHOICES.items():
         value = getattr(estimator, name, choices[0])  # a classifier has one loss only
         if value not in choices:

@@ -11,11 +11,11 @@ from torch import nn
 from skuae.crystals import Crystals
 from skuae.training._loss import MaskedLoss, mean_and_log_variance
 from skuae.training._targets import TargetScaler, check_targets
-from skuae.training._task import Array, Targets
+from skuae.training._task import Array, FittedTask, Targets, Task
 
 
 @dataclass(frozen=True)
-class RegressionTask:
+class RegressionTask(Task):
     """Learn one or several numbers per crystal.
 
     Parameters
@@ -82,7 +82,7 @@ class RegressionTask:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedRegression:
+class FittedRegression(FittedTask):
     """Regression with known scales.
 
     Parameters
@@ -91,7 +91,9 @@ class FittedRegression:
         Mean and standard deviation of the targets in the training rows.
     one_target : bool
         Whether y was one-dimensional.
-    loss, task_weights
+    loss : str
+        As in `RegressionTask`.
+    task_weights : sequence of float, optional
         As in `RegressionTask`.
     """
 
@@ -124,7 +126,6 @@ class FittedRegression:
         return MaskedLoss(self.loss, self.task_weights)
 
     def decode(self, outputs: Array) -> tuple[Array, Array | None]:
-        """Return predictions and standard deviations (None if not learned), in units of y."""
         mean, std = torch.from_numpy(outputs), None
         if self.has_std:
             mean, log_variance = mean_and_log_variance(mean)

@@ -13,13 +13,13 @@ from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, get_table
 from skuae.models import Backbone, CrystalModule, ElementEmbedding
-from skuae.training._network import Trained
+from skuae.training._network import ElementInput, Trained
 
 Coords = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class TableInput:
+class TableInput(ElementInput):
     """An element table, and what becomes of it.
 
     Attributes
@@ -90,7 +90,16 @@ class TableInput:
         return self
 
     def looked_up(self, module: CrystalModule) -> ElementTable:
-        """Return the vectors that the network looks up, as they are now."""
+        """Return the vectors that the network looks up, as they are now.
+
+        Parameters
+        ----------
+        module : CrystalModule
+
+        Returns
+        -------
+        ElementTable
+        """
         name = self.table.name
         vectors = module.elements.weight.detach().cpu().numpy()
         return ElementTable(
@@ -139,7 +148,18 @@ class TableInput:
 
     @classmethod
     def from_state(cls, config: dict, arrays: dict[str, np.ndarray], remedy: str) -> "TableInput":
-        """Return the input that `state` was taken of."""
+        """Return the input that `state` was taken of.
+
+        Parameters
+        ----------
+        config : dict
+        arrays : dict of str to ndarray
+        remedy : str
+
+        Returns
+        -------
+        TableInput
+        """
         coords = None
         if "coords.weight" in arrays:
             weight, bias = (torch.tensor(arrays[f"coords.{part}"]) for part in ("weight", "bias"))

@@ -82,6 +82,15 @@ def names_of(y):
 def check_sample_weight(sample_weight, crystals):
     """Return the weights as a float64 vector, or None.
 
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+    crystals : Crystals
+
+    Returns
+    -------
+    ndarray of shape (n_samples,) or None
+
     Raises
     ------
     ValueError

@@ -1,6 +1,7 @@
 """The contract of a task: what a network learns, from y to outputs and back."""
 
-from typing import Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -30,53 +31,168 @@ class Targets(NamedTuple):
     shape: Any
 
 
-class FittedTask(Protocol):
-    """A task whose scaling or classes are known: from targets to outputs of the network and back.
-
-    Attributes
-    ----------
-    n_outputs : int
-        Columns of the network's output.
-    target_weights : sequence of float
-        How much each target counts in the loss.
-    """
+class FittedTask(ABC):
+    """A task whose scaling or classes are known: from targets to outputs and back."""
 
     @property
-    def n_outputs(self) -> int: ...
+    @abstractmethod
+    def n_outputs(self) -> int:
+        """Columns of the network's output."""
 
     @property
-    def target_weights(self) -> list[float]: ...
+    @abstractmethod
+    def target_weights(self) -> list[float]:
+        """How much each target counts in the loss."""
 
+    @abstractmethod
     def encode(self, values: Array) -> Array:
-        """Return targets as the criterion compares them with outputs, of the same shape."""
+        """Return targets as the criterion compares them with outputs.
 
+        Parameters
+        ----------
+        values : ndarray of shape (n_samples, n_columns)
+
+        Returns
+        -------
+        ndarray of the same shape
+        """
+
+    @abstractmethod
     def weigh(self, values: Array, sample_weight: Array | None) -> Array | None:
-        """Return the weights of the rows in the loss, (n_samples,), or None for ones."""
+        """Return the weights of the rows in the loss.
 
+        Parameters
+        ----------
+        values : ndarray of shape (n_samples, n_columns)
+        sample_weight : ndarray of shape (n_samples,) or None
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or None for ones
+        """
+
+    @abstractmethod
     def criterion(self) -> nn.Module:
-        """Return the loss, from outputs and ``(targets, weights)`` of a batch to a number."""
+        """Return the loss, from outputs and ``(targets, weights)`` of a batch to a number.
 
+        Returns
+        -------
+        torch.nn.Module
+        """
+
+    @abstractmethod
     def decode(self, outputs: Array) -> Any:
-        """Return predictions from the outputs of the network, (n_samples, n_outputs)."""
+        """Return predictions.
 
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Those of the network.
+
+        Returns
+        -------
+        object
+            Classes; or numbers and their standard deviations (None if not learned), in units of y.
+        """
+
+    @abstractmethod
     def state(self) -> tuple[dict, dict[str, Array]]:
-        """Return what a saved model needs: what JSON can hold, and arrays."""
+        """Return what a saved model needs.
+
+        Returns
+        -------
+        config : dict
+            What JSON can hold.
+        arrays : dict of str to ndarray
+        """
 
 
-class Task(Protocol):
+class Task(ABC):
     """What is to be learned, before any y is seen."""
 
+    @abstractmethod
     def read(self, y: Any, crystals: Crystals) -> Targets:
-        """Check y against the rows; the error names the row."""
+        """Check y against the rows.
 
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        crystals : Crystals
+
+        Returns
+        -------
+        Targets
+
+        Raises
+        ------
+        ValueError
+            If y makes no sense; the message names the row.
+        """
+
+    @abstractmethod
     def hold_back(self, targets: Targets, order: Array, n_valid: int) -> tuple[Array, Array]:
-        """Split rows, given in random order, into those to train on and `n_valid` others."""
+        """Split rows into those to train on and those to validate with.
 
+        Parameters
+        ----------
+        targets : Targets
+        order : ndarray of int
+            Rows in random order.
+        n_valid : int
+            How many to validate with.
+
+        Returns
+        -------
+        train, valid : ndarray of int
+        """
+
+    @abstractmethod
     def fit(self, targets: Targets, rows: Array, weight: Array | None) -> FittedTask:
-        """Learn scaling or classes from the training rows, which have these weights."""
+        """Learn scaling or classes.
 
+        Parameters
+        ----------
+        targets : Targets
+        rows : ndarray of int
+            The training rows.
+        weight : ndarray or None
+            Weights of these rows.
+
+        Returns
+        -------
+        FittedTask
+        """
+
+    @abstractmethod
     def resume(self, targets: Targets, before: Any) -> FittedTask:
-        """Return the task of a fit that goes on from another; raise if their outputs differ."""
+        """Return the task of a fit that goes on from another.
 
+        Parameters
+        ----------
+        targets : Targets
+        before : FittedTask
+
+        Returns
+        -------
+        FittedTask
+
+        Raises
+        ------
+        ValueError
+            If the network would need other outputs.
+        """
+
+    @abstractmethod
     def load(self, config: dict, arrays: dict[str, Array]) -> FittedTask:
-        """Return the fitted task that a saved model has, from what `state` returned."""
+        """Return the fitted task of a saved model.
+
+        Parameters
+        ----------
+        config : dict
+        arrays : dict of str to ndarray
+            What `FittedTask.state` returned.
+
+        Returns
+        -------
+        FittedTask
+        """
