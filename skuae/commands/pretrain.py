@@ -3,6 +3,7 @@
 import argparse
 
 from skuae.commands._settings import SEVERAL
+from skuae.models import BACKBONES
 
 __all__ = ["add_parser", "front_ends", "run"]
 
@@ -15,7 +16,7 @@ def front_ends() -> tuple[str, ...]:
     tuple of str
         The default comes first.
     """
-    return ("transformer", "cgcnn", "megnet", "alignn")
+    return ("transformer", *(name for name, kind in BACKBONES.items() if kind.invariant))
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -40,9 +40,9 @@ class CrystalTransformerRegressor(CrystalRegressor):
         What the prediction is read from: the mean of the sites' tokens, an extra token, or the
         token of the first site as in the reference code, which depends on the order of sites.
     input_norm : bool, default=True
-        Start element vectors small and normalise them, centre coordinates and scale them to 8 Å;
-        without it (the published input) coordinates or the random start drown what is learned
-        about elements.
+        Start with small element vectors and normalise them, centre coordinates and scale them to
+        8 Å. If False (as published), raw coordinates and the random initialisation mask what is
+        learned about elements.
     element_features : str, path, ElementTable, DataFrame, a sequence of these or None, \
             default=("magpie", "cgcnn")
         What is known of the elements: one or several tables. An element's vector is a linear map of
@@ -73,7 +73,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
     lr : float, default=1e-3
         Peak learning rate.
     weight_decay : float, default=1e-4
-        Not applied to vectors and the element table.
+        Not applied to biases, norms and the element table.
     embedding_lr_ratio : float, default=1.0
         Learning rate of the element table relative to the rest.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
@@ -82,23 +82,23 @@ class CrystalTransformerRegressor(CrystalRegressor):
         On standardised targets. "gaussian_nll" learns a mean and a variance for every crystal, for
         ``predict(X, return_std=True)``.
     early_stopping : bool, default=False
-        Keep a random part of the rows for validation, stop when its loss stops falling, and go back
-        to the best epoch.
+        Hold back a random part of the rows for validation, stop when the validation loss stops
+        falling, and restore the best epoch.
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=20
         Epochs without improvement before stopping.
     warm_start : bool, default=False
-        Let `fit` go on from the weights of the last fit.
+        Let `fit` continue from the weights of the last fit.
     init_from : estimator or path, optional
-        Fitted estimator or saved directory whose weights, all but the head, training starts from.
+        Fitted estimator or saved folder. Training starts from all of its weights but the head.
     checkpoint_dir : path, optional
-        Write checkpoints there, and resume a `fit` with the same data and parameters that was
-        killed. Needs an int `random_state`.
+        Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
+        an int `random_state`.
     callbacks : list of skorch callbacks, optional
-        Any but those that score, set the learning rate or save at the end: there are parameters
-        for these.
+        Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
+        `lr_schedule` or `save_pretrained`.
     device : str or torch.device, default="auto"
-        "auto" takes CUDA, then Apple's MPS, then the CPU.
+        "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
@@ -108,12 +108,18 @@ class CrystalTransformerRegressor(CrystalRegressor):
     ----------
     element_table_ : ElementTable
         The learned vectors of the elements in the training rows; see `table_scale`.
+    task_ : FittedTask
+        Scaling or classes of the targets.
+    network_ : Network
+        Back-end and element input.
     net_ : skorch.NeuralNet
+        The trained network is its ``module_``.
     history_ : list of dict
-        Epoch, losses (on standardised targets) and seconds.
+        Epoch, losses and seconds. Losses of regressors are on standardised targets.
     n_iter_ : int
         Epochs trained.
     target_names_ : list of str or None
+        The column names of y, or its name.
     device_ : torch.device
 
     References

@@ -61,7 +61,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             In the units of the y of ``fit``.
         std : ndarray of the same shape, if `return_std`
-            In the same units: how far off y may be, as far as crystals like those of ``fit`` tell.
+            Predicted standard deviation, in the same units; reliable only for crystals similar to
+            the training set.
 
         Raises
         ------

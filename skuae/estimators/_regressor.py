@@ -15,82 +15,88 @@ class CrystalGNNRegressor(CrystalRegressor):
 
     Parameters
     ----------
-    backbone : {"cgcnn", "megnet", "alignn"} or specification, default="cgcnn"
-        The network, by name or as an object of `skuae.models` with its own parameters, e.g.
-        ``models.CGCNN(n_conv=4, cutoff=6.0)``.
+    backbone : str or Backbone, default="cgcnn"
+        The kind of network: a name (see `skuae.models.BACKBONES`), or an object with parameters of
+        its own, e.g. ``models.CGCNN(n_conv=4, cutoff=6.0)``.
     embedding : str, path, ElementTable, DataFrame, estimator or None, default=None
-        Where the element vectors come from: anything that `UAETransformer` takes; if that is an
-        estimator, a clone of it learns them from X and y. None takes the table that comes with X
-        (behind a `UAETransformer` in a pipeline), else what the backbone's paper has: atom features
-        (CGCNN, ALIGNN), or vectors that are learned (MEGNet).
+        The element table: anything that `UAETransformer` takes. A clone of an estimator learns the
+        table from X and y. None uses the table that comes with X (behind a `UAETransformer` in a
+        pipeline), otherwise the input of the back-end's paper: features of atoms, or vectors that
+        are trained (MEGNet).
     freeze_embedding : bool, default=False
-        Keep the element vectors as they are. Atom features of a paper are always kept.
+        Do not train the element table. The atom features of a paper are never trained.
     coords : bool, default=False
-        Give every site, beside its element vector, what the front-end in `embedding` makes of its
-        Cartesian coordinates (chem+coords in the paper). A control: predictions then depend on how
-        the cell is written, and the paper found them worse.
+        Join each site's element vector with the coordinate vector of the front-end in `embedding`
+        (chem+coords in the paper). This is a control: predictions then depend on the choice of the
+        cell, and the paper found them worse.
     embedding_lr_ratio : float, default=0.1
-        Learning rate of the element vectors relative to all else; 1 for those that MEGNet draws
-        itself.
+        Learning rate of the element table relative to the rest. Vectors that the back-end draws
+        itself have 1.
     max_epochs : int, default=100
     batch_size : int, default=64
         Crystals per step.
     lr : float or "auto", default="auto"
-        Peak learning rate; "auto" takes what suits the backbone: 5e-3 for CGCNN and MEGNet, 3e-3
-        for ALIGNN.
+        Peak learning rate; "auto" is the `default_lr` of the back-end, e.g. 5e-3 for CGCNN and
+        MEGNet and 3e-3 for ALIGNN.
     weight_decay : float, default=1e-4
-        Not applied to biases, norms and element vectors.
+        Not applied to biases, norms and the element table.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
     lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
     loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}, default="squared_error"
         On standardised targets. "gaussian_nll" learns a mean and a variance for every crystal, for
         ``predict(X, return_std=True)``.
     early_stopping : bool, default=False
-        Keep a random part of the rows for validation, stop when its loss stops falling, and go back
-        to the best epoch.
+        Hold back a random part of the rows for validation, stop when the validation loss stops
+        falling, and restore the best epoch.
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=20
         Epochs without improvement before stopping.
     warm_start : bool, default=False
-        Let `fit` go on from the weights of the last fit.
+        Let `fit` continue from the weights of the last fit.
     init_from : estimator or path, optional
-        Fitted estimator or saved directory, of a `CrystalGNNClassifier` too, whose weights, all but
-        the head, training starts from. Targets are scaled anew.
+        Fitted estimator or saved folder, also of a `CrystalGNNClassifier`. Training starts from all
+        of its weights but the head; targets are scaled anew.
     checkpoint_dir : path, optional
-        Write checkpoints there, and resume a `fit` with the same data and parameters that was
-        killed. Needs an int `random_state`.
+        Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
+        an int `random_state`.
     callbacks : list of skorch callbacks, optional
-        Any but those that score, set the learning rate or save at the end: there are parameters
-        for these.
+        Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
+        `lr_schedule` or `save_pretrained`.
     device : str or torch.device, default="auto"
-        "auto" takes CUDA, then Apple's MPS, then the CPU.
+        "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
-        Seeds weights, validation split and the order of rows.
+        Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
         1 shows a progress bar.
 
     Attributes
     ----------
     element_table_ : ElementTable
-        The element vectors after training (Method II of the paper): the table, tuned or as it was;
-        with the atom features of the backbone's paper, what its first layer makes of them; with
-        vectors that the backbone drew itself, those of the elements in the training rows.
+        The element table after training (Method II of the paper): the table that was given, tuned
+        or frozen; for atom features and one-hot rows, the output of the first layer; for vectors
+        that the back-end drew itself, those of the elements in the training rows.
+    task_ : FittedTask
+        Scaling or classes of the targets.
+    network_ : Network
+        Back-end and element input.
     net_ : skorch.NeuralNet
+        The trained network is its ``module_``.
     history_ : list of dict
-        Epoch, losses (on standardised targets) and seconds.
+        Epoch, losses and seconds. Losses of regressors are on standardised targets.
     n_iter_ : int
         Epochs trained.
     target_names_ : list of str or None
+        The column names of y, or its name.
     device_ : torch.device
 
     Notes
     -----
     With ``loss="gaussian_nll"``, a head of two outputs per target gives mean and variance, trained
-    with the likelihood in its beta form [3]_. That costs one training, and works in grid searches
-    and saved models like all else. An ensemble, which needs several trainings, also sees what its
-    members disagree about; it is one line of scikit-learn, over a one-column frame:
-    ``BaggingRegressor(CrystalGNNRegressor(), n_estimators=5, bootstrap=False)``, whose members
-    differ by their seeds.
+    with the likelihood in its beta form [3]_. That costs one training. An ensemble needs several
+    trainings, and also measures the disagreement of its members. It is one line of scikit-learn,
+    over a one-column frame:
+    ``BaggingRegressor(CrystalGNNRegressor(), n_estimators=5, bootstrap=False)``; the members differ
+    by their seeds.
 
     References
     ----------
