@@ -66,7 +66,8 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         y : ndarray of shape (n_samples,)
             The most probable of `classes_`.
         """
-        return self.task_.decode(self._outputs(X))
+        outputs = self._outputs(X)
+        return self.task_.decode(outputs)
 
     def predict_proba(self, X):
         """Predict how probable the classes are.

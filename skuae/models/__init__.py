@@ -4,11 +4,13 @@ from skuae.models._alignn import ALIGNN
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._cgcnn import CGCNN
 from skuae.models._check import check_backbone
+from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
 from skuae.models._elements import N_LEARNED, ElementEmbedding, LearnedElements
 from skuae.models._megnet import MEGNet
 from skuae.models._registry import (
     BACKBONES,
+    backbone_name,
     decode_params,
     encode_params,
     resolve_backbone,
@@ -21,12 +23,14 @@ __all__ = [
     "CGCNN",
     "N_LEARNED",
     "Backbone",
+    "CoGN",
     "CrystalModule",
     "CrystalTransformer",
     "ElementEmbedding",
     "Inputs",
     "LearnedElements",
     "MEGNet",
+    "backbone_name",
     "check_backbone",
     "decode_params",
     "encode_params",

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from skuae.models._alignn import ALIGNN
 from skuae.models._backbone import SPECIFICATIONS, Backbone
 from skuae.models._cgcnn import CGCNN
+from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
 from skuae.models._megnet import MEGNet
 
@@ -15,6 +16,7 @@ from skuae.models._megnet import MEGNet
 BACKBONES: dict[str, type[Backbone]] = {
     "alignn": ALIGNN,
     "cgcnn": CGCNN,
+    "cogn": CoGN,
     "crystal_transformer": CrystalTransformer,
     "megnet": MEGNet,
 }
@@ -58,6 +60,23 @@ def _call(backbone: object) -> str:
     if isinstance(backbone, type):
         return f"the class {backbone.__name__}; pass an instance of it"
     return type(backbone).__name__
+
+
+def backbone_name(backbone: Backbone) -> str:
+    """Return what a back-end is called in messages and tables.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Returns
+    -------
+    str
+        Its name in `BACKBONES`, or that of its class in small letters.
+    """
+    kind = type(backbone)
+    names = [name for name, known in BACKBONES.items() if known is kind]
+    return names[0] if names else kind.__name__.lower()
 
 
 def encode_params(params: dict[str, Any]) -> dict[str, Any]:

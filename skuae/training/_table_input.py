@@ -12,7 +12,7 @@ from skuae._elements import N_ELEMENTS, SYMBOLS
 from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, get_table
-from skuae.models import Backbone, CrystalModule, ElementEmbedding
+from skuae.models import Backbone, CrystalModule, ElementEmbedding, backbone_name
 from skuae.training._network import ElementInput, Trained
 
 Coords = tuple[Tensor, Tensor]
@@ -117,7 +117,7 @@ class TableInput(ElementInput):
             with torch.no_grad():
                 vectors = module.first_layer(vectors)
         known = self.table.seen if self.kind == "features" and not self.one_hot else self.seen
-        name = type(backbone).__name__.lower()
+        name = backbone_name(backbone)
         return ElementTable(
             vectors.detach().cpu().numpy()[known],
             symbols=np.flatnonzero(known) + 1,

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from small_backbones import small
 from torch import nn
 
 from skuae.models import (
@@ -22,21 +23,6 @@ from skuae.models import (
     same_backbone,
 )
 from skuae.models._layers import mean_over_sites
-
-SMALL = {
-    "hidden_dim": 8,
-    "atom_dim": 8,
-    "block_dim": 4,
-    "expansion_dim": 8,
-    "d_model": 8,
-    "n_heads": 2,
-    "dim_feedforward": 8,
-}
-
-
-def small(kind):
-    known = kind().get_params()
-    return kind(**{name: value for name, value in SMALL.items() if name in known})
 
 
 @pytest.mark.parametrize("kind", BACKBONES.values(), ids=BACKBONES)
