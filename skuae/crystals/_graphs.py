@@ -1,26 +1,50 @@
 """Neighbours of every site, packed: searched crystal by crystal, selected all at once."""
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
+from skuae.crystals._levels import Column, Levels, offsets_of
+from skuae.crystals._packing import offsets_from_sizes
+
+if TYPE_CHECKING:
+    from skuae.crystals._crystals import Crystals
 
 SHELL_TOLERANCE = 1e-3  # Å; neighbours this close in distance belong to one shell
 _DISTANCE_QUANTUM = 5e-6  # Å; closer distances than this are a tie
 _CHUNK_SITES = 50_000  # bounds the memory of one vectorised selection
 _PERIODIC = np.ones(3, dtype=np.int64)
+_NOTHING_FOUND = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0))
 
 
-@dataclass(frozen=True, eq=False)
-class CrystalGraphs:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neighbors(Levels):
+    """What all graphs have: the neighbours of sites, and how they were searched."""
+
+    edge_offsets: Annotated[np.ndarray, offsets_of("edges")]
+    neighbors: Annotated[np.ndarray, Column("edges", np.int32, refers_to="sites")]
+    distances: Annotated[np.ndarray, Column("edges", np.float32)]
+    cutoff: float
+    max_neighbors: int | None
+    whole_shell: bool
+
+
+IMAGES = Column("edges", np.int16, (3,), real=True, unwrapped=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CrystalGraphs(Neighbors):
     """Packed neighbour lists of packed crystals.
 
     Attributes
     ----------
-    offsets : ndarray of shape (n_crystals + 1,)
+    offsets : ndarray of int64 of shape (n_crystals + 1,)
         As in `Crystals`: crystal ``i`` owns the sites ``offsets[i]:offsets[i + 1]``.
     edge_offsets : ndarray of int64 of shape (n_sites + 1,)
         Site ``s`` owns the edges ``edge_offsets[s]:edge_offsets[s + 1]``, nearest first.
@@ -30,58 +54,20 @@ class CrystalGraphs:
         In Å.
     images : ndarray of int16 of shape (n_edges, 3)
         Lattice translation of the neighbour: the edge is
-        ``(frac_coords[neighbor] + image - frac_coords[site]) @ lattice``.
+        ``(frac_coords[neighbor] + image - frac_coords[site]) @ lattice``, with the coordinates as
+        given, not wrapped into the cell.
     cutoff : float
         Radius in Å within which neighbours were searched.
     max_neighbors : int or None
     whole_shell : bool
     """
 
-    offsets: np.ndarray
-    edge_offsets: np.ndarray
-    neighbors: np.ndarray
-    distances: np.ndarray
-    images: np.ndarray
-    cutoff: float
-    max_neighbors: int | None
-    whole_shell: bool
-
-    def __len__(self):
-        return len(self.offsets) - 1
-
-    @property
-    def nbytes(self):
-        """Memory of the packed arrays in bytes."""
-        arrays = (self.edge_offsets, self.neighbors, self.distances, self.images)
-        return sum(array.nbytes for array in arrays)
-
-    def take(self, rows):
-        """Return the graphs of some crystals.
-
-        Parameters
-        ----------
-        rows : array-like of int
-
-        Returns
-        -------
-        CrystalGraphs
-            In the order of `rows`.
-        """
-        sites, offsets = take_rows(self.offsets, np.asarray(rows))
-        edges, edge_offsets = take_rows(self.edge_offsets, sites)
-        return CrystalGraphs(
-            offsets,
-            edge_offsets,
-            self.neighbors[edges],
-            self.distances[edges],
-            self.images[edges],
-            self.cutoff,
-            self.max_neighbors,
-            self.whole_shell,
-        )
+    images: Annotated[np.ndarray, IMAGES]
 
 
-def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
+def build_graphs(
+    crystals: Crystals, cutoff: float, max_neighbors: int | None = None, whole_shell: bool = False
+) -> CrystalGraphs:
     """Find the neighbours of every site; see :meth:`Crystals.graph`.
 
     For the k nearest, a small sphere is searched first, sized by the density of the crystal, and
@@ -89,32 +75,24 @@ def build_graphs(crystals, cutoff, max_neighbors=None, whole_shell=False):
     Among neighbours at equal distance (5e-6 Å) the lighter element comes first.
     """
     check_setting(cutoff, max_neighbors)
-    chunk = np.searchsorted(
-        crystals.offsets, np.arange(0, crystals.n_sites, _CHUNK_SITES), side="left"
-    )
-    bounds = np.unique(np.append(chunk, len(crystals)))
-    parts = [
-        search(crystals, range(first, last), cutoff, max_neighbors, whole_shell)
-        for first, last in itertools.pairwise(bounds)
-    ]
-    degrees, neighbors, distances, images = (
-        [np.concatenate(column) for column in zip(*parts, strict=True)]
-        if parts
-        else [np.empty(0), np.empty(0), np.empty(0), np.empty((0, 3))]
-    )
-    return CrystalGraphs(
-        crystals.offsets,
-        frozen(offsets_from_sizes(degrees), np.int64),
-        frozen(neighbors, np.int32),
-        frozen(distances, np.float32),
-        frozen(images, np.int16),
-        cutoff,
-        max_neighbors,
-        whole_shell,
+    return CrystalGraphs.concatenate(
+        [
+            search(crystals, rows, cutoff, max_neighbors, whole_shell)
+            for rows in chunks(crystals, _CHUNK_SITES)
+        ]
     )
 
 
-def check_setting(cutoff, max_neighbors):
+def chunks(crystals: Crystals, n_sites: int) -> Iterator[range]:
+    """Split crystals into consecutive rows of about `n_sites` sites; at least one chunk."""
+    if not len(crystals):
+        yield range(0)
+    starts = np.searchsorted(crystals.offsets, np.arange(0, crystals.n_sites, n_sites))
+    for first, last in itertools.pairwise(np.unique(np.append(starts, len(crystals)))):
+        yield range(first, last)
+
+
+def check_setting(cutoff: float, max_neighbors: int | None) -> None:
     """Raise ValueError if no neighbours can be found with these."""
     if not cutoff > 0:
         raise ValueError(f"cutoff must be a positive number of Å, got {cutoff}")
@@ -122,24 +100,65 @@ def check_setting(cutoff, max_neighbors):
         raise ValueError(f"max_neighbors must be at least 1 or None, got {max_neighbors}")
 
 
-def search(crystals, rows, cutoff, max_neighbors, whole_shell):
-    """Return degrees, neighbors, distances and images of the sites of consecutive crystals."""
+def search(
+    crystals: Crystals, rows: range, cutoff: float, max_neighbors: int | None, whole_shell: bool
+) -> CrystalGraphs:
+    """Return the graphs of consecutive crystals."""
     first = crystals.offsets[rows.start]
     sites = slice(first, crystals.offsets[rows.stop])
     offsets = crystals.offsets[rows.start : rows.stop + 1] - first
-    sizes = np.diff(offsets)
     lattices = np.array(crystals.lattices[rows.start : rows.stop])
-    coords = np.einsum(
-        "si,sij->sj", crystals.frac_coords[sites], np.repeat(lattices, sizes, axis=0)
+    center, neighbor, image, distance = _find_points(
+        crystals.frac_coords[sites], lattices, offsets, cutoff, max_neighbors
     )
-    radius = np.full(len(rows), float(cutoff))
+    other = distance > 1e-6  # each site finds itself, too
+    center, neighbor, image, distance = (a[other] for a in (center, neighbor, image, distance))
+    shift = np.repeat(offsets[:-1], np.diff(offsets))[center]
+    tie_break = crystals.numbers[sites][neighbor + shift].astype(np.int64)
+    quantum = (distance / _DISTANCE_QUANTUM).astype(np.int64)
+    # One sort of one integer, site | distance | element, is much faster than a lexsort. It is
+    # stable, so that which of equal neighbours stay does not depend on the crystals around.
+    order = np.argsort((center << 40) | (quantum << 7) | tie_break, kind="stable")
+    degrees = np.bincount(center, minlength=int(offsets[-1]))
+    if max_neighbors is not None:
+        order = order[_nearest(distance[order], degrees, max_neighbors, whole_shell)]
+        degrees = np.bincount(center[order], minlength=len(degrees))
+    image = image[order]
+    if np.abs(image).max(initial=0) > np.iinfo(np.int16).max:
+        raise ValueError(
+            "fractional coordinates lie thousands of cells away; wrap them into the cell "
+            "(frac_coords % 1)"
+        )
+    return CrystalGraphs(
+        offsets=offsets,
+        edge_offsets=offsets_from_sizes(degrees),
+        neighbors=neighbor[order],
+        distances=distance[order],
+        images=image,
+        cutoff=cutoff,
+        max_neighbors=max_neighbors,
+        whole_shell=whole_shell,
+    )
+
+
+def _find_points(
+    frac_coords: np.ndarray,
+    lattices: np.ndarray,
+    offsets: np.ndarray,
+    cutoff: float,
+    max_neighbors: int | None,
+) -> tuple[np.ndarray, ...]:
+    """Return centers, neighbors within the crystal, images and distances, crystal by crystal."""
+    sizes = np.diff(offsets)
+    coords = np.einsum("si,sij->sj", frac_coords, np.repeat(lattices, sizes, axis=0))
+    radius = np.full(len(sizes), float(cutoff))
     if max_neighbors is not None:
         volume_per_site = np.abs(np.linalg.det(lattices)) / sizes
         expected = 2 * max_neighbors * volume_per_site * 3 / (4 * np.pi)
         radius = np.minimum(cutoff, np.cbrt(expected))
 
-    found = [None] * len(rows)
-    pending = np.arange(len(rows))
+    found = [_NOTHING_FOUND] * len(sizes)
+    pending = np.arange(len(sizes))
     while len(pending):
         short = []
         for i in pending:
@@ -147,7 +166,7 @@ def search(crystals, rows, cutoff, max_neighbors, whole_shell):
             center, neighbor, image, distance = find_points_in_spheres(
                 points, points, r=radius[i], pbc=_PERIODIC, lattice=lattices[i], tol=1e-8
             )
-            if radius[i] < cutoff:
+            if max_neighbors is not None and radius[i] < cutoff:
                 # Farther ones may belong to a shell that the sphere cuts; each site finds itself.
                 inside = np.bincount(center[distance < radius[i] - SHELL_TOLERANCE])
                 if len(inside) < len(points) or inside.min() <= max_neighbors:
@@ -156,37 +175,19 @@ def search(crystals, rows, cutoff, max_neighbors, whole_shell):
             found[i] = (center + offsets[i], neighbor, image, distance)
         pending = np.array(short, dtype=np.int64)
         radius[pending] = np.minimum(cutoff, 1.4 * radius[pending])
+    return tuple(np.concatenate(c) for c in zip(_NOTHING_FOUND, *found, strict=True))
 
-    center, neighbor, image, distance = (np.concatenate(c) for c in zip(*found, strict=True))
-    other = distance > 1e-6
-    center, neighbor, image, distance = (a[other] for a in (center, neighbor, image, distance))
-    shift = np.repeat(offsets[:-1], sizes)[center]
-    tie_break = crystals.numbers[sites][neighbor + shift].astype(np.int64)
-    quantum = (distance / _DISTANCE_QUANTUM).astype(np.int64)
-    # One sort of one integer, site | distance | element, is much faster than a lexsort. It is
-    # stable, so that which of equal neighbours stay does not depend on the crystals around.
-    order = np.argsort((center << 40) | (quantum << 7) | tie_break, kind="stable")
-    degrees = np.bincount(center, minlength=int(offsets[-1]))
-    if max_neighbors is not None:
-        starts = offsets_from_sizes(degrees)[:-1]
-        rank = np.arange(len(order)) - np.repeat(starts, degrees)
-        keep = rank < max_neighbors
-        if whole_shell:
-            last = np.full(len(degrees), np.inf)
-            full = degrees >= max_neighbors
-            last[full] = distance[order[starts[full] + max_neighbors - 1]]
-            keep |= distance[order] < last[center[order]] + SHELL_TOLERANCE
-        order = order[keep]
-        degrees = np.bincount(center[order], minlength=len(degrees))
-    image = image[order]
-    if np.abs(image).max(initial=0) > np.iinfo(np.int16).max:
-        raise ValueError(
-            "fractional coordinates lie thousands of cells away; wrap them into the cell "
-            "(frac_coords % 1)"
-        )
-    return (
-        degrees,
-        neighbor[order].astype(np.int32),
-        distance[order].astype(np.float32),
-        image.astype(np.int16),
-    )
+
+def _nearest(
+    distances: np.ndarray, degrees: np.ndarray, max_neighbors: int, whole_shell: bool
+) -> np.ndarray:
+    """Say which of the edges, sorted by center and distance, are among the nearest."""
+    starts = offsets_from_sizes(degrees)[:-1]
+    rank = np.arange(len(distances)) - np.repeat(starts, degrees)
+    keep = rank < max_neighbors
+    if whole_shell:
+        last = np.full(len(degrees), np.inf)
+        full = degrees >= max_neighbors
+        last[full] = distances[starts[full] + max_neighbors - 1]
+        keep |= distances < np.repeat(last, degrees) + SHELL_TOLERANCE
+    return keep

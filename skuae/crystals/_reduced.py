@@ -7,13 +7,19 @@ a count of how often it occurs. What is equal is found by colour refinement (Wei
 group, and the copies in a supercell.
 """
 
-import itertools
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
-from skuae.crystals._graphs import check_setting, search
-from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
+from skuae.crystals._graphs import IMAGES, CrystalGraphs, Neighbors, check_setting, chunks, search
+from skuae.crystals._levels import Arrays, Column, offsets_of
+from skuae.crystals._packing import offsets_from_sizes, take_rows
+
+if TYPE_CHECKING:
+    from skuae.crystals._crystals import Crystals
 
 TOLERANCE = 1e-4  # Å, and of cosines; closer than this is equal
 MAX_CUTOFF = 250  # Å; a distance in steps takes 32 bits
@@ -22,17 +28,15 @@ _EQUAL = int(TOLERANCE * _STEPS)
 _BITS = 26  # of a cosine, from 0 to 2, in steps
 _COSINE = (1 << _BITS) - 1
 _FAR = 1 << 62
-# What the columns of a chunk become in ReducedGraphs; None for sizes, which become offsets.
-_COLUMNS = (None, np.int32, np.int32, *(None, np.int32, np.float32, np.int32) * 2)
 _CHUNK_SITES = 2_000  # bounds the memory of one refinement, and fits a cache
 
 
-@dataclass(frozen=True, eq=False)
-class ReducedGraphs:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReducedGraphs(Neighbors):
     """Packed graphs of packed crystals, equal parts merged. S sites, E edges, A angles.
 
-    Edges run both ways: if a site has a neighbour, the neighbour has the site. What is said below
-    of an edge, "center" and "neighbor", is as in `CrystalGraphs`.
+    Edges run both ways: if a site has a neighbour, the neighbour has the site. The center and the
+    neighbor of an edge are as in `CrystalGraphs`.
 
     Attributes
     ----------
@@ -48,6 +52,10 @@ class ReducedGraphs:
         Neighbour, counted from the first site of the crystal in this graph.
     distances : ndarray of float32 of shape (E,)
         In Å.
+    images : ndarray of int16 of shape (E, 3), or None
+        Lattice translation of the neighbour in the first edge of this kind, as in `CrystalGraphs`.
+        None if sites are merged: the neighbour of that edge may then be another site than the one
+        that stands for its kind.
     edge_counts : ndarray of int32 of shape (E,)
         Edges of this kind that its center has.
     angle_offsets : ndarray of int64 of shape (E + 1,), or None
@@ -59,88 +67,126 @@ class ReducedGraphs:
         Cosine of the angle at the site that both edges share.
     angle_counts : ndarray of int32 of shape (A,), or None
         Angles of this kind that its edge has.
+    cutoff, max_neighbors, whole_shell : float, int or None, bool
+        As in `CrystalGraphs`.
     """
 
-    offsets: np.ndarray
-    sites: np.ndarray
-    site_counts: np.ndarray
-    edge_offsets: np.ndarray
-    neighbors: np.ndarray
-    distances: np.ndarray
-    edge_counts: np.ndarray
-    angle_offsets: np.ndarray | None = None
-    others: np.ndarray | None = None
-    cosines: np.ndarray | None = None
-    angle_counts: np.ndarray | None = None
-
-    def __len__(self):
-        return len(self.offsets) - 1
-
-    @property
-    def nbytes(self):
-        """Memory of the packed arrays in bytes."""
-        return sum(array.nbytes for array in self.__dict__.values() if array is not None)
-
-    def take(self, rows):
-        """Return the graphs of some crystals.
-
-        Parameters
-        ----------
-        rows : array-like of int
-
-        Returns
-        -------
-        ReducedGraphs
-            In the order of `rows`.
-        """
-        sites, offsets = take_rows(self.offsets, np.asarray(rows))
-        edges, edge_offsets = take_rows(self.edge_offsets, sites)
-        angles = ()
-        if self.angle_offsets is not None:
-            index, angle_offsets = take_rows(self.angle_offsets, edges)
-            angles = (angle_offsets, self.others[index], self.cosines[index],
-                      self.angle_counts[index])  # fmt: skip
-        return ReducedGraphs(
-            offsets,
-            self.sites[sites],
-            self.site_counts[sites],
-            edge_offsets,
-            self.neighbors[edges],
-            self.distances[edges],
-            self.edge_counts[edges],
-            *angles,
-        )
+    sites: Annotated[np.ndarray, Column("sites", np.int32, in_batch=False)]
+    site_counts: Annotated[np.ndarray, Column("sites", np.int32, real=True)]
+    images: Annotated[np.ndarray | None, IMAGES] = None
+    edge_counts: Annotated[np.ndarray, Column("edges", np.int32, real=True)]
+    angle_offsets: Annotated[np.ndarray | None, offsets_of("angles")] = None
+    others: Annotated[np.ndarray | None, Column("angles", np.int32, refers_to="edges")] = None
+    cosines: Annotated[np.ndarray | None, Column("angles", np.float32)] = None
+    angle_counts: Annotated[np.ndarray | None, Column("angles", np.int32, real=True)] = None
 
 
-def build_reduced_graphs(crystals, cutoff, max_neighbors, whole_shell, angles, merge):
+def build_reduced_graphs(
+    crystals: Crystals,
+    cutoff: float,
+    max_neighbors: int | None,
+    whole_shell: bool,
+    angles: bool,
+    merge: bool,
+) -> ReducedGraphs:
     """Find neighbours and angles and merge equal ones; see :meth:`Crystals.reduced_graph`."""
     check_setting(cutoff, max_neighbors)
     if cutoff > MAX_CUTOFF:
         raise ValueError(f"cutoff must be at most {MAX_CUTOFF} Å, got {cutoff}")
-    starts = np.arange(0, crystals.n_sites, _CHUNK_SITES)
-    bounds = np.unique(np.append(np.searchsorted(crystals.offsets, starts), len(crystals)))
-    parts = [
-        _reduce(crystals, range(a, b), cutoff, max_neighbors, whole_shell, angles, merge)
-        for a, b in itertools.pairwise(bounds)
-    ] or [[np.empty(0)] * len(_COLUMNS[: None if angles else 7])]
-    columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    packed = [
-        frozen(offsets_from_sizes(column), np.int64) if dtype is None else frozen(column, dtype)
-        for column, dtype in zip(columns, _COLUMNS, strict=False)
-    ]
-    return ReducedGraphs(*packed)
+    parts = []
+    for rows in chunks(crystals, _CHUNK_SITES):
+        graph = search(crystals, rows, cutoff, max_neighbors, whole_shell)
+        fields: dict[str, Any] = {**_reduce(crystals, rows, graph, angles, merge)}
+        parts.append(ReducedGraphs(**fields, **graph.settings()))
+    return ReducedGraphs.concatenate(parts)
 
 
-def _reduce(crystals, rows, cutoff, max_neighbors, whole_shell, angles, merge):
-    """Return the columns of `ReducedGraphs`, sizes for offsets, of consecutive crystals."""
-    first = crystals.offsets[rows.start]
-    offsets = crystals.offsets[rows.start : rows.stop + 1] - first
-    sizes = np.diff(offsets)
-    crystal = np.repeat(np.arange(len(rows)), sizes)
-    degrees, neighbors, _, images = search(crystals, rows, cutoff, max_neighbors, whole_shell)
-    centers = np.repeat(np.arange(len(degrees)), degrees)
-    centers, neighbors, images = _both_ways(centers, neighbors + offsets[crystal[centers]], images)
-    edge_offsets = offsets_from_sizes(np.bincount(centers, minlength=len(crystal)))
+class _Whole(NamedTuple):
+    """All sites and edges of some crystals, counted from the first of them; edges by center."""
+
+    offsets: np.ndarray  # crystal i owns the sites offsets[i]:offsets[i + 1]
+    crystal: np.ndarray  # of each site
+    edge_offsets: np.ndarray
+    centers: np.ndarray
+    neighbors: np.ndarray
+    images: np.ndarray
+    vectors: np.ndarray  # in Å
+    distances: np.ndarray
+
+
+class _Kinds(NamedTuple):
+    """What sites or edges are of one colour; kinds are numbered in order of appearance."""
+
+    of: np.ndarray  # the kind of each site or edge
+    first: np.ndarray  # the first site or edge of each kind
+    counts: np.ndarray  # of each kind
+
+
+def _reduce(
+    crystals: Crystals, rows: range, graph: CrystalGraphs, angles: bool, merge: bool
+) -> Arrays:
+    """Return the arrays of `ReducedGraphs` for consecutive crystals and their graphs."""
+    whole = _whole_graph(crystals, rows, graph)
+    colors = _element_colors(crystals, crystals.offsets[rows.start], len(whole.crystal))
+    site_colors, edge_colors = _first_colors(colors, whole, merge)
+    site_colors, edge_colors = _refine(site_colors, edge_colors, whole)
+    if not angles:
+        sites, edges = _kinds(site_colors), _kinds(edge_colors)
+        return _site_and_edge_columns(whole, sites, edges, merge)
+    sites, edges, values, offsets = _refine_by_angles(site_colors, edge_colors, whole)
+    return {
+        **_site_and_edge_columns(whole, sites, edges, merge),
+        **_angle_columns(whole, sites, edges, values, offsets),
+    }
+
+
+def _site_and_edge_columns(whole: _Whole, sites: _Kinds, edges: _Kinds, merge: bool) -> Arrays:
+    # First sites and edges come in the order of their kinds, and first edges belong to first sites.
+    center_kind = sites.of[whole.centers[edges.first]]
+    kind_offsets = np.searchsorted(sites.first, whole.offsets)
+    first_of_crystal = kind_offsets[whole.crystal[whole.centers[edges.first]]]
+    columns = {
+        "offsets": kind_offsets,
+        "sites": sites.first - whole.offsets[whole.crystal[sites.first]],
+        "site_counts": sites.counts,
+        "edge_offsets": offsets_from_sizes(np.bincount(center_kind, minlength=len(sites.first))),
+        "neighbors": sites.of[whole.neighbors[edges.first]] - first_of_crystal,
+        "distances": np.bincount(edges.of, whole.distances) / edges.counts,
+        "edge_counts": edges.counts // sites.counts[center_kind],
+    }
+    if not merge:
+        columns["images"] = whole.images[edges.first]
+    return columns
+
+
+def _angle_columns(
+    whole: _Whole, sites: _Kinds, edges: _Kinds, values: np.ndarray, offsets: np.ndarray
+) -> Arrays:
+    """Return the columns of angles; `values` in rows of `offsets` are those of all edges."""
+    firsts, angle_offsets = take_rows(offsets, edges.first)
+    starts = _starts(values[firsts], angle_offsets[:-1])
+    edge = np.searchsorted(angle_offsets, starts, side="right") - 1
+    counts = np.diff(starts, append=len(firsts))
+    leader_rows, _ = take_rows(offsets, edges.first[edges.of])
+    sums = np.bincount(leader_rows, values & _COSINE, minlength=len(values))[firsts]
+    others = edges.of[values[firsts[starts]] >> _BITS]
+    centers = whole.centers[edges.first]
+    first_edges = np.searchsorted(sites.of[centers], np.searchsorted(sites.first, whole.offsets))
+    return {
+        "angle_offsets": offsets_from_sizes(np.bincount(edge, minlength=len(edges.first))),
+        "others": others - first_edges[whole.crystal[centers[edge]]],
+        "cosines": np.add.reduceat(sums, starts) / (counts * edges.counts[edge] * _STEPS) - 1,
+        "angle_counts": counts,
+    }
+
+
+def _whole_graph(crystals: Crystals, rows: range, graph: CrystalGraphs) -> _Whole:
+    """Add the reverse of every edge that has none, and compute the vectors of all edges."""
+    first, offsets = crystals.offsets[rows.start], graph.offsets
+    crystal = np.repeat(np.arange(len(rows)), np.diff(offsets))
+    centers = np.repeat(np.arange(len(crystal)), np.diff(graph.edge_offsets))
+    neighbors = graph.neighbors + offsets[crystal[centers]]
+    centers, neighbors, images = _both_ways(centers, neighbors, graph.images)
     frac_coords = crystals.frac_coords[first : first + len(crystal)]
     lattices = np.asarray(crystals.lattices[rows.start : rows.stop])
     vectors = np.einsum(
@@ -148,63 +194,14 @@ def _reduce(crystals, rows, cutoff, max_neighbors, whole_shell, angles, merge):
         frac_coords[neighbors] + images - frac_coords[centers],
         lattices[crystal[centers]],
     )
+    edge_offsets = offsets_from_sizes(np.bincount(centers, minlength=len(crystal)))
     distances = np.linalg.norm(vectors, axis=1)
-
-    site_colors = _mix(crystal.astype(np.uint64), _first_colors(crystals, first, len(crystal)))
-    if not merge:
-        site_colors = _mix(site_colors, np.arange(len(crystal), dtype=np.uint64))
-    ends = _mix(site_colors[centers], site_colors[neighbors])
-    edge_colors = _mix(ends, _number_equal((distances * _STEPS).astype(np.int64), ends))
-    graph = (centers, neighbors, edge_offsets)
-    site_colors, edge_colors = _refine(site_colors, edge_colors, graph)
-    edge_kind, first_edge, n_edges = _kinds(edge_colors)
-    if angles:
-        units = vectors / distances[:, None]
-        row_offsets = offsets_from_sizes(np.diff(edge_offsets)[neighbors])
-        values = np.empty(row_offsets[-1], dtype=np.int64)
-        todo = np.arange(len(centers))
-        while True:
-            leaders = first_edge[edge_kind]
-            _write_angles(values, row_offsets, todo, leaders, graph, units)
-            split = _split_colors(edge_colors, todo, leaders, values, row_offsets)
-            if len(split) == 0:
-                break
-            site_colors, edge_colors = _refine(site_colors, edge_colors, graph)
-            edge_kind, first_edge, n_edges = _kinds(edge_colors)
-            todo = np.flatnonzero(np.isin(crystal, crystal[centers[split]])[centers])
-
-    # First sites and edges come in the order of their kinds, and first edges belong to first sites.
-    site_kind, first_site, n_sites = _kinds(site_colors)
-    center_kind = site_kind[centers[first_edge]]
-    kind_offsets = np.searchsorted(first_site, offsets)
-    columns = [
-        np.diff(kind_offsets),
-        first_site - offsets[crystal[first_site]],
-        n_sites,
-        np.bincount(center_kind, minlength=len(first_site)),
-        site_kind[neighbors[first_edge]] - kind_offsets[crystal[centers[first_edge]]],
-        np.bincount(edge_kind, distances) / n_edges,
-        n_edges // n_sites[center_kind],
-    ]
-    if angles:
-        firsts, angle_offsets = take_rows(row_offsets, first_edge)
-        starts = _starts(values[firsts], angle_offsets[:-1])
-        edge = np.searchsorted(angle_offsets, starts, side="right") - 1
-        n_angles = np.diff(starts, append=len(firsts))
-        rows, _ = take_rows(row_offsets, leaders)
-        sums = np.bincount(rows, values & _COSINE, minlength=len(values))[firsts]
-        others = edge_kind[values[firsts[starts]] >> _BITS]
-        first_of_crystal = np.searchsorted(center_kind, kind_offsets)
-        columns += [
-            np.bincount(edge, minlength=len(first_edge)),
-            others - first_of_crystal[crystal[centers[first_edge[edge]]]],
-            np.add.reduceat(sums, starts) / (n_angles * n_edges[edge] * _STEPS) - 1,
-            n_angles,
-        ]
-    return columns
+    return _Whole(offsets, crystal, edge_offsets, centers, neighbors, images, vectors, distances)
 
 
-def _both_ways(centers, neighbors, images):
+def _both_ways(
+    centers: np.ndarray, neighbors: np.ndarray, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Add the reverse of every edge that has none; sort by center."""
     centers, neighbors = np.append(centers, neighbors), np.append(neighbors, centers)
     images = np.concatenate([images, -images]).astype(np.int64)
@@ -217,7 +214,7 @@ def _both_ways(centers, neighbors, images):
     return centers[keep], neighbors[keep], images[keep]
 
 
-def _first_colors(crystals, first, n_sites):
+def _element_colors(crystals: Crystals, first: int, n_sites: int) -> np.ndarray:
     """Colour sites by element, disordered ones by all their species."""
     colors = crystals.numbers[first : first + n_sites].astype(np.uint64)
     if crystals.occ_sites is not None:
@@ -228,7 +225,19 @@ def _first_colors(crystals, first, n_sites):
     return colors
 
 
-def _number_equal(values, groups):
+def _first_colors(
+    elements: np.ndarray, whole: _Whole, merge: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colour sites by crystal and element, edges by their ends and distance."""
+    sites = _mix(whole.crystal.astype(np.uint64), elements)
+    if not merge:
+        sites = _mix(sites, np.arange(len(sites), dtype=np.uint64))
+    ends = _mix(sites[whole.centers], sites[whole.neighbors])
+    steps = (whole.distances * _STEPS).astype(np.int64)
+    return sites, _mix(ends, _number_equal(steps, ends))
+
+
+def _number_equal(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Give the distinct values (integers below 2^32) within groups, known by hashes, a number each.
 
     Group and value share one integer: to sort by one key is much faster than by two. The 31 bits of
@@ -242,7 +251,7 @@ def _number_equal(values, groups):
     return numbers
 
 
-def _starts(values, rows=slice(1)):
+def _starts(values: np.ndarray, rows: slice | np.ndarray = slice(1)) -> np.ndarray:
     """Find where, in sorted integers, the next value begins; and, if there are many, the next row.
 
     Values that lie close together are one, unless a chain of them gets longer than the tolerance:
@@ -260,31 +269,65 @@ def _starts(values, rows=slice(1)):
         limits[np.repeat(too_long, sizes)] //= 10
 
 
-def _refine(sites, edges, graph):
+def _refine(sites: np.ndarray, edges: np.ndarray, whole: _Whole) -> tuple[np.ndarray, np.ndarray]:
     """Give sites and edges new colours until no two of a colour differ in what is around them."""
-    centers, neighbors, edge_offsets = graph
     n, n_before = len(np.unique(sites)), 0
     while n > n_before:
-        sites = _mix(sites, _sum_rows(_mix(edges, edges), edge_offsets))
-        edges = _mix(edges, _mix(sites[centers], sites[neighbors]))
+        sites = _mix(sites, _sum_rows(_mix(edges, edges), whole.edge_offsets))
+        edges = _mix(edges, _mix(sites[whole.centers], sites[whole.neighbors]))
         n, n_before = len(np.unique(sites)), n
     return sites, edges
 
 
-def _write_angles(values, offsets, edges, leaders, graph, units):
+def _refine_by_angles(
+    site_colors: np.ndarray, edge_colors: np.ndarray, whole: _Whole
+) -> tuple[_Kinds, _Kinds, np.ndarray, np.ndarray]:
+    """Refine until no two edges of a colour differ in their angles, either.
+
+    Returns the kinds of sites and of edges, and the angles of all edges: values and offsets.
+    """
+    units = whole.vectors / whole.distances[:, None]
+    offsets = offsets_from_sizes(np.diff(whole.edge_offsets)[whole.neighbors])
+    values = np.empty(offsets[-1], dtype=np.int64)
+    todo = np.arange(len(whole.centers))
+    while True:
+        edges = _kinds(edge_colors)
+        leaders = edges.first[edges.of]
+        _write_angles(values, offsets, todo, leaders, whole, units)
+        split = _split_colors(edge_colors, todo, leaders, values, offsets)
+        if len(split) == 0:
+            return _kinds(site_colors), edges, values, offsets
+        site_colors, edge_colors = _refine(site_colors, edge_colors, whole)
+        crystals = whole.crystal[whole.centers[split]]
+        todo = np.flatnonzero(np.isin(whole.crystal, crystals)[whole.centers])
+
+
+def _write_angles(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    edges: np.ndarray,
+    leaders: np.ndarray,
+    whole: _Whole,
+    units: np.ndarray,
+) -> None:
     """Write the angles of edges, sorted, into their rows: leader of the other edge, then cosine."""
-    _, neighbors, edge_offsets = graph
     degrees = np.diff(offsets)[edges]
     for degree in np.unique(degrees):  # short rows of one length are sorted much faster
         own = edges[degrees == degree, None]
         columns = np.arange(degree)
-        others = edge_offsets[neighbors[own]] + columns
+        others = whole.edge_offsets[whole.neighbors[own]] + columns
         cosines = -np.einsum("aoi,ai->ao", units[others], units[own[:, 0]])
         steps = ((1 + cosines) * _STEPS + 0.5).astype(np.int64)
         values[offsets[own] + columns] = np.sort((leaders[others] << _BITS) + steps, axis=1)
 
 
-def _split_colors(colors, edges, leaders, values, offsets):
+def _split_colors(
+    colors: np.ndarray,
+    edges: np.ndarray,
+    leaders: np.ndarray,
+    values: np.ndarray,
+    offsets: np.ndarray,
+) -> np.ndarray:
     """Give edges of one colour that differ in their angles new colours, in place; return them.
 
     The first edge of a colour, its leader, is what the others are compared with.
@@ -301,13 +344,13 @@ def _split_colors(colors, edges, leaders, values, offsets):
     return edges
 
 
-def _sum_rows(values, offsets):
+def _sum_rows(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Sum the rows of a ragged array of uint64, modulo 2^64."""
     total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(values, dtype=np.uint64)])
     return total[offsets[1:]] - total[offsets[:-1]]
 
 
-def _mix(a, b):
+def _mix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Hash pairs of uint64 (splitmix64's finaliser); not symmetric in a and b."""
     x = a * np.uint64(0x9E3779B97F4A7C15) + (b ^ (b >> np.uint64(29)))
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -315,12 +358,12 @@ def _mix(a, b):
     return x ^ (x >> np.uint64(31))
 
 
-def _kinds(colors):
-    """Return the kind of each, numbered in order of appearance, the first and number of each."""
+def _kinds(colors: np.ndarray) -> _Kinds:
+    """Return what sites or edges are of one kind."""
     _, first, inverse, counts = np.unique(
         colors, return_index=True, return_inverse=True, return_counts=True
     )
     order = np.argsort(first)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    return rank[inverse], first[order], counts[order]
+    return _Kinds(rank[inverse], first[order], counts[order])

@@ -338,7 +338,8 @@ def test_graphs_of_no_crystals(crystals):
 def test_arrays_are_small_and_read_only(crystals):
     graphs = crystals.graph(8.0, 12)
     n_edges = 12 * crystals.n_sites
-    assert graphs.nbytes == n_edges * (4 + 4 + 6) + 8 * (crystals.n_sites + 1)
+    n_bounds = len(crystals) + 1 + crystals.n_sites + 1
+    assert graphs.nbytes == n_edges * (4 + 4 + 6) + 8 * n_bounds
     for name in ("edge_offsets", "neighbors", "distances", "images"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(graphs, name)[0] = 1
