@@ -1,19 +1,31 @@
 """The packed, immutable container that everything in skuae reads crystals from."""
 
-import io
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.periodic_table import Element
 
 from skuae._elements import N_ELEMENTS
-from skuae._files import write_bytes
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
-from skuae.crystals._packing import frozen, offsets_from_sizes, take_rows
+from skuae.crystals._levels import (
+    Arrays,
+    Column,
+    Levels,
+    join_levels,
+    offsets_of,
+    schema_of,
+    take_levels,
+)
+from skuae.crystals._packing import frozen, read_npz, write_npz
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
 from skuae.crystals._validation import check_occupancies
 
 _FORMAT = "skuae-crystals-1"
+Graphs = TypeVar("Graphs", bound=Levels)
 
 # A slice this large a part of its parent has its graphs built for the whole parent: the other
 # slices of a cross-validation then find theirs ready.
@@ -62,18 +74,27 @@ class Crystals:
 
     ndim = 1
 
+    numbers: Annotated[np.ndarray, Column("sites", np.uint8)]
+    frac_coords: Annotated[np.ndarray, Column("sites", np.float64, (3,))]
+    lattices: Annotated[np.ndarray, Column("crystals", np.float64, (3, 3))]
+    offsets: Annotated[np.ndarray, offsets_of("sites")]
+    ids: Annotated[np.ndarray | None, Column("crystals", np.str_, in_batch=False)]
+    # Arrays if occ_sites is one, else None.
+    occ_numbers: Annotated[Any, Column("entries", np.uint8)]
+    occ_values: Annotated[Any, Column("entries", np.float64)]
+
     def __init__(
         self,
-        numbers,
-        frac_coords,
-        lattices,
-        offsets,
+        numbers: ArrayLike,
+        frac_coords: ArrayLike,
+        lattices: ArrayLike,
+        offsets: ArrayLike,
         *,
-        ids=None,
-        occ_sites=None,
-        occ_numbers=None,
-        occ_values=None,
-    ):
+        ids: ArrayLike | None = None,
+        occ_sites: ArrayLike | None = None,
+        occ_numbers: ArrayLike | None = None,
+        occ_values: ArrayLike | None = None,
+    ) -> None:
         numbers = np.asarray(numbers)
         in_table = numbers.size == 0 or 1 <= numbers.min() <= numbers.max() <= N_ELEMENTS
         self.numbers = frozen(numbers, np.uint8)
@@ -81,8 +102,9 @@ class Crystals:
         self.lattices = frozen(lattices, np.float64)
         self.offsets = frozen(offsets, np.int64)
         self.ids = None if ids is None else frozen(ids, np.str_)
-        occupied = occ_sites is not None and len(occ_sites) > 0
-        self.occ_sites = frozen(occ_sites, np.int64) if occupied else None
+        sites = frozen(() if occ_sites is None else occ_sites, np.int64)
+        occupied = len(sites) > 0
+        self.occ_sites = sites if occupied else None
         self.occ_numbers = frozen(occ_numbers, np.uint8) if occupied else None
         self.occ_values = frozen(occ_values, np.float64) if occupied else None
         n, n_sites = len(self.lattices), len(self.numbers)
@@ -106,43 +128,44 @@ class Crystals:
             )
         if occupied:
             check_occupancies(self, occ_numbers)
-        self._graphs: dict = {}
-        self._parent = None  # (Crystals, rows): where graphs may be ready, see graph()
+        self._graphs: dict[tuple, Any] = {}
+        # Where graphs may be ready, see graph().
+        self._parent: tuple[Crystals, np.ndarray] | None = None
 
     # -- the array-like face that scikit-learn's splitters see ------------------------------------
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lattices)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int]:
         """Tuple ``(n_crystals,)``, as scikit-learn's splitters ask for it."""
         return (len(self),)
 
     @property
-    def n_sites(self):
+    def n_sites(self) -> int:
         """Number of sites of all crystals together."""
         return len(self.numbers)
 
     @property
-    def sizes(self):
+    def sizes(self) -> np.ndarray:
         """Sites per crystal, shape (n_crystals,)."""
         return np.diff(self.offsets)
 
     @property
-    def volumes(self):
+    def volumes(self) -> np.ndarray:
         """Cell volumes in Å³, shape (n_crystals,)."""
         return np.abs(np.linalg.det(self.lattices))
 
     @property
-    def is_disordered(self):
+    def is_disordered(self) -> np.ndarray:
         """Which crystals have sites that are shared or partly empty, shape (n_crystals,)."""
         mask = np.zeros(len(self), dtype=bool)
         if self.occ_sites is not None:
             mask[np.searchsorted(self.offsets, self.occ_sites, side="right") - 1] = True
         return mask
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         if isinstance(key, tuple):  # scikit-learn's indexing asks for X[rows, ...]
             if len(key) != 2 or key[1] is not Ellipsis:
                 raise IndexError("Crystals have one axis: index them with rows only")
@@ -150,47 +173,30 @@ class Crystals:
         if isinstance(key, (int, np.integer)):
             return self._structure(range(len(self))[key])
         rows = np.arange(len(self))[key]
-        sites, offsets = take_rows(self.offsets, rows)
-        occupancies = {}
-        if self.occ_sites is not None:
-            bounds = np.searchsorted(self.occ_sites, np.arange(self.n_sites + 1))
-            entries, entry_offsets = take_rows(bounds, sites)
-            occupancies = {
-                "occ_sites": np.repeat(np.arange(len(sites)), np.diff(entry_offsets)),
-                "occ_numbers": self.occ_numbers[entries],
-                "occ_values": self.occ_values[entries],
-            }
-        part = Crystals(
-            self.numbers[sites],
-            self.frac_coords[sites],
-            self.lattices[rows],
-            offsets,
-            ids=None if self.ids is None else self.ids[rows],
-            **occupancies,
-        )
+        part = self._from_arrays(take_levels(self._arrays(), schema_of(Crystals), rows))
         if len(rows) >= _SHARE_FROM * len(self):  # a small slice does not keep the whole alive
             part._parent = (self, rows)
         return part
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Structure]:
         return (self._structure(i) for i in range(len(self)))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         disordered = int(self.is_disordered.sum())
         note = f", {disordered} disordered" if disordered else ""
         return f"Crystals(n_crystals={len(self)}, n_sites={self.n_sites}{note})"
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # Graphs take longer to send to a worker than to build there.
         return {**self.__dict__, "_graphs": {}, "_parent": None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         for value in state.values():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False  # numpy does not keep that in pickles and copies
 
-    def where(self, row):
+    def where(self, row: int) -> str:
         """Return how messages call a crystal.
 
         Parameters
@@ -206,7 +212,7 @@ class Crystals:
 
     # -- what is in them --------------------------------------------------------------------------
 
-    def composition(self):
+    def composition(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Count the atoms of each element in each crystal.
 
         Returns
@@ -230,7 +236,7 @@ class Crystals:
         rows, numbers = np.divmod(keys, N_ELEMENTS + 1)
         return rows, numbers, np.bincount(inverse, weights, minlength=len(keys))
 
-    def _structure(self, i):
+    def _structure(self, i: int) -> Structure:
         sites = slice(self.offsets[i], self.offsets[i + 1])
         species: list = [Element.from_Z(int(z)) for z in self.numbers[sites]]
         if self.occ_sites is not None:
@@ -244,13 +250,15 @@ class Crystals:
                 species[site] = content
         return Structure(Lattice(self.lattices[i]), species, self.frac_coords[sites])
 
-    def to_structures(self):
+    def to_structures(self) -> list[Structure]:
         """Return a list of pymatgen Structures."""
         return list(self)
 
     # -- neighbours -------------------------------------------------------------------------------
 
-    def graph(self, cutoff, max_neighbors=None, whole_shell=False) -> CrystalGraphs:
+    def graph(
+        self, cutoff: float, max_neighbors: int | None = None, whole_shell: bool = False
+    ) -> CrystalGraphs:
         """Find the neighbours of every site, periodic images included.
 
         Built once per setting and kept as long as the crystals are. A slice of a tenth or more of
@@ -273,7 +281,13 @@ class Crystals:
         return self._cached(build_graphs, (float(cutoff), max_neighbors, bool(whole_shell)))
 
     def reduced_graph(
-        self, cutoff, max_neighbors=None, whole_shell=True, *, angles=False, merge=True
+        self,
+        cutoff: float,
+        max_neighbors: int | None = None,
+        whole_shell: bool = True,
+        *,
+        angles: bool = False,
+        merge: bool = True,
     ) -> ReducedGraphs:
         """Find neighbours, and angles between bonds, and keep one of each kind.
 
@@ -292,7 +306,7 @@ class Crystals:
         angles : bool, default=False
             Whether to list the angles between bonds that share a site.
         merge : bool, default=True
-            False keeps all sites, equal or not.
+            False keeps all sites, equal or not, and the images of edges.
 
         Returns
         -------
@@ -301,7 +315,7 @@ class Crystals:
         setting = (float(cutoff), max_neighbors, bool(whole_shell), bool(angles), bool(merge))
         return self._cached(build_reduced_graphs, setting)
 
-    def _cached(self, build, setting):
+    def _cached(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
         key = (build.__name__, *setting)
         if key not in self._graphs:
             if self._parent is None:
@@ -311,8 +325,24 @@ class Crystals:
                 self._graphs[key] = parent._cached(build, setting).take(rows)
         return self._graphs[key]
 
+    # -- levels -----------------------------------------------------------------------------------
+
+    def _arrays(self) -> Arrays:
+        """Return the packed arrays by name; the sites of entries as offsets."""
+        values = {name: getattr(self, name) for name in schema_of(Crystals)}
+        if self.occ_sites is not None:
+            values["occ_offsets"] = np.searchsorted(self.occ_sites, np.arange(self.n_sites + 1))
+        return {name: value for name, value in values.items() if value is not None}
+
     @classmethod
-    def concatenate(cls, parts):
+    def _from_arrays(cls, arrays: dict[str, Any]) -> Self:
+        offsets = arrays.pop("occ_offsets", None)
+        if offsets is not None:
+            arrays["occ_sites"] = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        return cls(**arrays)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Crystals"]) -> Self:
         """Join crystals end to end.
 
         Parameters
@@ -324,50 +354,32 @@ class Crystals:
         -------
         Crystals
         """
-        arrays = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("numbers", "frac_coords", "lattices")
-        }
-        if all(part.ids is not None for part in parts):
-            arrays["ids"] = np.concatenate([part.ids for part in parts])
-        starts = np.cumsum([0, *(part.n_sites for part in parts)])[:-1]
-        mixed = [
-            (part, start)
-            for part, start in zip(parts, starts, strict=True)
-            if part.occ_sites is not None
-        ]
-        if mixed:
-            arrays["occ_sites"] = np.concatenate([part.occ_sites + start for part, start in mixed])
-            arrays["occ_numbers"] = np.concatenate([part.occ_numbers for part, _ in mixed])
-            arrays["occ_values"] = np.concatenate([part.occ_values for part, _ in mixed])
-        sizes = np.concatenate([part.sizes for part in parts])
-        return cls(offsets=offsets_from_sizes(sizes), **arrays)
+        arrays = [part._arrays() for part in parts]
+        if any(part.ids is None for part in parts):
+            for of_part in arrays:
+                of_part.pop("ids", None)
+        if any("occ_offsets" in of_part for of_part in arrays):
+            empty: Arrays = {"occ_numbers": np.empty(0, np.uint8), "occ_values": np.empty(0)}
+            for of_part in arrays:
+                n_bounds = len(of_part["numbers"]) + 1
+                if "occ_offsets" not in of_part:
+                    of_part |= {"occ_offsets": np.zeros(n_bounds, np.int64), **empty}
+        return cls._from_arrays(join_levels(arrays))
 
     # -- files ------------------------------------------------------------------------------------
 
-    def save(self, path):
+    def save(self, path: str | PathLike) -> None:
         """Write the crystals to one compressed ``.npz`` file, all or nothing.
 
         Parameters
         ----------
         path : str or path-like
         """
-        names = ("ids", "occ_sites", "occ_numbers", "occ_values")
-        optional = {k: getattr(self, k) for k in names if getattr(self, k) is not None}
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            format=np.array(_FORMAT),
-            numbers=self.numbers,
-            frac_coords=self.frac_coords,
-            lattices=self.lattices,
-            offsets=self.offsets,
-            **optional,
-        )
-        write_bytes(path, buffer.getvalue())
+        values = {name: getattr(self, name) for name in (*schema_of(Crystals), "occ_sites")}
+        write_npz(path, _FORMAT, {k: v for k, v in values.items() if v is not None})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | PathLike) -> Self:
         """Read crystals written by :meth:`save`. Nothing is unpickled.
 
         Parameters
@@ -383,16 +395,4 @@ class Crystals:
         ValueError
             If the file is not one that :meth:`save` wrote, or is damaged.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            if str(arrays.pop("format")) != _FORMAT:
-                raise ValueError("unknown format")
-            return cls(**arrays)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"{path} is not a file of crystals that skuae can read ({error}); "
-                "write one with Crystals.save"
-            ) from error
+        return read_npz(path, _FORMAT, lambda a: cls(**a), what="crystals", cls="Crystals")
