@@ -1,13 +1,15 @@
 """Crystals and their neighbour graphs as packed arrays: the one door for structures."""
 
 from skuae.crystals._augment import augment, random_orthogonal
-from skuae.crystals._batch import CrystalBatch, Links, PackedTensors
+from skuae.crystals._batch import CrystalBatch
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._links import Links
 from skuae.crystals._packing import offsets_from_sizes, take_rows
 from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
+from skuae.crystals._tensors import PackedTensors
 from skuae.crystals._validation import check_finite, check_geometry, check_same_order
 
 __all__ = [

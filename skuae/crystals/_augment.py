@@ -1,7 +1,5 @@
 """Random variations of a batch that leave every crystal what it is."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -36,7 +34,7 @@ def augment(
         noise = torch.randn(frac_coords.shape, generator=generator).to(**like) * coord_noise
         inverse = torch.linalg.inv(lattices)[batch.crystal]
         frac_coords = frac_coords + torch.einsum("ni,nij->nj", noise, inverse)
-    return replace(batch, lattices=lattices, frac_coords=frac_coords)
+    return batch.replace(lattices=lattices, frac_coords=frac_coords)
 
 
 def random_orthogonal(n: int, generator: torch.Generator) -> Tensor:

@@ -72,7 +72,8 @@ class Inputs:
             self.graphs,
             device=device,
             dtype=dtype,
-            coords=(self.coords or coords) is not None,
+            coords=self.coords or coords,
+            columns=self.columns,
         )
 
 

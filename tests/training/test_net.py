@@ -207,11 +207,11 @@ def test_augmentation_does_not_change_the_data_set(make_module, make_net, make_l
     crystals, targets = toy
     loader = make_loader("transformer", crystals, targets, transform=augment)
     valid = make_loader("transformer", crystals, targets, shuffle=False)
-    packed = loader.dataset.packed
-    before = packed.frac_coords.clone(), packed.lattices.clone(), targets.clone()
+    columns = loader.dataset.packed.columns
+    before = columns["frac_coords"].clone(), columns["lattices"].clone(), targets.clone()
     batches = [b.lattices for b, _ in valid]
     train(make_net(make_module("transformer"), max_epochs=2), loader, valid)
-    after = packed.frac_coords, packed.lattices, targets
+    after = columns["frac_coords"], columns["lattices"], targets
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(torch.equal(a, b.lattices) for a, (b, _) in zip(batches, valid, strict=True))
 

@@ -1,7 +1,5 @@
 """What each atom, and each element, adds to the prediction of a fitted graph network."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import torch
@@ -183,12 +181,12 @@ def _occlusion(estimator, packed, column):
 
 def _occlude(batch, sites):
     """Return the batch with some of its sites occupied by an average atom."""
-    batch = replace(batch, numbers=batch.numbers.index_fill(0, sites, _OCCLUDED))
+    batch = batch.replace(numbers=batch.numbers.index_fill(0, sites, _OCCLUDED))
     if batch.occ_sites is None:
         return batch
     # Partly empty sites stay so.
     inside = torch.isin(batch.occ_sites, sites)
-    return replace(batch, occ_numbers=torch.where(inside, _OCCLUDED, batch.occ_numbers))
+    return batch.replace(occ_numbers=torch.where(inside, _OCCLUDED, batch.occ_numbers))
 
 
 def _batches(rows, size):

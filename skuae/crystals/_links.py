@@ -1,0 +1,87 @@
+"""Sums over the links of a graph, by the fastest way that torch has on a device."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Directed links between the nodes of a graph: bonds between sites, or angles between bonds.
+
+    Attributes
+    ----------
+    centers, neighbors : (n_links,) int64
+        Nodes at the two ends; sorted by center.
+    n_nodes : int
+    degree : int or None
+        Links per node if all nodes have the same number.
+    counts : (n_links,) float, or None
+        Links of this kind that the center has; None for one.
+    """
+
+    centers: Tensor
+    neighbors: Tensor
+    n_nodes: int
+    degree: int | None = None
+    counts: Tensor | None = None
+
+    def sum(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Sum over the links of each center.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_links, d)
+        weights : Tensor of shape (n_links,), or None
+            Factors of the rows of x, without a gradient.
+
+        Returns
+        -------
+        Tensor of shape (n_nodes, d)
+        """
+        if self.degree is not None and weights is None:
+            return x.view(self.n_nodes, self.degree, -1).sum(1)
+        if x.is_cpu:
+            return _sum_bags(x, self._by_center, weights)
+        if weights is not None:
+            x = x * weights[:, None]
+        return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.centers, x)
+
+    def sum_at_neighbors(self, x: Tensor) -> Tensor:
+        """Sum over the links to each neighbour.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_links, d)
+
+        Returns
+        -------
+        Tensor of shape (n_nodes, d)
+        """
+        if x.is_cpu:
+            return _sum_bags(x, self._by_neighbor)
+        return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.neighbors, x)
+
+    @cached_property
+    def _by_center(self) -> tuple[Tensor, Tensor]:
+        return torch.arange(len(self.centers)), self._offsets(self.centers)
+
+    @cached_property
+    def _by_neighbor(self) -> tuple[Tensor, Tensor]:
+        return torch.argsort(self.neighbors), self._offsets(self.neighbors)
+
+    def _offsets(self, nodes: Tensor) -> Tensor:
+        sizes = torch.bincount(nodes, minlength=self.n_nodes)
+        return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def _sum_bags(x: Tensor, bags: tuple[Tensor, Tensor], weights: Tensor | None = None) -> Tensor:
+    """Sum rows of x (n, d) that lie in one bag: on a CPU, in a third of the time of index_add."""
+    rows, offsets = bags
+    return F.embedding_bag(
+        rows, x.contiguous(), offsets, mode="sum", include_last_offset=True,
+        per_sample_weights=weights,
+    )  # fmt: skip

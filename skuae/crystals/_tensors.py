@@ -1,0 +1,218 @@
+"""Packed crystals as tensors on a device, and batches of them by index arithmetic."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from skuae.crystals._batch import RESERVED, CrystalBatch
+from skuae.crystals._crystals import Crystals
+from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._levels import LEVELS, Arrays, Column, schema_of, take_levels
+from skuae.crystals._reduced import ReducedGraphs
+
+Graphs = CrystalGraphs | ReducedGraphs
+Coords = Literal["wrapped", "given"]
+Rows = Sequence[int] | np.ndarray | Tensor
+
+
+class PackedTensors:
+    """Crystals (and their graphs) on a device, ready to be cut into batches.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    graphs : CrystalGraphs, ReducedGraphs or None
+        Without graphs, batches carry coordinates and lattices instead of neighbours.
+    device : torch.device or str, default="cpu"
+    dtype : torch.dtype, default=torch.float32
+        Of all floats.
+    coords : {"wrapped", "given"} or None, default=None
+        Coordinates that batches carry, with lattices. ``"wrapped"`` moves all sites into the cell.
+        ``"given"`` leaves them where they are; batches then also carry the images of edges, which
+        go with these coordinates. Graphs must have all sites then, as with ``merge=False``. None
+        stands for no coordinates with graphs, for ``"wrapped"`` without.
+    columns : dict of array-like of shape (n_crystals, ...), optional
+        Further columns of crystals; a batch has them as attributes. Floats become `dtype`, integers
+        int64.
+
+    Raises
+    ------
+    ValueError
+        If `coords` is none of these, sites of the graphs are merged but coordinates wanted, or a
+        column has a wrong length, a name that is taken or no numbers.
+
+    Attributes
+    ----------
+    columns : dict of Tensor
+        What batches are cut from.
+    degree : int or None
+        Edges per site if all sites have the same number.
+    """
+
+    def __init__(
+        self,
+        crystals: Crystals,
+        graphs: Graphs | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        coords: Coords | None = None,
+        columns: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
+        if coords not in (None, "wrapped", "given"):
+            raise ValueError(f"coords must be 'wrapped', 'given' or None; got {coords!r}")
+        if graphs is None and coords is None:
+            coords = "wrapped"
+        arrays, schema = _gather(crystals, graphs, coords)
+        for name, values in (columns or {}).items():
+            arrays[name] = _check_column(name, values, len(crystals))
+            schema[name] = Column("crystals", arrays[name].dtype)
+        self._levels = {
+            name: _Owned(arrays[level.offsets], device)
+            for name, level in LEVELS.items()
+            if level.offsets in arrays
+        }
+        self._schema = {name: column for name, column in schema.items() if name in arrays}
+        self.columns = {
+            name: _to_tensor(arrays[name], column, device, dtype)
+            for name, column in self._schema.items()
+        }
+        self.degree = self._levels["edges"].degree if graphs is not None else None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def offsets(self) -> Tensor:
+        """Crystal ``i`` owns the sites ``offsets[i]:offsets[i + 1]``, shape (n_crystals + 1,)."""
+        return self._levels["sites"].offsets
+
+    def batch(self, rows: Rows) -> CrystalBatch:
+        """Cut out some crystals.
+
+        Parameters
+        ----------
+        rows : array-like of int of shape (B,)
+
+        Returns
+        -------
+        CrystalBatch
+        """
+        cut = _Cut(torch.as_tensor(rows, device=self.offsets.device), self._levels)
+        columns = dict(cut.owners)
+        for name, column in self._schema.items():
+            if column.level in cut.index:
+                values = self.columns[name][cut.index[column.level]]
+                if column.refers_to is not None:
+                    values = values + cut.shift(column.refers_to, column.level)
+                columns[name] = values
+        return CrystalBatch(columns, self.degree)
+
+
+class _Owned:
+    """The rows of a level that each row of the level above owns."""
+
+    def __init__(self, offsets: np.ndarray, device: torch.device | str) -> None:
+        self.offsets = torch.tensor(offsets, device=device)
+        sizes = np.diff(offsets)
+        same = len(sizes) > 0 and sizes[0] > 0 and np.ptp(sizes) == 0
+        self.degree = int(sizes[0]) if same else None
+        self._within = torch.arange(self.degree or 0, device=device)
+
+    def take(self, owners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows of some owners, the place of the owner of each, and offsets of these."""
+        places = torch.arange(len(owners), device=owners.device)
+        if self.degree is not None:  # owners alone say it all
+            rows = (owners[:, None] * self.degree + self._within).flatten()
+            own = places.repeat_interleave(self.degree, output_size=len(rows))
+            return rows, own, torch.arange(0, len(rows) + 1, self.degree, device=owners.device)
+        starts = self.offsets[owners]
+        sizes = self.offsets[owners + 1] - starts
+        offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        total = int(offsets[-1])
+        own = places.repeat_interleave(sizes, output_size=total)
+        rows = torch.arange(total, device=owners.device) + (starts - offsets[:-1])[own]
+        return rows, own, offsets
+
+
+class _Cut:
+    """The rows of all levels that some crystals own."""
+
+    def __init__(self, crystals: Tensor, levels: Mapping[str, _Owned]) -> None:
+        self.index = {"crystals": crystals}
+        self.owners: dict[str, Tensor] = {}
+        self._offsets: dict[str, Tensor] = {}
+        for name, owned in levels.items():
+            level = LEVELS[name]
+            rows, owners, offsets = owned.take(self.index[level.parent])
+            if len(rows) or not level.rare:
+                self.index[name] = rows
+                self.owners[level.owner] = owners
+                self._offsets[name] = offsets
+
+    def shift(self, target: str, level: str) -> Tensor:
+        """Return, for each row of a level, the first row of a level above in its crystal."""
+        if level == "crystals":
+            return self._first(target)
+        return self.shift(target, LEVELS[level].parent)[self.owners[LEVELS[level].owner]]
+
+    def _first(self, level: str) -> Tensor:
+        parent = LEVELS[level].parent
+        offsets = self._offsets[level]
+        return offsets[:-1] if parent == "crystals" else offsets[self._first(parent)]
+
+
+def _gather(
+    crystals: Crystals, graphs: Graphs | None, coords: Coords | None
+) -> tuple[Arrays, dict[str, Column]]:
+    """Collect what batches are to carry, and how these columns are declared."""
+    arrays, schema = crystals._arrays(), {**schema_of(Crystals)}
+    arrays["sizes"], schema["sizes"] = crystals.sizes, Column("crystals", np.int64)
+    if coords is None:
+        del arrays["frac_coords"], arrays["lattices"]
+    elif coords == "wrapped":
+        arrays["frac_coords"] = arrays["frac_coords"] % 1.0
+    if isinstance(graphs, ReducedGraphs):
+        if coords is not None and len(graphs.sites) != crystals.n_sites:
+            raise ValueError("sites of these graphs are merged: build graphs with merge=False")
+        sites = graphs.sites + np.repeat(crystals.offsets[:-1], np.diff(graphs.offsets))
+        arrays |= take_levels(arrays, schema, sites, "sites")
+    if graphs is not None:
+        arrays |= graphs.arrays()
+        schema |= schema_of(type(graphs))
+    return arrays, {
+        name: column
+        for name, column in schema.items()
+        if column.in_batch and (coords == "given" or not column.unwrapped)
+    }
+
+
+def _check_column(name: str, values: ArrayLike, n_crystals: int) -> np.ndarray:
+    """Return a column of crystals as an array, or raise ValueError."""
+    array = np.asarray(values)
+    if name in RESERVED or not name.isidentifier():
+        raise ValueError(f"columns: the name {name!r} is taken or no identifier; choose another")
+    if array.ndim == 0 or len(array) != n_crystals:
+        raise ValueError(
+            f"columns: {name!r} has shape {array.shape}, expected one entry for each of "
+            f"{n_crystals} crystals"
+        )
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"columns: {name!r} holds {array.dtype}, expected numbers or bools")
+    return array.astype(np.int64) if array.dtype.kind in "iu" else array
+
+
+def _to_tensor(
+    array: np.ndarray, column: Column, device: torch.device | str, dtype: torch.dtype
+) -> Tensor:
+    """Copy an array to a device: floats as `dtype`, integers as int64."""
+    kind = array.dtype.kind
+    if kind == "f" or column.real:
+        return torch.tensor(array, device=device, dtype=dtype)
+    if kind == "b" or column.refers_to is not None:  # a shift makes int64 of references
+        return torch.tensor(array, device=device)
+    return torch.tensor(array, device=device, dtype=torch.int64)
