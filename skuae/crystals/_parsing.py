@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import os
 import re
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from pymatgen.core import Structure
 
 
-def structure_from_dict(content):
+def structure_from_dict(content: dict[str, Any]) -> Structure:
     """Return the Structure of an ``as_dict()``, without the properties of its sites.
 
     pymatgen imports and calls whatever these name under ``@module`` and ``@class``.
@@ -37,7 +40,7 @@ def structure_from_dict(content):
     return Structure.from_dict({**content, "sites": sites})
 
 
-def structure_from_file(path):
+def structure_from_file(path: str | PathLike) -> Structure:
     """Return the Structure of a file in any format that pymatgen reads, but YAML.
 
     Parameters
@@ -60,4 +63,4 @@ def structure_from_file(path):
         opened = gzip.open if name.endswith(".gz") else open
         with opened(path, "rt", encoding="utf-8") as file:
             return structure_from_dict(json.load(file))
-    return Structure.from_file(path)
+    return Structure.from_file(os.fspath(path))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Molecule
+from pymatgen.core import Molecule, Structure
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
@@ -22,7 +23,7 @@ _ACCEPTED = (
 _NO_ROWS = "X holds no structures; at least one is needed"
 
 
-def as_crystals(X, *, ids=None):
+def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
     """Read structures from whatever holds them.
 
     A pymatgen Structure is itself a sequence of sites, and numpy, scikit-learn and skorch take a
@@ -70,7 +71,7 @@ def as_crystals(X, *, ids=None):
     return crystals
 
 
-def _rows(X):
+def _rows(X: Any) -> tuple[list, np.ndarray | None]:
     """Return the rows of X as a list, and their names or None."""
     if isinstance(X, dict) and "structures" in X:
         raise TypeError("X is a whole data set; pass its crystals: data.structures")
@@ -108,19 +109,24 @@ def _rows(X):
     return list(X), None
 
 
-def _pack(rows, ids):
+def _pack(rows: list, ids: Iterable | None) -> Crystals:
     if not rows:
         raise ValueError(_NO_ROWS)
-    ids = None if ids is None else np.array(list(ids), dtype=np.str_)
-    if ids is not None and len(ids) != len(rows):
-        raise ValueError(f"{len(ids)} ids for {len(rows)} structures; give one id a row")
+    names = None if ids is None else np.array(list(ids), dtype=np.str_)
+    if names is not None and len(names) != len(rows):
+        raise ValueError(f"{len(names)} ids for {len(rows)} structures; give one id a row")
 
-    def where(row):
-        return f"row {row}" if ids is None else f"row {row} ({ids[row]})"
+    def where(row: int) -> str:
+        return f"row {row}" if names is None else f"row {row} ({names[row]})"
 
     atomic_number = _AtomicNumbers()
-    numbers, coords, lattices, sizes = [], [], [], []
-    occ_sites, occ_numbers, occ_values = [], [], []
+    numbers: list[int] = []
+    coords: list[np.ndarray] = []
+    lattices: list[np.ndarray] = []
+    sizes: list[int] = []
+    occ_sites: list[int] = []
+    occ_numbers: list[int] = []
+    occ_values: list[float] = []
     for row, item in enumerate(rows):
         try:
             if isinstance(item, IStructure):
@@ -140,11 +146,11 @@ def _pack(rows, ids):
                     continue
                 if not len(species):
                     raise ValueError("a site has no species; remove it")
-                amounts = {}  # Fe2+ and Fe3+ on one site are one element
+                amounts: dict[int, float] = {}  # Fe2+ and Fe3+ on one site are one element
                 for element, occupancy in species.items():
                     z = atomic_number[element]
                     amounts[z] = amounts.get(z, 0.0) + occupancy
-                majority = max(sorted(amounts), key=amounts.get)
+                majority = max(sorted(amounts), key=amounts.__getitem__)
                 if abs(amounts[majority] - 1) > species.amount_tolerance:
                     occ_sites.extend([len(numbers)] * len(amounts))
                     occ_numbers.extend(amounts)
@@ -162,7 +168,7 @@ def _pack(rows, ids):
         np.concatenate(coords),
         np.stack(lattices),
         offsets_from_sizes(sizes),
-        ids=ids,
+        ids=names,
         occ_sites=occ_sites,
         occ_numbers=occ_numbers,
         occ_values=occ_values,
@@ -180,7 +186,7 @@ _NOT_PERIODIC = (
 class _AtomicNumbers(dict):
     """Species to atomic number, each species checked once."""
 
-    def __missing__(self, species):
+    def __missing__(self, species: Any) -> int:
         if isinstance(species, DummySpecies) or not 1 <= species.Z <= N_ELEMENTS:
             raise ValueError(
                 f"{species} is not a chemical element; replace or remove it "
@@ -190,7 +196,7 @@ class _AtomicNumbers(dict):
         return species.Z
 
 
-def _to_structure(item):
+def _to_structure(item: Any) -> Structure:
     """Read what is neither a Structure nor ASE Atoms."""
     if isinstance(item, dict):
         try:
@@ -219,14 +225,14 @@ def _to_structure(item):
     raise TypeError(f"got {type(item).__name__}, expected {_ACCEPTED}")
 
 
-def _is_ase(item):
+def _is_ase(item: Any) -> bool:
     # By name, since ASE is optional and slow to import. Subclasses count: pymatgen makes one.
     return hasattr(item, "get_atomic_numbers") and any(
         kind.__module__.partition(".")[0] == "ase" for kind in type(item).__mro__
     )
 
 
-def _read_ase(atoms, numbers, coords, lattices, sizes):
+def _read_ase(atoms: Any, numbers: list, coords: list, lattices: list, sizes: list) -> None:
     if not atoms.pbc.all():
         raise ValueError(f"{_NOT_PERIODIC} (atoms.pbc = True)")
     occupancy = atoms.info.get("occupancy") or {}
@@ -248,6 +254,6 @@ def _read_ase(atoms, numbers, coords, lattices, sizes):
     sizes.append(len(atomic_numbers))
 
 
-def _shorten(names, most=6):
-    names = list(names)
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _shorten(names: Iterable[str], most: int = 6) -> str:
+    shown = list(names)
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")

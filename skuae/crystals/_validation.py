@@ -1,18 +1,27 @@
 """Checks of packed crystals, all rows at once; the first offending row is named."""
 
+from __future__ import annotations
+
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from skuae._elements import N_ELEMENTS
+
+if TYPE_CHECKING:
+    from skuae.crystals._crystals import Crystals
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
 _NO_VOLUME = "the cell has no volume (a lattice vector is zero or all lie in a plane)"
 
 
-def check_geometry(crystals):
+def check_geometry(crystals: Crystals) -> None:
     """Raise ValueError at the first crystal that cannot be one.
 
     Parameters
@@ -53,7 +62,7 @@ def check_geometry(crystals):
         _refuse(crystals, np.isin(np.arange(len(crystals)), rows), message)
 
 
-def check_finite(crystals):
+def check_finite(crystals: Crystals) -> None:
     """Raise ValueError at the first crystal that no graph or symmetry could be found of.
 
     Published sets have such rows, and keep them; what is only odd passes.
@@ -79,7 +88,7 @@ def check_finite(crystals):
     _refuse(crystals, ~(crystals.volumes > 0), f"{_NO_VOLUME}; repair the lattice")
 
 
-def close_pairs(crystals):
+def close_pairs(crystals: Crystals) -> Pairs:
     """Find pairs of fully occupied sites closer than 0.5 Å, periodic images included.
 
     Sites are put on a grid of bins at least 1 Å wide, and on the seven grids shifted by half a bin
@@ -106,13 +115,14 @@ def close_pairs(crystals):
     rows = _row_of_site(crystals)
     found = [_close_on_grid(crystals, np.flatnonzero(whole & ~flat[rows]), heights)]
     found += [
-        _close_in_crystal(crystals, row, np.flatnonzero(whole & (rows == row)))
+        _close_in_crystal(crystals, int(row), np.flatnonzero(whole & (rows == row)))
         for row in np.flatnonzero(flat)
     ]
-    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+    first, second, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+    return first, second, distance
 
 
-def _close_on_grid(crystals, sites, heights):
+def _close_on_grid(crystals: Crystals, sites: np.ndarray, heights: np.ndarray) -> Pairs:
     empty = np.empty(0, dtype=np.int64)
     rows = _row_of_site(crystals)[sites]
     wrapped = crystals.frac_coords[sites] % 1.0
@@ -144,7 +154,7 @@ def _close_on_grid(crystals, sites, heights):
     return sites[first[close]], sites[second[close]], distance[close]
 
 
-def _close_in_crystal(crystals, row, sites):
+def _close_in_crystal(crystals: Crystals, row: int, sites: np.ndarray) -> Pairs:
     lattice = np.array(crystals.lattices[row])
     points = crystals.frac_coords[sites] @ lattice
     first, second, image, distance = find_points_in_spheres(
@@ -154,18 +164,18 @@ def _close_in_crystal(crystals, row, sites):
     return sites[first[close]], sites[second[close]], distance[close]
 
 
-def _row_of_site(crystals):
+def _row_of_site(crystals: Crystals) -> np.ndarray:
     return np.repeat(np.arange(len(crystals)), crystals.sizes)
 
 
-def _refuse(crystals, bad, message):
+def _refuse(crystals: Crystals, bad: np.ndarray, message: str) -> None:
     rows = np.flatnonzero(bad)
     if len(rows):
         more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
         raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{more}")
 
 
-def check_occupancies(crystals, numbers):
+def check_occupancies(crystals: Crystals, numbers: ArrayLike | None) -> None:
     """Raise ValueError unless the entries of disordered sites fit together and the sites.
 
     Parameters
@@ -176,7 +186,8 @@ def check_occupancies(crystals, numbers):
     """
     numbers, sites, values = np.asarray(numbers), crystals.occ_sites, crystals.occ_values
     if (
-        not sites.shape == numbers.shape == values.shape == (len(sites),)
+        sites is None
+        or not sites.shape == numbers.shape == values.shape == (len(sites),)
         or not 0 <= sites[0] <= sites[-1] < crystals.n_sites
         or np.any(np.diff(sites) < 0)
         or not 1 <= numbers.min() <= numbers.max() <= N_ELEMENTS
@@ -192,7 +203,7 @@ def check_occupancies(crystals, numbers):
         )
 
 
-def check_same_order(index, crystals, what):
+def check_same_order(index: pd.Index, crystals: Crystals, what: str) -> None:
     """Raise ValueError if a table names its rows like the crystals, but in another order.
 
     Rows belong together by their place. An index that is none (0, 1, 2, ...), or names other
