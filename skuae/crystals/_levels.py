@@ -129,7 +129,7 @@ def take_levels(
             index[name], taken[below.offsets] = take_rows(offsets, index[below.parent])
     for name, array in arrays.items():
         if name not in OFFSETS and schema[name].level in index:
-            taken[name] = array[index[schema[name].level]]
+            taken[name] = array.take(index[schema[name].level], axis=0)  # faster than array[index]
     return taken
 
 

@@ -39,18 +39,18 @@ class PackedTensors:
         Further columns of crystals; a batch has them as attributes. Floats become `dtype`, integers
         int64.
 
-    Raises
-    ------
-    ValueError
-        If `coords` is none of these, sites of the graphs are merged but coordinates wanted, or a
-        column has a wrong length, a name that is taken or no numbers.
-
     Attributes
     ----------
     columns : dict of Tensor
         What batches are cut from.
     degree : int or None
         Edges per site if all sites have the same number.
+
+    Raises
+    ------
+    ValueError
+        If `coords` is none of these, sites of the graphs are merged but coordinates wanted, or a
+        column has a wrong length, a name that is taken or no numbers.
     """
 
     def __init__(
@@ -104,9 +104,10 @@ class PackedTensors:
         """
         cut = _Cut(torch.as_tensor(rows, device=self.offsets.device), self._levels)
         columns = dict(cut.owners)
+        # On a CPU, index_select takes a quarter of the time of indexing.
         for name, column in self._schema.items():
             if column.level in cut.index:
-                values = self.columns[name][cut.index[column.level]]
+                values = self.columns[name].index_select(0, cut.index[column.level])
                 if column.refers_to is not None:
                     values = values + cut.shift(column.refers_to, column.level)
                 columns[name] = values
@@ -130,12 +131,13 @@ class _Owned:
             rows = (owners[:, None] * self.degree + self._within).flatten()
             own = places.repeat_interleave(self.degree, output_size=len(rows))
             return rows, own, torch.arange(0, len(rows) + 1, self.degree, device=owners.device)
-        starts = self.offsets[owners]
-        sizes = self.offsets[owners + 1] - starts
+        starts = self.offsets.index_select(0, owners)
+        sizes = self.offsets.index_select(0, owners + 1) - starts
         offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         total = int(offsets[-1])
         own = places.repeat_interleave(sizes, output_size=total)
-        rows = torch.arange(total, device=owners.device) + (starts - offsets[:-1])[own]
+        rows = torch.arange(total, device=owners.device)
+        rows += (starts - offsets[:-1]).index_select(0, own)
         return rows, own, offsets
 
 
@@ -158,7 +160,8 @@ class _Cut:
         """Return, for each row of a level, the first row of a level above in its crystal."""
         if level == "crystals":
             return self._first(target)
-        return self.shift(target, LEVELS[level].parent)[self.owners[LEVELS[level].owner]]
+        owners = self.owners[LEVELS[level].owner]
+        return self.shift(target, LEVELS[level].parent).index_select(0, owners)
 
     def _first(self, level: str) -> Tensor:
         parent = LEVELS[level].parent
