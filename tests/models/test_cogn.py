@@ -1,7 +1,6 @@
 """coGN against the paper's equations on whole graphs, its numbers, and crystals without edges."""
 
 import copy
-import dataclasses
 
 import numpy as np
 import pytest
@@ -219,7 +218,7 @@ def disagreement(module, structures, spec, dtype, step=None):
     assert len(batches[0].centers) < 0.7 * len(batches[1].centers)
     assert n_edges(batches[0]) == n_edges(batches[1])
     if step is not None:
-        batches = [dataclasses.replace(b, distances=round_to(b.distances, step)) for b in batches]
+        batches = [b.replace(distances=round_to(b.distances, step)) for b in batches]
     with torch.no_grad():
         merged, unmerged = (module(batch) for batch in batches)
     return ((merged - unmerged).abs().max() / unmerged.abs().max()).item()
@@ -273,7 +272,7 @@ def test_gradients_of_the_network(lone, alloy):
     assert batch.site_counts.max() > 1
 
     def call(distances, *values):
-        moved = dataclasses.replace(batch, distances=distances)
+        moved = batch.replace(distances=distances)
         return functional_call(module, dict(zip(names, values, strict=True)), (moved,))
 
     distances = batch.distances.clone().requires_grad_()
