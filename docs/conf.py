@@ -4,7 +4,14 @@
 builds the site; with ``-D plot_gallery=0`` it only builds, in seconds.
 """
 
+from pathlib import Path
+
+import numpy as np
+import torch
+
 import skuae
+from skuae.embedding import get_table
+from skuae.models import BACKBONES, ElementEmbedding
 
 project = "skuae"
 author = "The skuae developers"
@@ -25,6 +32,44 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autosummary_generate = True
 numpydoc_show_class_members = False  # the pages of autosummary have them already
+
+
+def write_backends(path):
+    """Write the page of all registered back-ends."""
+    lines = [
+        "# Back-ends",
+        "",
+        "What `backbone=` may be. Parameters are counted at the default settings with one output,",
+        "on the element table that is used where none is given. It is frozen unless it says so.",
+        "[Choosing a back-end](../choosing.md) compares their speed and errors, and",
+        "[Add a back-end](../add_a_backend.md) shows how to write one.",
+        "",
+        '| `backbone=` | reads | element table | parameters | `lr="auto"` |',
+        "|---|---|---|---|---|",
+    ]
+    for name, kind in BACKBONES.items():
+        values = torch.tensor(np.nan_to_num(get_table(kind.native_table).values))
+        module = kind().build(ElementEmbedding(values, kind.native_frozen), 1)
+        count = sum(p.numel() for p in module.parameters())
+        trained = "" if kind.native_frozen else ", trained"
+        lines.append(
+            f'| `"{name}"` | {kind.reads} | `{kind.native_table}`{trained} | {count:,} '
+            f"| {kind.default_lr:g} |"
+        )
+    classes = [f"   models.{kind.__name__}" for kind in BACKBONES.values()]
+    contract = ("Backbone", "CrystalModule", "Inputs", "check_backbone", "resolve_backbone")
+    for title, names in (
+        ("Specifications", classes),
+        ("The contract", [f"   models.{name}" for name in contract]),
+    ):
+        lines += ["", f"## {title}", "", "```{eval-rst}", ".. currentmodule:: skuae", ""]
+        lines += [".. autosummary::", "   :toctree: ../api/generated", "   :nosignatures:", ""]
+        lines += [*names, "```"]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+write_backends(Path(__file__).parent / "generated" / "backends.md")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skuae"

@@ -44,6 +44,10 @@ class ALIGNN(Backbone):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 3e-3
+    reads = (
+        "distances to the 12 nearest neighbours within 8 Å, whole shells, and the angles between "
+        "these bonds"
+    )
 
     def __init__(
         self,

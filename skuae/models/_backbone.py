@@ -156,6 +156,8 @@ class Backbone(BaseEstimator):
     invariant : bool
         Whether the prediction depends neither on the order of the sites, nor on how the crystal is
         turned, nor on where its cell begins.
+    reads : str
+        What the network reads of a crystal besides the elements, for tables of back-ends.
     """
 
     native_table: ClassVar[str]
@@ -164,6 +166,7 @@ class Backbone(BaseEstimator):
     clip_norm: ClassVar[float | None] = None
     pads: ClassVar[bool] = False
     invariant: ClassVar[bool] = True
+    reads: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)

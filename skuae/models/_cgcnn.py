@@ -43,6 +43,7 @@ class CGCNN(Backbone):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 5e-3
+    reads = "distances to the 12 nearest neighbours within 8 Å"
 
     def __init__(
         self,

@@ -68,6 +68,7 @@ class CoGN(Backbone):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 1e-3
+    reads = "distances to the 24 nearest neighbours, whole shells"
     clip_norm = 5.0  # without it, squared errors diverge at twice this learning rate
 
     def __init__(

@@ -49,6 +49,7 @@ class CrystalTransformer(Backbone):
     native_table = "onehot"  # as published: a linear map of it is the element table
     native_frozen = True
     default_lr = 1e-3
+    reads = "Cartesian coordinates; no neighbours"
     pads = True
     invariant = False
 

@@ -46,6 +46,7 @@ class MEGNet(Backbone):
     native_table = "random16"  # where its own element vectors start from
     native_frozen = False
     default_lr = 5e-3
+    reads = "distances to all neighbours within 4 Å, and the crystal as a whole"
     clip_norm = 0.2  # longer steps can end in layers that are dead
 
     def __init__(
