@@ -19,6 +19,9 @@ from skuae.embedding import get_table
 from skuae.models import ElementEmbedding
 from skuae.training import CrystalDataset, CrystalLoader
 
+GATED = models.ALIGNN(hidden_dim=128, n_alignn=0, n_gcn=5)  # ALIGNN without angles
+SPECS = {name: kind() for name, kind in models.BACKBONES.items()} | {"gated": GATED}
+
 
 def make_runs(spec, crystals, batch_size, device):
     """Return functions that train one epoch and predict all crystals."""
@@ -29,7 +32,7 @@ def make_runs(spec, crystals, batch_size, device):
     packed = spec.inputs(crystals).pack(crystals, device)
     y = torch.tensor(crystals.volumes / crystals.sizes, dtype=torch.float32, device=device)[:, None]
     data = CrystalDataset(packed, np.arange(len(crystals)), (y - y.mean()) / y.std())
-    loader = CrystalLoader(data, batch_size, shuffle=True, by_size=False)
+    loader = CrystalLoader(data, batch_size, shuffle=True, by_size=spec.pads)
 
     def train():
         module.train()
@@ -67,22 +70,28 @@ def busy_share(run):
 
 
 def main():
-    """Print the rates of every back-end, one after the other."""
+    """Print the rates of all back-ends, epoch by epoch in turns."""
     p = parser(__doc__, n=2048, repeats=3)
     p.add_argument("--batch-size", type=int, default=64)
     p.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    p.add_argument("--backbones", nargs="+", default=["cgcnn", "megnet", "alignn"])
+    p.add_argument("--noise", type=float, default=0.0, help="displace all atoms by so many Å")
+    p.add_argument("--backbones", nargs="+", choices=SPECS, default=["cgcnn", "megnet", "alignn"])
     args = p.parse_args()
     torch.set_num_threads(args.threads)
-    crystals = as_crystals(read_structures(args))
+    structures = read_structures(args)
+    for structure in structures if args.noise else ():
+        structure.perturb(args.noise)
+    crystals = as_crystals(structures)
     print(f"{len(crystals)} crystals, batches of {args.batch_size}, {args.device}")
-    for name in args.backbones:
-        train, predict = make_runs(
-            models.resolve_backbone(name), crystals, args.batch_size, args.device
-        )
-        compare({f"{name}, training": train}, len(crystals), args.repeats)
-        compare({f"{name}, prediction": predict}, len(crystals), args.repeats)
-        if args.device.type == "cuda":
+    runs = {
+        name: make_runs(SPECS[name], crystals, args.batch_size, args.device)
+        for name in args.backbones
+    }
+    for kind, what in enumerate(("training", "prediction")):
+        turns = {f"{name}, {what}": run[kind] for name, run in runs.items()}
+        compare(turns, len(crystals), args.repeats)
+    if args.device.type == "cuda":
+        for name, (train, _) in runs.items():
             print(f"{name}: busy for {busy_share(train):.0%} of a training epoch")
 
 
