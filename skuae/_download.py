@@ -3,13 +3,14 @@
 import logging
 import os
 import zipfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 _TIMEOUT = 30  # seconds without any answer
 
 
-def data_folder():
+def data_folder() -> Path:
     """Return the folder of downloads, which may not exist yet.
 
     Returns
@@ -22,7 +23,7 @@ def data_folder():
     return Path(os.environ.get("SKUAE_DATA") or pooch.os_cache("skuae")).expanduser()
 
 
-def make_folder(folder):
+def make_folder(folder: Path) -> None:
     """Make a folder of downloads unless it is there; say what to do if that cannot be.
 
     Parameters
@@ -35,14 +36,16 @@ def make_folder(folder):
         raise _cannot_keep(folder, error) from error
 
 
-def _cannot_keep(folder, error):
+def _cannot_keep(folder: Path, error: OSError) -> OSError:
     return OSError(
         f"downloads cannot be kept in {folder} ({error}); the environment variable SKUAE_DATA "
         "names another folder for them"
     )
 
 
-def download(name, urls, *, known_hash=None, verbose=0):
+def download(
+    name: str, urls: Sequence[str], *, known_hash: str | None = None, verbose: int = 0
+) -> Path:
     """Get a file from the first address that has it, unless it is there already.
 
     Parameters
@@ -69,7 +72,7 @@ def download(name, urls, *, known_hash=None, verbose=0):
     import pooch
     import requests
 
-    def get(url, file, _):
+    def get(url: str, file: str, _: object) -> None:
         pooch.HTTPDownloader(progressbar=verbose > 0, timeout=_TIMEOUT)(url, file, None)
         # figshare turns some clients away with an empty answer that counts as success
         if not os.path.getsize(file):
@@ -107,10 +110,12 @@ def download(name, urls, *, known_hash=None, verbose=0):
 
 
 @contextmanager
-def _quiet(logger):
+def _quiet(logger: logging.Logger) -> Iterator[None]:
     """Keep pooch from telling users of skuae where it downloads to and how to call pooch."""
 
-    def grave(record):  # setLevel would not do: this logger remembers what it let through
+    def grave(
+        record: logging.LogRecord,
+    ) -> bool:  # setLevel would not do: this logger remembers what it let through
         return record.levelno >= logging.WARNING
 
     logger.addFilter(grave)
@@ -120,7 +125,7 @@ def _quiet(logger):
         logger.removeFilter(grave)
 
 
-def _check_zip(file, member):
+def _check_zip(file: str | Path, member: str) -> None:
     with open(file, "rb") as stream:  # a file that may not be read is not a damaged one
         try:
             with zipfile.ZipFile(stream) as archive:

@@ -4,15 +4,19 @@ import hashlib
 import json
 import os
 import uuid
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 _KEY = "skuae"  # one key only: safetensors writes several in random order
 
 
-def write_bytes(path, content):
+def write_bytes(path: str | PathLike[str], content: bytes) -> None:
     """Write a file all or nothing: a reader never meets half of it.
 
     Parameters
@@ -29,7 +33,13 @@ def write_bytes(path, content):
         temporary.unlink(missing_ok=True)
 
 
-def write_safetensors(path, tensors, card, *, format):
+def write_safetensors(
+    path: str | PathLike[str],
+    tensors: Mapping[str, np.ndarray],
+    card: dict[str, Any],
+    *,
+    format: str,
+) -> None:
     """Write arrays with a card in the file's metadata, and a checksum over both.
 
     Parameters
@@ -64,7 +74,9 @@ def write_safetensors(path, tensors, card, *, format):
     write_bytes(path, save(tensors, metadata={_KEY: text}))
 
 
-def read_safetensors(path, *, format):
+def read_safetensors(
+    path: str | PathLike[str], *, format: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `write_safetensors` wrote.
 
     Parameters
@@ -101,7 +113,7 @@ def read_safetensors(path, *, format):
     return tensors, card
 
 
-def _sha256(tensors, card):
+def _sha256(tensors: Mapping[str, np.ndarray], card: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(card, sort_keys=True).encode())
     for name in sorted(tensors):
         array = tensors[name]

@@ -1,9 +1,10 @@
 """Numbers as users give them."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
-def as_floats(values):
+def as_floats(values: ArrayLike) -> NDArray[np.float64]:
     """Return values as a float64 array.
 
     Parameters
