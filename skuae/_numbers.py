@@ -1,5 +1,8 @@
 """Numbers as users give them."""
 
+from numbers import Real
+from typing import TypeGuard
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -24,3 +27,8 @@ def as_floats(values: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind == "c":
         raise ValueError("got complex numbers")
     return array.astype(np.float64, copy=False)
+
+
+def is_real(value: object) -> TypeGuard[float]:
+    """Return whether a value is a real number, of Python or of numpy."""
+    return isinstance(value, Real)

@@ -6,7 +6,7 @@ from skuae.models._cgcnn import CGCNN
 from skuae.models._check import check_backbone
 from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
-from skuae.models._elements import N_LEARNED, ElementEmbedding, LearnedElements
+from skuae.models._elements import N_LEARNED, ElementEmbedding, Elements, LearnedElements
 from skuae.models._megnet import MEGNet
 from skuae.models._registry import (
     BACKBONES,
@@ -27,6 +27,7 @@ __all__ = [
     "CrystalModule",
     "CrystalTransformer",
     "ElementEmbedding",
+    "Elements",
     "Inputs",
     "LearnedElements",
     "MEGNet",

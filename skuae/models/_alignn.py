@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import gated_mean, linear_at_edges
+from skuae.models._elements import Elements
 from skuae.models._layers import CountedNormSiLU, GaussianBasis
 
 _FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
@@ -51,15 +52,15 @@ class ALIGNN(Backbone):
 
     def __init__(
         self,
-        hidden_dim=256,
-        n_alignn=4,
-        n_gcn=4,
-        expansion_dim=64,
+        hidden_dim: int = 256,
+        n_alignn: int = 4,
+        n_gcn: int = 4,
+        expansion_dim: int = 64,
         *,
-        cutoff=8.0,
-        max_neighbors=12,
-        whole_shell=True,
-    ):
+        cutoff: float = 8.0,
+        max_neighbors: int = 12,
+        whole_shell: bool = True,
+    ) -> None:
         self.hidden_dim = hidden_dim
         self.n_alignn = n_alignn
         self.n_gcn = n_gcn
@@ -86,14 +87,14 @@ class ALIGNN(Backbone):
             )
         )
 
-    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+    def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return ALIGNNModule(self, elements, n_outputs)
 
 
 class ALIGNNModule(CrystalModule):
     """The network; shapes with N sites, E bonds, A angles, B crystals, d = hidden_dim."""
 
-    def __init__(self, spec: ALIGNN, elements: nn.Module, n_outputs: int) -> None:
+    def __init__(self, spec: ALIGNN, elements: Elements, n_outputs: int) -> None:
         super().__init__()
         d = self.width = spec.hidden_dim
         self.elements = elements

@@ -8,15 +8,17 @@ the documentation writes one from nothing; `check_backbone` tests one.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Integral, Real
-from typing import ClassVar
+from numbers import Integral
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from skuae._numbers import is_real
 from skuae.crystals import CrystalBatch, CrystalGraphs, Crystals, PackedTensors, ReducedGraphs
+from skuae.models._elements import Elements
 from skuae.models._layers import mean_over_sites
 
 Augmentation = Callable[[CrystalBatch, torch.Generator], CrystalBatch]
@@ -42,7 +44,7 @@ class Inputs:
     """
 
     graphs: CrystalGraphs | ReducedGraphs | None = None
-    coords: str | None = None
+    coords: Literal["wrapped", "given"] | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     def pack(
@@ -51,7 +53,7 @@ class Inputs:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         *,
-        coords: str | None = None,
+        coords: Literal["wrapped", "given"] | None = None,
     ) -> PackedTensors:
         """Return the crystals with their inputs as tensors, ready to be cut into batches.
 
@@ -86,7 +88,7 @@ class CrystalModule(nn.Module):
 
     Attributes
     ----------
-    elements : torch.nn.Module
+    elements : Elements
         From a batch to the element vectors of its sites, (N, elements.n_dims).
     head : torch.nn.Module
         From the vectors of crystals to the outputs. Transfer to other targets leaves it out.
@@ -94,7 +96,7 @@ class CrystalModule(nn.Module):
         Columns of `embed`.
     """
 
-    elements: nn.Module
+    elements: Elements
     head: nn.Module
     width: int
 
@@ -197,12 +199,12 @@ class Backbone(BaseEstimator):
         """
         raise NotImplementedError
 
-    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+    def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         """Return the network, its weights drawn from torch's global generator.
 
         Parameters
         ----------
-        elements : torch.nn.Module
+        elements : Elements
             From a batch to the element vectors of its sites, (N, elements.n_dims).
         n_outputs : int
 
@@ -231,5 +233,5 @@ class Backbone(BaseEstimator):
 
     def _check_cutoff(self) -> None:
         """Raise ValueError unless `cutoff` is a sensible number of Å."""
-        if not isinstance(self.cutoff, Real) or not 0.5 <= self.cutoff < math.inf:
+        if not is_real(self.cutoff) or not 0.5 <= self.cutoff < math.inf:
             raise ValueError(f"cutoff must be a number of Å, at least 0.5; got {self.cutoff!r}")

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import gated_sum, linear_at_edges
-from skuae.models._layers import GaussianBasis, mean_over_sites
+from skuae.models._elements import Elements
+from skuae.models._layers import GaussianBasis, TrackedNorm, mean_over_sites
 
 
 class CGCNN(Backbone):
@@ -47,15 +48,15 @@ class CGCNN(Backbone):
 
     def __init__(
         self,
-        atom_dim=64,
-        n_conv=3,
-        hidden_dim=128,
-        n_hidden=1,
+        atom_dim: int = 64,
+        n_conv: int = 3,
+        hidden_dim: int = 128,
+        n_hidden: int = 1,
         *,
-        cutoff=8.0,
-        max_neighbors=12,
-        whole_shell=False,
-    ):
+        cutoff: float = 8.0,
+        max_neighbors: int = 12,
+        whole_shell: bool = False,
+    ) -> None:
         self.atom_dim = atom_dim
         self.n_conv = n_conv
         self.hidden_dim = hidden_dim
@@ -72,14 +73,14 @@ class CGCNN(Backbone):
         # Not merged: where a shell is cut, equal sites have unequal neighbours.
         return Inputs(crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell))
 
-    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+    def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return CGCNNModule(self, elements, n_outputs)
 
 
 class CGCNNModule(CrystalModule):
     """The network; shapes with N sites, E edges, B crystals, d = atom_dim."""
 
-    def __init__(self, spec: CGCNN, elements: nn.Module, n_outputs: int) -> None:
+    def __init__(self, spec: CGCNN, elements: Elements, n_outputs: int) -> None:
         super().__init__()
         d = spec.atom_dim
         self.elements = elements
@@ -117,7 +118,7 @@ class CGConv(nn.Module):
     def __init__(self, d: int, n_basis: int) -> None:
         super().__init__()
         self.linear = nn.Linear(2 * d + n_basis, 2 * d)
-        self.edge_norm = nn.BatchNorm1d(2 * d)
+        self.edge_norm = TrackedNorm(2 * d)
         self.site_norm = nn.BatchNorm1d(d)
 
     def forward(self, v: Tensor, u: Tensor, bonds: Links) -> Tensor:

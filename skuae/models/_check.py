@@ -118,7 +118,7 @@ def _check_module(spec: Backbone, module: CrystalModule, crystals: Crystals) -> 
         ("the output", outputs.shape, (len(crystals), _N_OUTPUTS)),
         (
             "first_layer(elements)",
-            module.first_layer(module.elements.weight).shape[:1],
+            module.first_layer(module.elements.table()).shape[:1],
             (N_ELEMENTS,),
         ),
     ):
@@ -141,7 +141,7 @@ def _check_gradients(spec: Backbone, module: CrystalModule, crystals: Crystals) 
         if parameter.grad is not None and not parameter.grad.isfinite().all():
             raise ValueError(f"the gradient of {name} is not finite")
     there = np.unique(crystals.composition()[1]) - 1
-    gradient = module.elements.weight.grad
+    gradient = module.elements.table().grad
     if gradient is None or not gradient[there].any(dim=1).all():
         raise ValueError("no gradient reaches the vectors of some elements in the batch")
     module.zero_grad()
@@ -215,7 +215,7 @@ def _structures() -> list[Structure]:
     alloy = Structure(
         Lattice.orthorhombic(3.9, 4.1, 4.4),
         [{"Cu": 0.75, "Au": 0.25}, {"Cu": 0.5}, "Au"],
-        [[0, 0, 0], [0, 0.5, 0.45], [0.5, 0, 0.55]],
+        [[0.0, 0.0, 0.0], [0.0, 0.5, 0.45], [0.5, 0.0, 0.55]],
     )
     lone = Structure(Lattice.cubic(40), ["Ar"], [[0.1, 0.2, 0.3]])
     return [rocksalt, triclinic, alloy, lone]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import linear_at_edges
+from skuae.models._elements import Elements
 from skuae.models._layers import GaussianBasis
 
 _FARTHEST = 8.0  # Å, the last Gaussian of distances
@@ -73,15 +74,15 @@ class CoGN(Backbone):
 
     def __init__(
         self,
-        hidden_dim=128,
-        n_blocks=5,
-        n_edge_layers=5,
-        n_bins=32,
+        hidden_dim: int = 128,
+        n_blocks: int = 5,
+        n_edge_layers: int = 5,
+        n_bins: int = 32,
         *,
-        cutoff=12.0,
-        max_neighbors=24,
-        whole_shell=True,
-    ):
+        cutoff: float = 12.0,
+        max_neighbors: int = 24,
+        whole_shell: bool = True,
+    ) -> None:
         self.hidden_dim = hidden_dim
         self.n_blocks = n_blocks
         self.n_edge_layers = n_edge_layers
@@ -101,19 +102,19 @@ class CoGN(Backbone):
             crystals.reduced_graph(self.cutoff, self.max_neighbors, self.whole_shell, merge=merge)
         )
 
-    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+    def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return CoGNModule(self, elements, n_outputs)
 
 
 class CoGNModule(CrystalModule):
     """The network; shapes with N sites, E edges, m = n_bins, d = hidden_dim."""
 
-    def __init__(self, spec: CoGN, elements: nn.Module, n_outputs: int) -> None:
+    def __init__(self, spec: CoGN, elements: Elements, n_outputs: int) -> None:
         super().__init__()
         d = self.width = spec.hidden_dim
         step = _FARTHEST / spec.n_bins  # Å
         self.elements = elements
-        self.atoms = nn.Linear(cast("int", elements.n_dims), d)
+        self.atoms = nn.Linear(elements.n_dims, d)
         # The Gaussians' standard deviation is the root of their spacing.
         self.basis = GaussianBasis(step, _FARTHEST, spec.n_bins, width=(2 * step) ** 0.5)
         self.bonds = nn.Linear(spec.n_bins, d)

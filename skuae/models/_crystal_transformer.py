@@ -1,16 +1,16 @@
 """CrystalTransformer, Jin et al., Nature Communications 16, 1210 (2025)."""
 
 from functools import partial
-from numbers import Real
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skuae._numbers import is_real
 from skuae.crystals import CrystalBatch, Crystals, augment
 from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs
-from skuae.models._elements import LearnedElements
+from skuae.models._elements import Elements, LearnedElements
 from skuae.models._layers import mean_over_sites
 
 READOUTS = ("mean", "cls", "first")
@@ -55,17 +55,17 @@ class CrystalTransformer(Backbone):
 
     def __init__(
         self,
-        d_model=256,
-        n_layers=3,
-        n_heads=8,
-        dim_feedforward=512,
-        dropout=0.1,
-        readout="mean",
-        input_norm=True,
+        d_model: int = 256,
+        n_layers: int = 3,
+        n_heads: int = 8,
+        dim_feedforward: int = 512,
+        dropout: float = 0.1,
+        readout: str = "mean",
+        input_norm: bool = True,
         *,
-        augment=True,
-        coord_noise=0.0,
-    ):
+        augment: bool = True,
+        coord_noise: float = 0.0,
+    ) -> None:
         self.d_model = d_model
         self.n_layers = n_layers
         self.n_heads = n_heads
@@ -80,9 +80,9 @@ class CrystalTransformer(Backbone):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {', '.join(READOUTS)}; got {self.readout!r}")
         self._check_at_least(1, "d_model", "n_layers", "n_heads", "dim_feedforward")
-        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
+        if not is_real(self.dropout) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1; got {self.dropout!r}")
-        if not isinstance(self.coord_noise, Real) or not 0 <= self.coord_noise < np.inf:
+        if not is_real(self.coord_noise) or not 0 <= self.coord_noise < np.inf:
             raise ValueError(
                 f"coord_noise must be a number of Å, at least 0; got {self.coord_noise!r}"
             )
@@ -94,7 +94,7 @@ class CrystalTransformer(Backbone):
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
         return Inputs(coords="wrapped")
 
-    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+    def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return CrystalTransformerModule(self, elements, n_outputs)
 
     def augmentation(self) -> Augmentation | None:
@@ -104,7 +104,7 @@ class CrystalTransformer(Backbone):
 class CrystalTransformerModule(CrystalModule):
     """The network; N sites, B crystals, L tokens."""
 
-    def __init__(self, spec: CrystalTransformer, elements: nn.Module, n_outputs: int) -> None:
+    def __init__(self, spec: CrystalTransformer, elements: Elements, n_outputs: int) -> None:
         super().__init__()
         d = self.width = spec.d_model
         self.readout = spec.readout
@@ -156,7 +156,7 @@ class CrystalTransformerModule(CrystalModule):
         return tokens, place, real
 
 
-def _projection(elements: nn.Module, width: int, norm: bool) -> nn.Module:
+def _projection(elements: Elements, width: int, norm: bool) -> nn.Module:
     """Return the map of element vectors to a width; learned ones have it already."""
     if isinstance(elements, LearnedElements):
         return nn.Identity()

@@ -5,11 +5,19 @@ the plain formulas in their first comment; written as autograd functions they ke
 arrays and overwrite what nobody needs again.
 """
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skuae.crystals import Links
+from skuae.models._layers import TrackedNorm
 
-def linear_at_edges(center, neighbor, edge, weight, links):
+
+def linear_at_edges(
+    center: Tensor, neighbor: Tensor, edge: Tensor, weight: Tensor, links: Links
+) -> Tensor:
     """Return center[i] + neighbor[j] + edge[ij] @ weight.T for every edge.
 
     Parameters
@@ -26,7 +34,7 @@ def linear_at_edges(center, neighbor, edge, weight, links):
     return _LinearAtEdges.apply(center, neighbor, edge, weight, links)
 
 
-def counted_sum(x, links):
+def counted_sum(x: Tensor, links: Links) -> Tensor:
     """Return the sum of x over a node's links, each as often as it is there.
 
     Parameters
@@ -41,13 +49,13 @@ def counted_sum(x, links):
     return _CountedSum.apply(x, links)
 
 
-def gated_sum(s, norm, links):
+def gated_sum(s: Tensor, norm: TrackedNorm, links: Links) -> Tensor:
     """Return the sum over a site's edges of sigmoid(y[:, :d]) * softplus(y[:, d:]), y = norm(s).
 
     Parameters
     ----------
     s : Tensor of shape (E, 2d)
-    norm : torch.nn.BatchNorm1d of width 2d
+    norm : TrackedNorm of width 2d
         In training, its statistics are those of the edges in the batch.
     links : Links
 
@@ -60,7 +68,7 @@ def gated_sum(s, norm, links):
     return _GatedSum.apply(s, norm.weight, norm.bias, norm, links)
 
 
-def gated_mean(m, values, links):
+def gated_mean(m: Tensor, values: Tensor, links: Links) -> Tensor:
     """Return the mean of values[j] over a node's edges, weighted by sigmoid(m[ij]).
 
     Parameters
@@ -79,7 +87,9 @@ def gated_mean(m, values, links):
 
 class _LinearAtEdges(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, center, neighbor, edge, weight, links):
+    def forward(
+        ctx: Any, center: Tensor, neighbor: Tensor, edge: Tensor, weight: Tensor, links: Links
+    ) -> Tensor:
         out = neighbor.index_select(0, links.neighbors)
         if links.degree is not None:
             out.view(len(center), links.degree, -1).add_(center[:, None])
@@ -91,7 +101,7 @@ class _LinearAtEdges(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         edge, weight = ctx.saved_tensors
         to_neighbor = ctx.links.sum_at_neighbors(grad)
         to_edge = grad @ weight if ctx.needs_input_grad[2] else None
@@ -101,13 +111,13 @@ class _LinearAtEdges(torch.autograd.Function):
 
 class _CountedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, links):
+    def forward(ctx: Any, x: Tensor, links: Links) -> Tensor:
         ctx.links = links
         return links.sum(x, links.counts)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad = grad.index_select(0, ctx.links.centers)
         if ctx.links.counts is not None:
             grad *= ctx.links.counts[:, None]
@@ -116,15 +126,16 @@ class _CountedSum(torch.autograd.Function):
 
 class _GatedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, s, weight, bias, norm, links):
+    def forward(
+        ctx: Any, s: Tensor, weight: Tensor, bias: Tensor, norm: TrackedNorm, links: Links
+    ) -> Tensor:
         # With y = [gate, -core], one sigmoid serves both: softplus(c) = -log(sigmoid(-c)), and its
         # derivative is 1 - sigmoid(-c). That is cheaper than softplus and its backward pass.
         sign = torch.ones_like(weight)
         sign[len(sign) // 2 :] = -1
         weight = weight * sign
-        running = norm.running_mean, norm.running_var
-        if norm.training and len(s) == 1:
-            running = None, None  # the variance of one edge is unknown: NaN
+        lone = norm.training and len(s) == 1  # the variance of one edge is unknown: NaN
+        running = (None, None) if lone else (norm.running_mean, norm.running_var)
         y, mean, inv_std = torch.native_batch_norm(
             s, weight, bias * sign, *running, norm.training, norm.momentum, norm.eps
         )
@@ -142,7 +153,7 @@ class _GatedSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         s, weight, sign, mean, inv_std, sigmoids, minus_core = ctx.saved_tensors
         gate, _ = sigmoids.chunk(2, dim=1)
         n_edges, d = gate.shape
@@ -172,7 +183,7 @@ class _GatedSum(torch.autograd.Function):
 
 class _GatedMean(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, m, values, links):
+    def forward(ctx: Any, m: Tensor, values: Tensor, links: Links) -> Tensor:
         gate = torch.sigmoid(m)
         norm = links.sum(gate, links.counts).add_(1e-6)
         gate *= values.index_select(0, links.neighbors)
@@ -183,7 +194,7 @@ class _GatedMean(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         m, values, norm, mean = ctx.saved_tensors
         links = ctx.links
         gate = torch.sigmoid(m)

@@ -25,7 +25,29 @@ def element_rows(weight: Tensor, batch: CrystalBatch) -> Tensor:
     return torch.where(disordered.index_fill(0, batch.occ_sites, True), mixed, rows)
 
 
-class ElementEmbedding(nn.Module):
+class Elements(nn.Module):
+    """Base class of modules from a batch to the element vectors of its sites, (N, n_dims).
+
+    Attributes
+    ----------
+    n_dims : int
+        Columns of the vectors.
+    """
+
+    n_dims: int
+
+    def table(self) -> Tensor:
+        """Return the vectors of the elements as the network sees them.
+
+        Returns
+        -------
+        Tensor of shape (n_elements, n_columns)
+            Row ``Z - 1`` is that of element Z.
+        """
+        raise NotImplementedError
+
+
+class ElementEmbedding(Elements):
     """One vector per element, and, if asked for, what a linear map makes of the coordinates.
 
     Parameters
@@ -37,6 +59,10 @@ class ElementEmbedding(nn.Module):
     coords : tuple of Tensor of shape (c, 3) and (c,), or None
         Weight and bias of a map of Cartesian coordinates, in Å from the center of the sites.
     """
+
+    weight: Tensor
+    coords_weight: Tensor
+    coords_bias: Tensor
 
     def __init__(
         self, values: Tensor, frozen: bool, coords: tuple[Tensor, Tensor] | None = None
@@ -61,8 +87,12 @@ class ElementEmbedding(nn.Module):
         x = F.linear(x, self.coords_weight, self.coords_bias)
         return torch.cat([rows, x], dim=1)  # (N, d + c)
 
+    def table(self) -> Tensor:
+        """Return the vectors of the elements, (118, d): the very tensor that is looked up."""
+        return self.weight
 
-class LearnedElements(nn.Module):
+
+class LearnedElements(Elements):
     """Element vectors that are learned at the width that the network asks for.
 
     A' = A (W + F V) + b for one-hot rows A of 100 elements, occupancies on disordered sites. With
@@ -77,6 +107,8 @@ class LearnedElements(nn.Module):
     features : Tensor of shape (100, n_features), or None
     """
 
+    features: Tensor  # if there are any
+
     def __init__(self, dim: int, norm: bool, features: Tensor | None) -> None:
         super().__init__()
         self.n_dims = dim
@@ -85,7 +117,7 @@ class LearnedElements(nn.Module):
         if norm:
             nn.init.normal_(self.linear.weight, std=_SCALE)
             nn.init.zeros_(self.linear.bias)
-        self.of_features = None
+        self.of_features: nn.Linear | None = None
         if features is not None:
             self.register_buffer("features", features)
             self.of_features = nn.Linear(features.shape[1], dim, bias=False)

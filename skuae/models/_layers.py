@@ -1,9 +1,13 @@
 """Layers that several papers share."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from skuae.crystals import CrystalBatch
 
 
 class GaussianBasis(nn.Module):
@@ -17,22 +21,24 @@ class GaussianBasis(nn.Module):
     width : float
     """
 
-    def __init__(self, start, stop, n_centers, width):
+    centers: Tensor
+
+    def __init__(self, start: float, stop: float, n_centers: int, width: float) -> None:
         super().__init__()
         centers = torch.linspace(start, stop, n_centers, dtype=torch.float64)
         self.register_buffer("centers", centers.to(torch.get_default_dtype()), persistent=False)
         self.width = width
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.centers)
 
-    def forward(self, x, n_centers=None):
+    def forward(self, x: Tensor, n_centers: int | None = None) -> Tensor:
         scaled = (x[..., None] - self.centers[:n_centers]) / self.width
         # exp(-40) is nothing beside 1; below exp(-87) come denormal numbers, ten times slower to
         # make and to multiply.
         return scaled.square_().clamp_(max=40).neg_().exp_()
 
-    def n_reached(self, x):
+    def n_reached(self, x: Tensor) -> int:
         """Count the centers from the first on that are not out of reach of all the numbers."""
         if not x.is_cpu or not len(x):  # a GPU would have to wait for the answer
             return len(self)
@@ -40,10 +46,19 @@ class GaussianBasis(nn.Module):
         return min(len(self), int(torch.searchsorted(self.centers, reach)) + 1)
 
 
-class CountedNormSiLU(nn.BatchNorm1d):
+class TrackedNorm(nn.BatchNorm1d):
+    """Batch normalisation, where statistics are tracked: none of these is None."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+
+class CountedNormSiLU(TrackedNorm):
     """SiLU of batch normalisation, over rows that stand for several equal ones each."""
 
-    def forward(self, x, counts):
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:  # type: ignore[override]  # counts, too
         """Return SiLU(BN(x)) for x (n, d) whose row ``i`` occurs ``counts[i]`` times."""
         if not len(x):  # there are no statistics of nothing
             return x
@@ -53,7 +68,7 @@ class CountedNormSiLU(nn.BatchNorm1d):
         return _CountedNormSiLU.apply(x, self.weight, self.bias, counts, self)
 
     @torch.no_grad()
-    def update(self, mean, variance):
+    def update(self, mean: Tensor, variance: Tensor) -> None:
         """Move the running statistics towards those of a batch."""
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
@@ -64,7 +79,9 @@ class _CountedNormSiLU(torch.autograd.Function):
     """Written out, since autograd would keep five arrays of the size of x; this keeps x."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, counts, norm):
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, counts: Tensor, norm: CountedNormSiLU
+    ) -> Tensor:
         total = counts.sum()
         shares = counts / total
         mean = shares @ x
@@ -79,7 +96,7 @@ class _CountedNormSiLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, shares, mean, inv_std, scale, shift = ctx.saved_tensors
         to_y = torch.addcmul(shift, x, scale)
         torch.ops.aten.silu_backward.grad_input(grad, to_y, grad_input=to_y)
@@ -93,7 +110,7 @@ class _CountedNormSiLU(torch.autograd.Function):
         return to_x, to_weight, to_bias, None, None
 
 
-def mean_over_sites(x, batch):
+def mean_over_sites(x: Tensor, batch: CrystalBatch) -> Tensor:
     """Average site vectors (N, d) over each crystal: (B, d)."""
     if batch.site_counts is not None:
         x = x * batch.site_counts[:, None]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from skuae.crystals import CrystalBatch, Crystals
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import counted_sum, linear_at_edges
+from skuae.models._elements import Elements
 from skuae.models._layers import GaussianBasis, mean_over_sites
 
 
@@ -51,14 +52,14 @@ class MEGNet(Backbone):
 
     def __init__(
         self,
-        n_blocks=3,
-        hidden_dim=64,
-        block_dim=32,
-        set2set_steps=2,
+        n_blocks: int = 3,
+        hidden_dim: int = 64,
+        block_dim: int = 32,
+        set2set_steps: int = 2,
         *,
-        cutoff=4.0,
-        max_neighbors=None,
-    ):
+        cutoff: float = 4.0,
+        max_neighbors: int | None = None,
+    ) -> None:
         self.n_blocks = n_blocks
         self.hidden_dim = hidden_dim
         self.block_dim = block_dim
@@ -75,14 +76,14 @@ class MEGNet(Backbone):
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
         return Inputs(crystals.reduced_graph(self.cutoff, self.max_neighbors, merge=merge))
 
-    def build(self, elements: nn.Module, n_outputs: int) -> CrystalModule:
+    def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return MEGNetModule(self, elements, n_outputs)
 
 
 class MEGNetModule(CrystalModule):
     """The network; shapes with N sites, E bonds, B crystals, d = block_dim."""
 
-    def __init__(self, spec: MEGNet, elements: nn.Module, n_outputs: int) -> None:
+    def __init__(self, spec: MEGNet, elements: Elements, n_outputs: int) -> None:
         super().__init__()
         hidden, d = spec.hidden_dim, spec.block_dim
         self.elements = elements
@@ -146,10 +147,9 @@ class Block(nn.Module):
         v, e, u = v0, e0, u0
         if self.dense is not None:
             v, e, u = (layers(x) for layers, x in zip(self.dense, (v, e, u), strict=True))
-        w_center, w_neighbor, w_bond, w_state = self.phi_e[0].weight.chunk(4, dim=1)
-        center = v @ w_center.t() + F.linear(u, w_state, self.phi_e[0].bias).index_select(
-            0, batch.crystal
-        )
+        weight, bias = self.phi_e.get_parameter("0.weight"), self.phi_e.get_parameter("0.bias")
+        w_center, w_neighbor, w_bond, w_state = weight.chunk(4, dim=1)
+        center = v @ w_center.t() + F.linear(u, w_state, bias).index_select(0, batch.crystal)
         e = linear_at_edges(center, v @ w_neighbor.t(), e, w_bond, batch.bonds)
         e = self.phi_e(activate(e), first=1)  # (E, d)
 

@@ -51,9 +51,9 @@ def resolve_backbone(backbone: str | Backbone) -> Backbone:
             f"backbone must be a name ({', '.join(BACKBONES)}) or an object such as "
             f"skuae.models.CGCNN(); got {_call(backbone)}"
         )
-    backbone = clone(backbone)
-    backbone.check()
-    return backbone
+    copy: Backbone = clone(backbone)
+    copy.check()
+    return copy
 
 
 def _call(backbone: object) -> str:
