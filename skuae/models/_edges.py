@@ -134,8 +134,9 @@ class _GatedSum(torch.autograd.Function):
         sign = torch.ones_like(weight)
         sign[len(sign) // 2 :] = -1
         weight = weight * sign
-        lone = norm.training and len(s) == 1  # the variance of one edge is unknown: NaN
-        running = (None, None) if lone else (norm.running_mean, norm.running_var)
+        running: tuple[Tensor | None, Tensor | None] = norm.running_mean, norm.running_var
+        if norm.training and len(s) == 1:
+            running = None, None  # the variance of one edge is unknown: NaN
         y, mean, inv_std = torch.native_batch_norm(
             s, weight, bias * sign, *running, norm.training, norm.momentum, norm.eps
         )

@@ -4,7 +4,6 @@ from skuae.training._classification import ClassificationTask, FittedClassificat
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._element_features import named, stack_features
 from skuae.training._fit import (
-    FitData,
     copy_weights,
     fit_net,
     history_of,
@@ -19,7 +18,7 @@ from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._settings import Settings
 from skuae.training._table_input import TableInput, check_covered, table_digest
 from skuae.training._targets import check_sample_weight, check_targets
-from skuae.training._task import FittedTask, Targets, Task
+from skuae.training._task import FitData, FittedTask, Targets, Task
 
 __all__ = [
     "ClassificationTask",

@@ -5,13 +5,17 @@ import json
 import time
 from numbers import Integral
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 
 from skuae._files import read_safetensors, write_safetensors
-from skuae.models import encode_params
+from skuae.models import CrystalModule, encode_params
+from skuae.training._net import CrystalNet, StopEarly
+from skuae.training._settings import Settings
+from skuae.training._task import FitData
 
 FORMAT = "skuae-checkpoint-1"
 SECONDS_BETWEEN = 10.0
@@ -37,12 +41,12 @@ class Checkpoint(Callback):
     path : Path
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.written = time.monotonic()
 
     @classmethod
-    def of(cls, settings, data, module):
+    def of(cls, settings: Settings, data: FitData, module: CrystalModule) -> Self | None:
         """Return the checkpoint of a fit that is about to start, or None."""
         if settings.checkpoint_dir is None:
             return None
@@ -61,6 +65,7 @@ class Checkpoint(Callback):
         relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
         crystals = data.crystals
+        arrays: list[np.ndarray | None]
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets]
         for entry in ("occ_sites", "occ_numbers", "occ_values"):
             arrays.append(getattr(crystals, entry))
@@ -72,7 +77,7 @@ class Checkpoint(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder / f"{digest.hexdigest()[:16]}.safetensors")
 
-    def resume(self, net):
+    def resume(self, net: CrystalNet) -> None:
         """Bring a freshly initialised net to where the file left off, if there is one."""
         if not self.path.exists():
             return
@@ -103,14 +108,14 @@ class Checkpoint(Callback):
             stop_early.best_weights = parts["best"]
         net.stopped_ = card["stopped"]
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Write the file if the last one is old, or training ends here."""
         last = net.stop_ or len(net.history) == net.max_epochs
         if last or time.monotonic() - self.written >= SECONDS_BETWEEN:
             self._write(net)
             self.written = time.monotonic()
 
-    def _write(self, net):
+    def _write(self, net: CrystalNet) -> None:
         tensors = {f"module/{k}": v for k, v in net.module_.state_dict().items()}
         for index, slot in net.optimizer_.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{k}": v for k, v in slot.items()}
@@ -119,12 +124,12 @@ class Checkpoint(Callback):
             "stopped": net.stop_,
         }
         stop_early = _stop_early(net)
-        if stop_early is not None:
+        if stop_early is not None and stop_early.best_weights is not None:
             card |= {"best_loss": stop_early.best_loss, "best_epoch": stop_early.best_epoch}
             tensors |= {f"best/{k}": v for k, v in stop_early.best_weights.items()}
         arrays = {k: v.cpu().numpy() for k, v in tensors.items()}
         write_safetensors(self.path, arrays, card, format=FORMAT)
 
 
-def _stop_early(net):
+def _stop_early(net: CrystalNet) -> StopEarly | None:
     return dict(net.callbacks_).get("stop_early")

@@ -1,9 +1,16 @@
 """Rows of packed crystals with their targets, dealt out in batches."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from skuae.crystals import CrystalBatch, PackedTensors
+from skuae.models import Augmentation
+
+TargetsOfBatch = tuple[Tensor | None, Tensor | None]  # and their weights
 
 # A batch of large crystals is cut short here, so that padding a transformer's batch to its longest
 # crystal never needs more memory than this many sites do.
@@ -24,20 +31,26 @@ class CrystalDataset(torch.utils.data.Dataset):
         Weights of the targets' losses; None for ones.
     """
 
-    def __init__(self, packed, rows, targets=None, weights=None):
+    def __init__(
+        self,
+        packed: PackedTensors,
+        rows: np.ndarray,
+        targets: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> None:
         self.packed = packed
         self.rows = np.asarray(rows)
         self.targets = targets
         self.weights = weights
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def sizes(self):
+    def sizes(self) -> np.ndarray:
         """Sites per crystal, shape (n,)."""
         return self.packed.offsets.diff().cpu().numpy()[self.rows]
 
-    def batch(self, index):
+    def batch(self, index: np.ndarray) -> tuple[CrystalBatch, TargetsOfBatch]:
         """Return some of the rows.
 
         Parameters
@@ -73,7 +86,16 @@ class CrystalLoader:
     seed : int
     """
 
-    def __init__(self, dataset, batch_size, *, shuffle, by_size, transform=None, seed=0):
+    def __init__(
+        self,
+        dataset: CrystalDataset,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        by_size: bool,
+        transform: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -83,10 +105,10 @@ class CrystalLoader:
         self.epoch = 0
         self._cuts = self._find_cuts()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._cuts) - 1
 
-    def order(self):
+    def order(self) -> list[np.ndarray]:
         """Return the batches of this epoch, each an index array into the data set."""
         n = len(self.dataset)
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -98,7 +120,7 @@ class CrystalLoader:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         return batches
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[CrystalBatch, TargetsOfBatch]]:
         draw = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(draw))
         for index in self.order():
@@ -107,7 +129,7 @@ class CrystalLoader:
                 batch = self.transform(batch, generator)
             yield batch, targets
 
-    def _find_cuts(self):
+    def _find_cuts(self) -> list[int]:
         n = len(self.dataset)
         n_batches = -(-n // self.batch_size)
         if n_batches > 1 and n // n_batches < 2:
@@ -120,7 +142,7 @@ class CrystalLoader:
         return cuts
 
 
-def _cut_padded(start, stop, sorted_sizes):
+def _cut_padded(start: int, stop: int, sorted_sizes: np.ndarray) -> list[int]:
     """Cut one batch into parts that are small enough when padded."""
     most = max(1, MAX_PADDED_SITES // int(sorted_sizes[stop - 1]))
     n_parts = -(-(stop - start) // most)

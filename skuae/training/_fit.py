@@ -1,13 +1,11 @@
 """From checked rows to a trained net: the split, the loop, and what surrounds it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from skuae._warnings import warn
-from skuae.crystals import Crystals
 from skuae.models import CrystalModule
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
@@ -15,32 +13,7 @@ from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators
 from skuae.training._network import Network
 from skuae.training._settings import Settings
 from skuae.training._targets import loss_weights
-from skuae.training._task import FittedTask, Targets, Task
-
-
-@dataclass(frozen=True, eq=False)
-class FitData:
-    """The rows that `fit` was given, checked.
-
-    Attributes
-    ----------
-    crystals : Crystals
-    targets : Targets
-    sample_weight : ndarray of shape (n_samples,) or None
-    train, valid : ndarray of int
-        Rows to train on, and rows that tell when to stop; none without early stopping.
-    """
-
-    crystals: Crystals
-    targets: Targets
-    sample_weight: np.ndarray | None
-    train: np.ndarray
-    valid: np.ndarray
-
-    @property
-    def train_weight(self) -> np.ndarray | None:
-        """The weights of the training rows."""
-        return None if self.sample_weight is None else self.sample_weight[self.train]
+from skuae.training._task import FitData, FittedTask, Targets, Task
 
 
 def split_validation(

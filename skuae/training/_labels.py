@@ -1,15 +1,18 @@
 """Class labels: checked against the rows, turned into numbers for training."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from skuae.crystals import Crystals
 from skuae.training._targets import names_of
 
 
-def read_labels(y, crystals):
+def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
     """Return the classes in y, and which of them each row has.
 
     Parameters
@@ -61,7 +64,7 @@ def read_labels(y, crystals):
     return classes, codes, names
 
 
-def check_two_classes(classes):
+def check_two_classes(classes: np.ndarray) -> None:
     """Raise ValueError if these, of the rows to learn from, are fewer than two."""
     if len(classes) < 2:
         raise ValueError(
@@ -70,7 +73,9 @@ def check_two_classes(classes):
         )
 
 
-def class_weights(class_weight, classes, codes, counted):
+def class_weights(
+    class_weight: Any, classes: np.ndarray, codes: np.ndarray, counted: np.ndarray
+) -> np.ndarray | None:
     """Return the weight of every row's class.
 
     Parameters
@@ -106,7 +111,7 @@ def class_weights(class_weight, classes, codes, counted):
                 f"class_weight names {unknown[0]!r}, but y has the classes {classes.tolist()}"
             )
     if len(np.unique(codes[counted])) < len(classes):
-        counted = slice(None)  # a class without any weight cannot be balanced
+        counted = np.full(len(codes), True)  # a class without any weight cannot be balanced
     weights = compute_class_weight(class_weight, classes=classes, y=classes[codes[counted]])
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
@@ -121,12 +126,12 @@ def class_weights(class_weight, classes, codes, counted):
     return weights[codes]
 
 
-def encode_classes(classes):
+def encode_classes(classes: np.ndarray) -> dict[str, Any]:
     """Return classes as something JSON can hold."""
     kind = "object" if classes.dtype == object else classes.dtype.str
     return {"dtype": kind, "labels": classes.tolist()}
 
 
-def decode_classes(saved):
+def decode_classes(saved: dict[str, Any]) -> np.ndarray:
     """Return what `encode_classes` was given."""
     return np.array(saved["labels"], dtype=np.dtype(saved["dtype"]))

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from skuae._elements import N_ELEMENTS, SYMBOLS
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable
-from skuae.models import N_LEARNED, Backbone, CrystalModule, LearnedElements
+from skuae.models import N_LEARNED, Backbone, CrystalModule, Elements, LearnedElements
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._element_features import stack_features
 from skuae.training._network import ElementInput, Trained
@@ -53,7 +52,7 @@ class LearnedInput(ElementInput):
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "has_features", complete)
 
-    def build(self, backbone: Backbone) -> nn.Module:
+    def build(self, backbone: Backbone) -> Elements:
         features = None if self.features is None else torch.tensor(self.features)
         width: int = backbone.d_model // 2
         return LearnedElements(width, backbone.input_norm, features)
@@ -77,7 +76,9 @@ class LearnedInput(ElementInput):
     def finished(self, trained: Trained) -> "LearnedInput":
         # Rows of elements that no training row has are as they were drawn; the mean of the others
         # (beside their features) is the best guess there is, and what "mean" stands for.
-        weight = trained.net.module_.elements.linear.weight
+        elements = trained.net.module_.elements
+        assert isinstance(elements, LearnedElements)  # built above
+        weight = elements.linear.weight
         unseen = torch.as_tensor(~self.seen[:N_LEARNED], device=weight.device)
         with torch.no_grad():
             weight[:, unseen] = weight[:, ~unseen].mean(dim=1, keepdim=True)
@@ -109,7 +110,8 @@ class LearnedInput(ElementInput):
         )
 
     def state(self) -> tuple[dict, dict[str, np.ndarray]]:
-        cards, arrays = [], {"seen": self.seen}
+        cards: list[str | dict[str, Any]] = []
+        arrays = {"seen": self.seen}
         for i, table in enumerate(self.tables):
             if isinstance(table, str):
                 cards.append(table)

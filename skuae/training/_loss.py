@@ -1,7 +1,9 @@
 """What training minimises: losses over batches whose targets may be unknown or weigh less."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 LOSSES = ("squared_error", "absolute_error", "huber", "gaussian_nll")
@@ -21,13 +23,15 @@ class MaskedLoss(nn.Module):
     task_weights : sequence of float of length n_targets, or None
     """
 
-    def __init__(self, loss, task_weights=None):
+    task_weights: Tensor | None
+
+    def __init__(self, loss: str, task_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.loss = loss
         weights = None if task_weights is None else torch.tensor(task_weights, dtype=torch.float32)
         self.register_buffer("task_weights", weights)
 
-    def forward(self, predicted, targets):
+    def forward(self, predicted: Tensor, targets: tuple[Tensor, Tensor | None]) -> Tensor:
         true, weights = targets
         unknown = torch.isnan(true)
         log_variance = None
@@ -39,13 +43,16 @@ class MaskedLoss(nn.Module):
         per_task = losses.mean(0)
         return (per_task if self.task_weights is None else per_task * self.task_weights).sum()
 
-    def _losses(self, error, log_variance):
+    def _losses(self, error: Tensor, log_variance: Tensor | None) -> Tensor:
+        if log_variance is not None:
+            return self._likelihood(error, log_variance)
         if self.loss == "squared_error":
             return error.square()
         if self.loss == "absolute_error":
             return error.abs()
-        if self.loss == "huber":
-            return F.huber_loss(error, torch.zeros_like(error), reduction="none")
+        return F.huber_loss(error, torch.zeros_like(error), reduction="none")
+
+    def _likelihood(self, error: Tensor, log_variance: Tensor) -> Tensor:
         nll = (error.square() * (-log_variance).exp() + log_variance) / 2
         if not self.training:  # a proper score, which epochs can be compared by
             return nll
@@ -55,7 +62,7 @@ class MaskedLoss(nn.Module):
         return nll * (_BETA * log_variance.detach()).exp()
 
 
-def mean_and_log_variance(outputs):
+def mean_and_log_variance(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Read the outputs of a mean-variance head.
 
     Parameters
@@ -76,7 +83,7 @@ def mean_and_log_variance(outputs):
 class LogLoss(nn.Module):
     """Mean of the cross-entropies of classes, each times its weight; weights are (B, 1)."""
 
-    def forward(self, logits, targets):
+    def forward(self, logits: Tensor, targets: tuple[Tensor, Tensor | None]) -> Tensor:
         codes, weights = targets  # (B, 1)
         losses = F.cross_entropy(logits, codes[:, 0].long(), reduction="none")
         return (losses if weights is None else losses * weights[:, 0]).mean()

@@ -1,17 +1,23 @@
 """The skorch net inside the estimators: one batch format, one loop, callbacks around it."""
 
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from skuae.crystals import CrystalBatch
+from skuae.models import CrystalModule
+from skuae.training._data import CrystalLoader, TargetsOfBatch
 from skuae.training._schedule import learning_rate
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": lambda groups, **options: torch.optim.SGD(groups, momentum=0.9, **options),
@@ -24,7 +30,7 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
-def seeded_section(device):
+def seeded_section(device: torch.device) -> Iterator[None]:
     """Have the generators of the CPU and of one device for oneself; put them back afterwards."""
     devices = [device] if device.type == "cuda" else []
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
@@ -36,7 +42,7 @@ def seeded_section(device):
                 torch.mps.set_rng_state(before)
 
 
-def seed_generators(seed, device):
+def seed_generators(seed: int, device: torch.device) -> None:
     """Seed the generators of the CPU and of one device.
 
     `torch.manual_seed` seeds all devices: a fit on the CPU would disturb what runs on a GPU.
@@ -71,10 +77,25 @@ class CrystalNet(NeuralNet):
         Largest norm of the gradient of all weights together; longer ones are shortened.
     """
 
+    module_: CrystalModule
+    criterion_: nn.Module
+    optimizer_: torch.optim.Optimizer
+    stop_: bool
+    step_: int
+    n_steps_: int
+
     def __init__(
-        self, module, criterion, *, seed=0, lr_schedule="onecycle", embedding_lr_ratio=1.0,
-        weight_decay=0.0, clip_norm=None, **options,
-    ):  # fmt: skip
+        self,
+        module: CrystalModule,
+        criterion: nn.Module,
+        *,
+        seed: int = 0,
+        lr_schedule: str = "onecycle",
+        embedding_lr_ratio: float = 1.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        **options: Any,
+    ) -> None:
         self.seed = seed
         self.lr_schedule = lr_schedule
         self.embedding_lr_ratio = embedding_lr_ratio
@@ -82,7 +103,7 @@ class CrystalNet(NeuralNet):
         self.clip_norm = clip_norm
         super().__init__(module, criterion, **options)
 
-    def initialize_optimizer(self, *args, **kwargs):
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> Self:
         groups: dict = {}
         elements = {id(parameter) for parameter in self.module_.elements.parameters()}
         for parameter in self.module_.parameters():
@@ -98,13 +119,21 @@ class CrystalNet(NeuralNet):
         self.peak_lrs_ = [group["lr"] for group in self.optimizer_.param_groups]
         return self
 
-    def infer(self, x, **fit_params):
+    def infer(self, x: CrystalBatch, **fit_params: Any) -> Tensor:
         return self.module_(x)
 
-    def get_loss(self, y_pred, y_true, X=None, training=False):
+    def get_loss(
+        self, y_pred: Tensor, y_true: TargetsOfBatch, X: Any = None, training: bool = False
+    ) -> Tensor:
         return self.criterion_(y_pred, y_true)
 
-    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+    def fit_loop(
+        self,
+        X: tuple[CrystalLoader, CrystalLoader | None],
+        y: None = None,
+        epochs: None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Train to `max_epochs`; X is ``(training loader, validation loader or None)``."""
         train, valid = X
         datasets = {
@@ -131,12 +160,12 @@ class CrystalNet(NeuralNet):
                 break
         return self
 
-    def _check_last_loss(self, name):
+    def _check_last_loss(self, name: str) -> None:
         if not np.isfinite(self.history[-1, "batches", -1, name]):
             self._raise_diverged(f"the {name} of epoch {len(self.history)} is not finite")
 
     @torch.no_grad()
-    def settle(self, loader):
+    def settle(self, loader: CrystalLoader) -> None:
         """Give batch norms the mean statistics of all training batches under the final weights.
 
         Their running averages lag behind the weights by some ten steps, which is most of a short
@@ -158,7 +187,7 @@ class CrystalNet(NeuralNet):
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
-    def check_outputs(self, loader):
+    def check_outputs(self, loader: CrystalLoader) -> None:
         """Raise if the module in its final state gives numbers that are not finite.
 
         The last step may have been one too many: no loss is taken after it.
@@ -170,23 +199,25 @@ class CrystalNet(NeuralNet):
             if not all(values.isfinite().all() for values in (self.module_(batch), *state)):
                 self._raise_diverged("its outputs are not finite")
 
-    def _raise_diverged(self, what):
+    def _raise_diverged(self, what: str) -> NoReturn:
         raise ValueError(f"training diverged: {what}; lower lr (it is {self.lr})")
 
-    def train_step(self, batch, **fit_params):
+    def train_step(
+        self, batch: tuple[CrystalBatch, TargetsOfBatch], **fit_params: Any
+    ) -> dict[str, Any]:
         relative = learning_rate(self.lr_schedule, self.step_ / self.n_steps_)
         for group, peak in zip(self.optimizer_.param_groups, self.peak_lrs_, strict=True):
             group["lr"] = peak * relative
         self.step_ += 1
         return super().train_step(batch, **fit_params)
 
-    def on_grad_computed(self, net, named_parameters, **kwargs):
+    def on_grad_computed(self, net: Self, named_parameters: Any, **kwargs: Any) -> None:
         """Clip the gradient; skorch calls this between backward and step."""
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.module_.parameters(), self.clip_norm)
 
     @torch.inference_mode()
-    def outputs(self, loader, method="__call__"):
+    def outputs(self, loader: CrystalLoader, method: str = "__call__") -> np.ndarray:
         """Return what a method of the module gives on an unshuffled loader, in row order."""
         self.module_.eval()
         run = getattr(self.module_, method)
@@ -209,13 +240,13 @@ class StopEarly(Callback):
         Epochs without improvement.
     """
 
-    def __init__(self, patience):
+    def __init__(self, patience: int) -> None:
         self.patience = patience
         self.best_loss = np.inf
         self.best_epoch = 0
-        self.best_weights = None
+        self.best_weights: dict[str, Tensor] | None = None
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Compare the last epoch with the best one."""
         loss, epoch = net.history[-1, "valid_loss"], len(net.history)
         if loss < self.best_loss:
@@ -223,7 +254,7 @@ class StopEarly(Callback):
             self.best_weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
         net.stop_ = epoch - self.best_epoch >= self.patience
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Restore the weights of the best epoch."""
         if self.best_weights is not None:
             net.module_.load_state_dict(self.best_weights)
@@ -233,11 +264,13 @@ class StopEarly(Callback):
 class Progress(Callback):
     """A progress bar over all steps, with epoch and last losses."""
 
-    def on_train_begin(self, net, **kwargs):
+    bar_: Any  # while there are steps, else None
+
+    def on_train_begin(self, net: CrystalNet, **kwargs: Any) -> None:
         """Forget the bar of an earlier run."""
         self.bar_ = None
 
-    def on_batch_end(self, net, training=False, **kwargs):
+    def on_batch_end(self, net: CrystalNet, training: bool = False, **kwargs: Any) -> None:
         """Advance by one step."""
         if not training:
             return
@@ -247,13 +280,13 @@ class Progress(Callback):
             )
         self.bar_.update(net.step_ - self.bar_.n)
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Show the losses of the epoch."""
         last = net.history[-1]
         losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
         self.bar_.set_postfix({"epoch": f"{last['epoch']}/{net.max_epochs}", **losses})
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Close the bar; net and callbacks are pickled with the estimator."""
         if self.bar_ is not None:
             self.bar_.close()

@@ -2,15 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from skuae.crystals import Crystals, PackedTensors
 from skuae.embedding import ElementTable
-from skuae.models import Backbone, CrystalModule
+from skuae.models import Backbone, CrystalModule, Elements
+from skuae.training._net import CrystalNet
 
 
 class ElementInput(ABC):
@@ -30,7 +29,7 @@ class ElementInput(ABC):
         return False
 
     @abstractmethod
-    def build(self, backbone: Backbone) -> nn.Module:
+    def build(self, backbone: Backbone) -> Elements:
         """Return the module from a batch to the element vectors of its sites.
 
         Parameters
@@ -39,7 +38,7 @@ class ElementInput(ABC):
 
         Returns
         -------
-        torch.nn.Module
+        Elements
         """
 
     @abstractmethod
@@ -125,7 +124,7 @@ class Trained:
     seed : int
     """
 
-    net: Any
+    net: CrystalNet
     network: "Network"
     crystals: Crystals
     train: np.ndarray

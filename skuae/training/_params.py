@@ -1,6 +1,7 @@
 """Training parameters, checked once at the start of fit."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import torch
 from skorch.callbacks import (
@@ -12,6 +13,7 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
 )
 
+from skuae._numbers import is_real
 from skuae.training._loss import LOSSES
 from skuae.training._net import OPTIMIZERS
 from skuae.training._schedule import SCHEDULES
@@ -24,7 +26,7 @@ _NOT_CALLBACKS = {  # that would stop the fit in the middle, or do nothing
     LRScheduler: "lr_schedule sets the learning rate of every step",
     TrainEndCheckpoint: "save_pretrained saves the fitted model, checkpoint_dir what is running",
 }
-_AT_LEAST = {
+_AT_LEAST: dict[str, tuple[type, int]] = {
     "max_epochs": (Integral, 1),
     "batch_size": (Integral, 2),
     "n_iter_no_change": (Integral, 1),
@@ -34,7 +36,7 @@ _AT_LEAST = {
 }
 
 
-def check_training_params(estimator):
+def check_training_params(estimator: Any) -> None:
     """Raise ValueError at the first training parameter that makes no sense.
 
     Parameters
@@ -42,7 +44,7 @@ def check_training_params(estimator):
     estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
     """
     for name, choices in _CHOICES.items():
-        value = getattr(estimator, name, choices[0])  # a classifier has one loss only
+        value: Any = getattr(estimator, name, choices[0])  # a classifier has one loss only
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     for name, (kind, least) in _AT_LEAST.items():
@@ -50,12 +52,13 @@ def check_training_params(estimator):
         auto = name == "lr" and hasattr(estimator, "backbone")
         if auto and isinstance(value, str) and value == "auto":
             continue
-        if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if not fits or not value >= least:
             what = "an integer" if kind is Integral else "a number"
             what = f'"auto" or {what}' if auto else what
             raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
     fraction = estimator.validation_fraction
-    if not isinstance(fraction, Real) or not 0 < fraction < 1:
+    if not is_real(fraction) or not 0 < fraction < 1:
         raise ValueError(
             "validation_fraction must lie between 0 and 1, exclusive; "
             f"got {estimator.validation_fraction!r}"
@@ -63,7 +66,7 @@ def check_training_params(estimator):
     _check_callbacks(estimator)
 
 
-def _check_callbacks(estimator):
+def _check_callbacks(estimator: Any) -> None:
     callbacks = estimator.callbacks or []
     if not isinstance(callbacks, (list, tuple)):
         raise ValueError(f"callbacks must be a list of skorch callbacks; got {callbacks!r}")
@@ -85,7 +88,7 @@ def _check_callbacks(estimator):
             )
 
 
-def resolve_device(device):
+def resolve_device(device: str | torch.device) -> torch.device:
     """Return the torch device; "auto" takes CUDA, then MPS, then the CPU.
 
     Parameters

@@ -7,7 +7,7 @@ _WARM_UP = 0.3  # part of a cycle in which the rate rises
 _START = 1 / 25  # of the peak
 
 
-def learning_rate(schedule, progress):
+def learning_rate(schedule: str, progress: float) -> float:
     """Return the learning rate relative to its peak.
 
     Parameters

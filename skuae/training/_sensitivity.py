@@ -1,11 +1,16 @@
 """How much predictions depend on each direction of the element vectors."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from sklearn.utils.extmath import svd_flip
 
+from skuae.training._data import CrystalLoader
+from skuae.training._net import CrystalNet
 
-def sensitivity(net, loader, weights):
+
+def sensitivity(net: CrystalNet, loader: CrystalLoader, weights: Sequence[float]) -> np.ndarray:
     """Average the outer product of gradients of predictions by element vectors.
 
     Parameters
@@ -25,7 +30,7 @@ def sensitivity(net, loader, weights):
     module, rows = net.module_, []
     hook = module.elements.register_forward_hook(lambda _, __, out: rows.append(out))
     module.eval()
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64)
     try:
         for batch, _ in loader:
             outputs = module(batch)
@@ -39,7 +44,7 @@ def sensitivity(net, loader, weights):
     return (total / len(loader.dataset)).numpy()
 
 
-def scale_by(rows, matrix):
+def scale_by(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Turn centred vectors to the eigenvectors of a sensitivity, and scale them by its root.
 
     Distances then count what predictions depend on: the squared length of a difference v becomes

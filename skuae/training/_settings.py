@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from skuae.training._network import Network
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,7 +43,7 @@ class Settings:
     params: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, estimator: Any, network: Any, device: torch.device, seed: int) -> "Settings":
+    def of(cls, estimator: Any, network: Network, device: torch.device, seed: int) -> "Settings":
         """Return the settings of an estimator whose parameters are checked, for its network.
 
         Parameters

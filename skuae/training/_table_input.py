@@ -6,13 +6,13 @@ from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skuae._elements import N_ELEMENTS, SYMBOLS
 from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, get_table
-from skuae.models import Backbone, CrystalModule, ElementEmbedding, backbone_name
+from skuae.models import Backbone, CrystalModule, ElementEmbedding, Elements, backbone_name
 from skuae.training._network import ElementInput, Trained
 
 Coords = tuple[Tensor, Tensor]
@@ -58,7 +58,7 @@ class TableInput(ElementInput):
         """Whether all that is known of an element is which one it is."""
         return self.origin == _one_hot_digest()
 
-    def build(self, backbone: Backbone) -> nn.Module:
+    def build(self, backbone: Backbone) -> Elements:
         values = torch.tensor(self.table.lookup(np.arange(1, N_ELEMENTS + 1), "mean"))
         return ElementEmbedding(values, self.frozen, self.coords)
 
@@ -83,7 +83,7 @@ class TableInput(ElementInput):
         if self.kind == "own" and not self.frozen:
             # Vectors that were drawn and never trained say nothing; the mean of the others is the
             # best guess there is.
-            weight = trained.net.module_.elements.weight
+            weight = trained.net.module_.elements.table()
             seen = torch.as_tensor(self.seen, device=weight.device)
             with torch.no_grad():
                 weight[~seen] = weight[seen].mean(dim=0)
@@ -101,7 +101,7 @@ class TableInput(ElementInput):
         ElementTable
         """
         name = self.table.name
-        vectors = module.elements.weight.detach().cpu().numpy()
+        vectors = module.elements.table().detach().cpu().numpy()
         return ElementTable(
             vectors[self.table.seen],
             symbols=self.table.symbols,
@@ -112,7 +112,7 @@ class TableInput(ElementInput):
 
     def _read_through(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
         """Return what the network has learned about elements, behind its first layer if need be."""
-        vectors = module.elements.weight
+        vectors = module.elements.table()
         if self.kind == "features" or self.one_hot:  # the vectors themselves are not its own
             with torch.no_grad():
                 vectors = module.first_layer(vectors)

@@ -1,12 +1,17 @@
 """Targets and weights: checked against the rows, scaled for training."""
 
+from typing import Any, Self
+
 import numpy as np
 import pandas as pd
 
 from skuae._numbers import as_floats
+from skuae.crystals import Crystals
 
 
-def check_targets(y, crystals, *, need_all=True):
+def check_targets(
+    y: Any, crystals: Crystals, *, need_all: bool = True
+) -> tuple[np.ndarray, list[str] | None, bool]:
     """Return y as a float64 matrix.
 
     Parameters
@@ -70,7 +75,7 @@ def check_targets(y, crystals, *, need_all=True):
     return values, names, one_target
 
 
-def names_of(y):
+def names_of(y: Any) -> list[str] | None:
     """Return the column names of a DataFrame, the name of a Series in a list, or None."""
     if isinstance(y, pd.DataFrame):
         return [str(c) for c in y.columns]
@@ -79,7 +84,7 @@ def names_of(y):
     return None
 
 
-def check_sample_weight(sample_weight, crystals):
+def check_sample_weight(sample_weight: Any, crystals: Crystals) -> np.ndarray | None:
     """Return the weights as a float64 vector, or None.
 
     Parameters
@@ -116,7 +121,9 @@ def check_sample_weight(sample_weight, crystals):
     return weight
 
 
-def loss_weights(y, sample_weight, train):
+def loss_weights(
+    y: np.ndarray, sample_weight: np.ndarray | None, train: np.ndarray
+) -> np.ndarray | None:
     """Weigh the losses of single targets, so that their plain mean is what is to be minimised.
 
     Over the training rows, the weights of each target are 0 where it is unknown, proportional to
@@ -146,7 +153,10 @@ def loss_weights(y, sample_weight, train):
 class TargetScaler:
     """Scale every target to mean 0 and standard deviation 1, over its known values."""
 
-    def fit(self, y, sample_weight=None):
+    mean_: np.ndarray
+    scale_: np.ndarray
+
+    def fit(self, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Learn mean and standard deviation of the columns of y (n, n_targets)."""
         weight = (~np.isnan(y)).astype(np.float64)
         if sample_weight is not None:
@@ -162,10 +172,10 @@ class TargetScaler:
         self.scale_ = np.where(constant, 1.0, scale)
         return self
 
-    def transform(self, y):
+    def transform(self, y: np.ndarray) -> np.ndarray:
         """Return the scaled targets."""
         return (y - self.mean_) / self.scale_
 
-    def inverse_transform(self, y):
+    def inverse_transform(self, y: np.ndarray) -> np.ndarray:
         """Return targets in their own units."""
         return y * self.scale_ + self.mean_

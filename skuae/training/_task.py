@@ -1,6 +1,7 @@
 """The contract of a task: what a network learns, from y to outputs and back."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,31 @@ class Targets(NamedTuple):
     given: Array
     names: list[str] | None
     shape: Any
+
+
+@dataclass(frozen=True, eq=False)
+class FitData:
+    """The rows that `fit` was given, checked.
+
+    Attributes
+    ----------
+    crystals : Crystals
+    targets : Targets
+    sample_weight : ndarray of shape (n_samples,) or None
+    train, valid : ndarray of int
+        Rows to train on, and rows that tell when to stop; none without early stopping.
+    """
+
+    crystals: Crystals
+    targets: Targets
+    sample_weight: Array | None
+    train: Array
+    valid: Array
+
+    @property
+    def train_weight(self) -> Array | None:
+        """The weights of the training rows."""
+        return None if self.sample_weight is None else self.sample_weight[self.train]
 
 
 class FittedTask(ABC):
