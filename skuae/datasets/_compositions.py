@@ -37,6 +37,7 @@ def label_compositions(*sets):
     disordered = np.zeros(len(first), dtype=bool)
     disordered[exact[np.concatenate([crystals.is_disordered for crystals in sets])]] = True
 
+    of_system: dict[bytes, list[int]]
     of_system = {systems[row]: [] for row in first[disordered]}
     for label, row in enumerate(first):
         if systems[row] in of_system:

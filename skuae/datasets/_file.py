@@ -229,6 +229,7 @@ def _frame_of_records(records):
 def _read_structures(path, frame, n_jobs, verbose):
     """Return the columns that hold the structures, and the structures."""
     column = next((name for name in _STRUCTURES if name in frame), None)
+    used: tuple[str, ...]
     if set(_PACKED) <= set(frame):
         used = _PACKED
         cells = list(frame[list(_PACKED)].itertuples(index=False, name=None))

@@ -176,7 +176,8 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
 
 
 def _read(path, member, name):
-    packer, records, ids, nested = Packer(), [], [], set()
+    packer, records, nested = Packer(), [], set()
+    ids: list[str] = []
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
         for _, record in json_items(io.TextIOWrapper(file, encoding="utf-8")):
             packer.add_jarvis(record.pop("atoms"))

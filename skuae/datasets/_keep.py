@@ -54,7 +54,7 @@ def _kept(structures_path, labels_path):
         content = json.loads(gzip.decompress(labels_path.read_bytes()))
     except (OSError, EOFError, ValueError, zlib.error):
         return None
-    if structures.ids.tolist() != content["ids"]:
+    if structures.ids is None or structures.ids.tolist() != content["ids"]:
         return None
     index = pd.Index(content["ids"], name="id")
     columns = {

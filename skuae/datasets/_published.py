@@ -106,7 +106,7 @@ class Packer:
     def __init__(self):
         self.numbers, self.coords, self.lattices = [], [], []
         self.n_sites = 0
-        self.occupancies = {"occ_sites": [], "occ_numbers": [], "occ_values": []}
+        self.occupancies: dict[str, list] = {"occ_sites": [], "occ_numbers": [], "occ_values": []}
 
     def add_pymatgen(self, structure):
         """Add a structure.

@@ -35,7 +35,7 @@ _FCC = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
 _CUBIC = np.eye(3)
 # Per prototype: lattice vectors in units of the nearest-neighbour distance, the correction
 # of the sum of six-fold radii for the coordination number (Pauling), fractional coordinates.
-_PROTOTYPES = {
+_PROTOTYPES: dict[str, tuple[np.ndarray, float, list[list[float]]]] = {
     "rocksalt": (2.0 * _FCC, 1.0, [[0, 0, 0], [0.5, 0.5, 0.5]]),
     "cscl": (2.0 / np.sqrt(3.0) * _CUBIC, 1.036, [[0, 0, 0], [0.5, 0.5, 0.5]]),
     "zincblende": (4.0 / np.sqrt(3.0) * _FCC, 0.95, [[0, 0, 0], [0.25, 0.25, 0.25]]),

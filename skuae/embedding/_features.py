@@ -1,10 +1,13 @@
 """A feature matrix that still knows the crystals its rows came from."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from skuae._warnings import warn
-from skuae.crystals import as_crystals, check_finite
+from skuae.crystals import Crystals, as_crystals, check_finite
+from skuae.embedding._table import ElementTable
 
 # Functions that may append columns, with the default of their axis.
 _COLUMNWISE = {np.hstack: 1, np.concatenate: 0}
@@ -53,10 +56,10 @@ class StructureFeatures(np.ndarray):
     True
     """
 
-    feature_names = None
-    _crystals = None
-    _table = None
-    _row_sums = None
+    feature_names: list[str] | None = None
+    _crystals: Crystals | None = None
+    _table: ElementTable | None = None
+    _row_sums: np.ndarray | None = None
 
     def __new__(cls, values, crystals=None, table=None, feature_names=None):
         features = np.asarray(values, dtype=np.float32).view(cls)
@@ -84,7 +87,7 @@ class StructureFeatures(np.ndarray):
     @property
     def crystals(self):
         """Crystals of the rows; None where they are not known, or rows were changed in place."""
-        if self._crystals is None:
+        if self._crystals is None or self._row_sums is None:
             return None
         unchanged = np.array_equal(self._sum_rows(), self._row_sums, equal_nan=True)
         return self._crystals if unchanged else None
@@ -99,11 +102,12 @@ class StructureFeatures(np.ndarray):
 
     def __getitem__(self, key):
         result = super().__getitem__(key)
-        if self._crystals is not None and isinstance(result, StructureFeatures):
-            rows = _rows_selected(key)
-            if rows is not None:
-                crystals, row_sums = self._crystals[rows], self._row_sums[rows]
-                result._attach(crystals, self._table, self.feature_names, row_sums)
+        crystals, row_sums = self._crystals, self._row_sums
+        if crystals is None or row_sums is None or not isinstance(result, StructureFeatures):
+            return result
+        rows = _rows_selected(key)
+        if rows is not None:
+            result._attach(crystals[rows], self._table, self.feature_names, row_sums[rows])
         return result
 
     def copy(self, order="C"):
@@ -127,7 +131,8 @@ class StructureFeatures(np.ndarray):
         return self.copy()  # crystals and tables are immutable
 
     def __reduce__(self):
-        rebuild, arguments, state = super().__reduce__()
+        reduced: Any = super().__reduce__()  # of an array: no text
+        rebuild, arguments, state = reduced
         return rebuild, arguments, (state, self._luggage())
 
     def __setstate__(self, state):

@@ -2,14 +2,17 @@
 
 import re
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import _safe_indexing
 from tqdm.auto import tqdm
 
-from skuae.crystals import as_crystals
+from skuae.crystals import Crystals, as_crystals
 from skuae.embedding._pooling import check_pooling
+from skuae.embedding._table import ElementTable
 
 _BLOCK = 2000  # rows between two steps of the progress bar
 
@@ -30,6 +33,13 @@ class FeaturizerMixin:
     They work before ``fit`` where the table needs no fitting. The class provides ``_table()``, the
     table, and ``_pool(table, crystals)``, the feature matrix.
     """
+
+    statistics: tuple[str, ...]
+    on_missing_element: str
+    fit: Callable[..., Any]
+    feature_labels: Callable[[], list[str]]
+    _table: Callable[[], ElementTable]
+    _pool: Callable[[ElementTable, Crystals], np.ndarray]
 
     def featurize(self, structure):
         """Return the features of one structure.
@@ -85,7 +95,7 @@ class FeaturizerMixin:
                 try:
                     block = _safe_indexing(entries, slice(rows.start, rows.stop))
                     features[rows.start : rows.stop] = self._pool(table, as_crystals(block))
-                    rows = ()
+                    rows = range(0)
                 except Exception:
                     if not ignore_errors:
                         self._pool(table, as_crystals(entries))  # to count the rows from the start
@@ -143,16 +153,17 @@ class FeaturizerMixin:
         labels = self.feature_labels()
         if return_errors:
             labels.append(f"{type(self).__name__} Exceptions")
+        columns: list[Any] = labels
         if multiindex:
-            labels = [(type(self).__name__, label) for label in labels]
-        taken = [label for label in labels if label in df.columns]
+            columns = [(type(self).__name__, label) for label in labels]
+        taken = [name for name in columns if name in df.columns]
         if taken:
             raise ValueError(f'"{taken[0]}" exists in input dataframe; drop it first')
         features, errors = self._featurize(df[column], ignore_errors, return_errors, pbar)
         new = pd.DataFrame(features, index=df.index)
         if return_errors:
             new[len(new.columns)] = errors
-        new.columns = pd.MultiIndex.from_tuples(labels) if multiindex else labels
+        new.columns = pd.MultiIndex.from_tuples(columns) if multiindex else columns
         old_columns = df.columns
         if multiindex and old_columns.nlevels == 1:
             old_columns = pd.MultiIndex.from_product([["Input Data"], old_columns])

@@ -1,9 +1,14 @@
 """Element tables to and from the formats of ElementEmbeddings and of matminer."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 
 from skuae._elements import N_ELEMENTS, SYMBOLS
+
+if TYPE_CHECKING:
+    from skuae.embedding._table import ElementTable
 
 _ELEMENTS = {*SYMBOLS, *map(str, range(1, N_ELEMENTS + 1))}
 
@@ -22,7 +27,7 @@ def import_element_embeddings():
 class InterchangeMixin:
     """Adds conversions to and from other packages to `ElementTable`."""
 
-    def to_element_embeddings(self):
+    def to_element_embeddings(self: Any) -> Any:
         """Make an ``Embedding`` of the ElementEmbeddings package; needs ``skuae[embeddings]``.
 
         Returns
@@ -35,7 +40,13 @@ class InterchangeMixin:
         return core.Embedding(dict(zip(self.symbols, rows, strict=True)), self.name, self.columns)
 
     @classmethod
-    def from_element_embeddings(cls, embedding, *, name=None, metadata=None):
+    def from_element_embeddings(
+        cls: Any,
+        embedding: Any,
+        *,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> "ElementTable":
         """Make a table of an ``Embedding`` of the ElementEmbeddings package.
 
         Parameters
@@ -62,7 +73,7 @@ class InterchangeMixin:
             metadata={**card, **(metadata or {})},
         )
 
-    def to_matminer(self):
+    def to_matminer(self: Any) -> "MatminerSource":
         """Return a data source for matminer's ``ElementProperty``.
 
         Returns
@@ -74,7 +85,9 @@ class InterchangeMixin:
         return MatminerSource(self)
 
     @classmethod
-    def from_matminer(cls, data_source, features=None, *, name=None):
+    def from_matminer(
+        cls: Any, data_source: Any, features: list[str] | None = None, *, name: str | None = None
+    ) -> "ElementTable":
         """Make a table of a matminer data source.
 
         Parameters
