@@ -1,24 +1,22 @@
 """What all crystal estimators share: from checked rows to a trained net and back."""
 
 from os import PathLike
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skuae.embedding import ElementTable, crystals_and_table
-from skuae.estimators._saving import PretrainedMixin, encode_estimator, read_model_folder
+from skuae.estimators._saving import PretrainedEstimator, encode_estimator, read_model_folder
 from skuae.training import (
     CrystalDataset,
     CrystalLoader,
     FitData,
     Network,
     Settings,
-    Task,
     Trained,
     check_sample_weight,
     check_training_params,
@@ -29,7 +27,7 @@ from skuae.training import (
 )
 
 
-class CrystalEstimator(PretrainedMixin, BaseEstimator):
+class CrystalEstimator(PretrainedEstimator):
     """Fit, predict and save; a fitted one is a task, a network and the net that trained it.
 
     A public class stores its parameters in ``__init__`` and says what it is made of:
@@ -42,6 +40,15 @@ class CrystalEstimator(PretrainedMixin, BaseEstimator):
     ``_relatives`` names the public classes whose weights `init_from` can take.
     """
 
+    # Parameters that all public classes have, as far as they are read here.
+    batch_size: int
+    device: str | torch.device
+    early_stopping: bool
+    init_from: Any
+    random_state: Any
+    validation_fraction: float
+    warm_start: bool
+
     _dtype = torch.float32
     _relatives: ClassVar[tuple[str, ...]] = ()
     _kinds: ClassVar[dict[str, type["CrystalEstimator"]]] = {}
@@ -50,18 +57,12 @@ class CrystalEstimator(PretrainedMixin, BaseEstimator):
         super().__init_subclass__(**options)
         CrystalEstimator._kinds[cls.__name__] = cls
 
-    def _task(self) -> Task:
-        raise NotImplementedError
-
     def _network(
         self, data: FitData, table: ElementTable | None, source: "CrystalEstimator | None"
     ) -> Network:
         raise NotImplementedError
 
-    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
-        raise NotImplementedError
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> "CrystalEstimator":
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         source = self._source()
         continued = source is self
         if not continued:
@@ -133,28 +134,22 @@ class CrystalEstimator(PretrainedMixin, BaseEstimator):
             f"{' or '.join(self._relatives)}, or the folder of a saved one"
         )
 
-    @property
-    def element_table_(self) -> ElementTable:
-        """The element vectors as they are after fit, an `ElementTable`."""
-        check_is_fitted(self)
-        return self.network_.element_table(self.net_.module_)
-
     # -- what scikit-learn asks for ---------------------------------------------------------------
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         return tags
 
-    def __sklearn_clone__(self):
+    def __sklearn_clone__(self) -> Self:
         # scikit-learn clones parameters too, and a clone of a fitted model is not fitted.
         return super().__sklearn_clone__().set_params(init_from=self.init_from)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")  # a failed fit leaves none
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         if hasattr(self, "net_"):  # unpickled, it may have moved to a device that is here
             self.device_ = next(self.net_.module_.parameters()).device

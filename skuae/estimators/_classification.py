@@ -1,6 +1,6 @@
 """The part of crystal estimators that predicts classes."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -8,7 +8,7 @@ from sklearn.base import ClassifierMixin
 
 from skuae.embedding import crystals_and_table
 from skuae.estimators._base import CrystalEstimator
-from skuae.training import ClassificationTask, read_labels
+from skuae.training import ClassificationTask, FittedClassification, read_labels
 
 
 class CrystalClassifier(ClassifierMixin, CrystalEstimator):
@@ -19,6 +19,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
     """
 
     class_weight: Any = None
+    task_: FittedClassification
 
     def _task(self) -> ClassificationTask:
         return ClassificationTask(self.class_weight)
@@ -28,7 +29,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """The labels, sorted: ndarray of shape (n_classes,)."""
         return self.task_.classes
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -53,7 +54,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """
         return self._fit(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the classes of crystals.
 
         Parameters
@@ -69,7 +70,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         outputs = self._outputs(X)
         return self.task_.decode(outputs)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict how probable the classes are.
 
         Parameters
@@ -84,7 +85,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """
         return softmax(self._outputs(X).astype(np.float64), axis=1)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithms of how probable the classes are.
 
         Parameters
@@ -99,7 +100,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """
         return log_softmax(self._outputs(X).astype(np.float64), axis=1)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits; for two classes, the log-odds of the second one.
 
         Parameters
@@ -115,7 +116,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         outputs = self._outputs(X).astype(np.float64)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy: the share of rows whose class is predicted.
 
         Parameters

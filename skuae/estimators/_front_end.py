@@ -207,7 +207,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def embed(self, X):
+    def embed(self, X: Any) -> np.ndarray:
         """Return the vectors of crystals that the predictions are read from.
 
         Parameters
@@ -238,8 +238,10 @@ class CrystalTransformerRegressor(CrystalRegressor):
             targets=data.targets.names,
         )
         if source is not None:
-            _check_same(backbone, elements, source.network_)
-            elements = replace(elements, seen=elements.seen | source.network_.elements.seen)
+            built = source.network_
+            _check_same(backbone, built.backbone)
+            _check_same_features(elements, built.elements)
+            elements = replace(elements, seen=elements.seen | built.elements.seen)
         return Network(backbone, elements, self._dtype)
 
     def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
@@ -253,17 +255,20 @@ class CrystalTransformerRegressor(CrystalRegressor):
         return resolve_backbone(CrystalTransformer(**{k: getattr(self, k) for k in names}))
 
 
-def _check_same(backbone: Backbone, elements: LearnedInput, built: Network) -> None:
+def _check_same(backbone: Backbone, built: Backbone) -> None:
     """Raise if a network is to be another one than that to start from."""
     for name in _ARCHITECTURE:
-        one, other = getattr(backbone, name), getattr(built.backbone, name)
+        one, other = getattr(backbone, name), getattr(built, name)
         if one != other:
             raise ValueError(
                 f"the model to start from has another architecture: {name} is {other!r}, here "
                 f"{one!r}; use the same, or start anew"
             )
-    features = elements.features, built.elements.features
-    if not np.array_equal(*(np.empty(0) if f is None else f for f in features)):
+
+
+def _check_same_features(elements: LearnedInput, built: LearnedInput) -> None:
+    one, other = (np.empty(0) if e.features is None else e.features for e in (elements, built))
+    if not np.array_equal(one, other):
         raise ValueError(
             "the model to start from has other element_features; use the same, or start anew"
         )

@@ -130,11 +130,11 @@ def _chosen(
     embedding, learns = estimator.embedding, hasattr(estimator.embedding, "fit")
     if estimator.coords and not learns:
         raise ValueError(_NO_COORDS)
-    if embedding is None and table is None:
+    if embedding is None:
+        if table is not None:
+            return table, "table", None
         kind = "features" if backbone.native_frozen else "own"
         return get_table(backbone.native_table), kind, None
-    if embedding is None:
-        return table, "table", None
     if table is not None and table_digest(table) != table_digest(_given(embedding)):
         warn(f"embedding=... is used, and not the table {table.name!r} that came with X")
     labels = labels_for(embedding, data.targets.given[data.train], is_classifier(estimator))
@@ -201,7 +201,7 @@ def _given(embedding: Any) -> ElementTable | None:
 def _coords_of(front_end: Any) -> Any:
     """Return weight and bias of the map of coordinates of a fitted front-end, for Å."""
     front_end = getattr(front_end, "estimator", front_end)  # a FrozenEstimator
-    module = getattr(getattr(front_end, "net_", None), "module_", None)
+    module: Any = getattr(getattr(front_end, "net_", None), "module_", None)
     if not hasattr(module, "coords"):
         raise ValueError(_NO_COORDS)
     weight, bias = module.coords.weight.detach().cpu(), module.coords.bias.detach().cpu()

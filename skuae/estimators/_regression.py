@@ -1,6 +1,6 @@
 """The part of crystal estimators that predicts numbers."""
 
-from typing import Any
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 
 from skuae.embedding import crystals_and_table
 from skuae.estimators._base import CrystalEstimator
-from skuae.training import RegressionTask, check_sample_weight, check_targets
+from skuae.training import FittedRegression, RegressionTask, check_sample_weight, check_targets
 
 
 class CrystalRegressor(RegressorMixin, CrystalEstimator):
@@ -16,11 +16,12 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
 
     loss: str
     task_weights: Any = None
+    task_: FittedRegression
 
     def _task(self) -> RegressionTask:
         return RegressionTask(self.loss, self.task_weights)
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -45,7 +46,13 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         """
         return self._fit(X, y, sample_weight)
 
-    def predict(self, X, return_std=False):
+    @overload
+    def predict(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X: Any, return_std: bool) -> Any: ...
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict the targets of crystals.
 
         Parameters
@@ -78,7 +85,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         y, std = self.task_.decode(outputs)
         return (y, std) if return_std else y
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R², over the known targets only and averaged over columns.
 
         Columns with fewer than two known values, of which there is no R², are left out.
@@ -112,7 +119,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         ]
         return float(np.mean(scores))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

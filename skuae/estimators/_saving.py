@@ -2,28 +2,59 @@
 
 import hashlib
 import json
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch.overrides import TorchFunctionMode
 
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae._version import __version__
-from skuae.embedding import table_names
+from skuae.embedding import ElementTable, table_names
 from skuae.models import decode_params, encode_params
-from skuae.training import Settings, make_net, resolve_device
+from skuae.training import (
+    CrystalNet,
+    FittedTask,
+    Network,
+    Settings,
+    Task,
+    make_net,
+    resolve_device,
+)
 
 FORMAT = "skuae-model-1"
 _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
 
 
-class PretrainedMixin:
-    """Adds ``save_pretrained`` and ``from_pretrained`` to crystal estimators."""
+class PretrainedEstimator(BaseEstimator):
+    """What a fitted crystal estimator consists of, to a folder and back."""
 
-    def save_pretrained(self, folder):
+    task_: FittedTask
+    network_: Network
+    net_: CrystalNet
+    device_: torch.device
+    history_: list[dict[str, Any]]
+    n_iter_: int
+    target_names_: list[str] | None
+    _fit_params: dict[str, Any]
+
+    def _task(self) -> Task:
+        raise NotImplementedError
+
+    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+        raise NotImplementedError
+
+    @property
+    def element_table_(self) -> ElementTable:
+        """The element vectors as they are after fit, an `ElementTable`."""
+        check_is_fitted(self)
+        return self.network_.element_table(self.net_.module_)
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write the fitted estimator to a folder, for `from_pretrained`.
 
         Graph settings, element table, target scaling and weights are all in it; the training state
@@ -58,7 +89,9 @@ class PretrainedMixin:
         write_bytes(folder / "README.md", self._model_card(config).encode())
 
     @classmethod
-    def from_pretrained(cls, folder, *, device="auto"):
+    def from_pretrained(
+        cls, folder: str | PathLike[str], *, device: str | torch.device = "auto"
+    ) -> Self:
         """Read an estimator that `save_pretrained` wrote, ready to predict.
 
         Parameters
@@ -84,7 +117,9 @@ class PretrainedMixin:
         return cls._restore(config, tensors, device)
 
     @classmethod
-    def _restore(cls, config, tensors, device):
+    def _restore(
+        cls, config: dict[str, Any], tensors: dict[str, np.ndarray], device: str | torch.device
+    ) -> Self:
         estimator = cls(**decode_params(config["params"]), device=device)
         estimator._fit_params = config["params"]
         estimator.device_ = resolve_device(device)
@@ -106,7 +141,7 @@ class PretrainedMixin:
         estimator.net_ = make_net(module, task, settings)
         return estimator
 
-    def _model_card(self, config):
+    def _model_card(self, config: dict[str, Any]) -> str:
         table = self.element_table_
         n_parameters = sum(p.numel() for p in self.net_.module_.parameters())
         targets = ", ".join(self.target_names_ or ["(not named)"])

@@ -12,6 +12,7 @@ from skuae.training._fit import (
 )
 from skuae.training._labels import read_labels
 from skuae.training._learned_input import LearnedInput, check_in_reach, seen_elements
+from skuae.training._net import CrystalNet
 from skuae.training._network import ElementInput, Network, Trained
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._regression import FittedRegression, RegressionTask
@@ -24,6 +25,7 @@ __all__ = [
     "ClassificationTask",
     "CrystalDataset",
     "CrystalLoader",
+    "CrystalNet",
     "ElementInput",
     "FitData",
     "FittedClassification",

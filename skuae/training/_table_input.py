@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from typing import overload
 
 import numpy as np
 import torch
@@ -206,6 +207,14 @@ def check_covered(
         )
 
 
+@overload
+def table_digest(table: ElementTable) -> str: ...
+
+
+@overload
+def table_digest(table: None) -> None: ...
+
+
 def table_digest(table: ElementTable | None) -> str | None:
     """Return a fingerprint of the values of a table; None for None.
 
@@ -223,5 +232,5 @@ def table_digest(table: ElementTable | None) -> str | None:
 
 
 @cache
-def _one_hot_digest() -> str | None:
+def _one_hot_digest() -> str:
     return table_digest(get_table("onehot"))
