@@ -1,11 +1,12 @@
 """What would spoil a table or its card, refused: all but an interruption before training."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from skuae._numbers import is_real
 from skuae.crystals import check_same_order
 from skuae.datasets import blank_unknown
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
@@ -22,7 +23,7 @@ def check_splitting(hold_out_by, validation_fraction, max_sites):
     """
     if hold_out_by not in ("formula", "structure", "id"):
         raise ValueError(f'hold_out_by={hold_out_by!r} must be "formula", "structure" or "id"')
-    if not isinstance(validation_fraction, Real) or not 0 <= validation_fraction < 1:
+    if not is_real(validation_fraction) or not 0 <= validation_fraction < 1:
         raise ValueError(
             f"validation_fraction={validation_fraction!r} must be a number from 0 (none) up to 1"
         )

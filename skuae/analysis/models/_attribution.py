@@ -162,20 +162,20 @@ def _occlusion(estimator, packed, column):
     table = {"elements.weight": torch.cat([weight, weight[seen].mean(0, keepdim=True)])}
     n_sites = packed.offsets.diff().cpu().numpy()
     every = np.arange(len(packed))
-    outputs = [module(packed.batch(rows))[:, column] for rows in _batches(every, size)]
-    outputs = torch.cat(outputs).cpu().double().numpy()
+    predicted = [module(packed.batch(rows))[:, column] for rows in _batches(every, size)]
+    outputs = torch.cat(predicted).cpu().double().numpy()
     # A copy of the crystal for each of its sites, with this site occluded.
     copies = np.repeat(every, n_sites)
     sites = np.arange(len(copies)) - np.repeat(packed.offsets[:-1].cpu().numpy(), n_sites)
-    occluded = []
+    predicted = []
     for part in _batches(np.arange(len(copies)), size):
         batch = packed.batch(copies[part])
         starts = np.cumsum(n_sites[copies[part]]) - n_sites[copies[part]]
         changed = torch.as_tensor(starts + sites[part], device=batch.numbers.device)
         batch = _occlude(batch, changed)
         output = torch.func.functional_call(module, table, (batch,))
-        occluded.append(output[:, column])
-    occluded = torch.cat(occluded).cpu().double().numpy()
+        predicted.append(output[:, column])
+    occluded = torch.cat(predicted).cpu().double().numpy()
     return outputs[copies] - occluded, outputs
 
 

@@ -83,7 +83,7 @@ def compare_learning_curves(
         raise ValueError("give at least one estimator and one seed")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds={seeds} has one twice; each is one split")
-    rows = []
+    rows: list[tuple] = []
     for seed in seeds:
         split = ShuffleSplit(n_splits=1, test_size=test_size, random_state=seed)
         for name, estimator in estimators.items():

@@ -75,11 +75,9 @@ class LossCurveDisplay:
         train = np.array([e["train_loss"] for e in history])
         # an epoch that was interrupted in between has none
         valid = np.array([e.get("valid_loss", np.nan) for e in history])
-        best = None
         if np.isnan(valid).all():
-            valid = None
-        else:
-            best = int(epochs[np.nanargmin(valid)])
+            return cls(epochs=epochs, train_loss=train)
+        best = int(epochs[np.nanargmin(valid)])
         return cls(epochs=epochs, train_loss=train, valid_loss=valid, best_epoch=best)
 
     def plot(self, ax=None, *, name=None):

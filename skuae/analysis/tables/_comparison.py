@@ -106,7 +106,8 @@ def compare_tables(
     if n_permutations < 1:
         raise ValueError(f"n_permutations must be at least 1; got {n_permutations!r}")
     rng = check_random_state(random_state)
-    pairs, paths = [], {}
+    compared: list[dict] = []
+    paths = {}
     for (first, one), (second, other) in itertools.combinations(named, 2):
         common = one.seen & other.seen
         if common.sum() < _LEAST:
@@ -114,11 +115,11 @@ def compare_tables(
                 f"tables {first!r} and {second!r} have {common.sum()} elements in common; at "
                 f"least {_LEAST} are needed"
             )
-        rows = [table.values[common].astype(np.float64) for table in (one, other)]
+        a, b = (table.values[common].astype(np.float64) for table in (one, other))
         kind = "seeds" if first == second else "tables"
         pair = {"first": first, "second": second, "kind": kind, "n_elements": int(common.sum())}
-        pair.update(_compare(*rows, n_permutations, rng))
-        a, b = (r.mean(axis=0) for r in rows)
+        pair.update(_compare(a, b, n_permutations, rng))
+        a, b = a.mean(axis=0), b.mean(axis=0)
         path = _warp(smooth(a, window), smooth(b, window))
         pair.update(_judge(path, cost_threshold, inverse_threshold))
         shuffled = [
@@ -126,9 +127,9 @@ def compare_tables(
             for _ in range(n_permutations)
         ]
         pair["dtw_null"] = np.mean([p["cost"].mean() for p in shuffled])
-        paths[first, second, len(pairs)] = path
-        pairs.append(pair)
-    pairs = pd.DataFrame(pairs)
+        paths[first, second, len(compared)] = path
+        compared.append(pair)
+    pairs = pd.DataFrame(compared)
     grouped = pairs.groupby(["first", "second", "kind"], sort=False)
     summary = grouped[[*MEASURES, "dtw"]].agg(["mean", "std"])
     summary.insert(0, ("n_pairs", ""), grouped.size())

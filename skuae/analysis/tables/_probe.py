@@ -187,7 +187,8 @@ def explain_model(model, X):
 
 
 def _collect(tasks, results, targets, table):
-    scores, held_out, importances = [], [], {}
+    scores, held_out = [], []
+    importances: dict = {}
     for (prop, name, split, elements, (_, y, _, test, _, _)), result in zip(
         tasks, results, strict=True
     ):
