@@ -4,6 +4,7 @@ import ast
 import contextlib
 import dataclasses
 import importlib
+import importlib.resources
 import inspect
 import pkgutil
 import subprocess
@@ -166,6 +167,11 @@ def test_documented_defaults_are_the_true_ones():
                 if default not in (parameter.default, repr(parameter.default)):
                     wrong.append(f"{name}({parameter.name}={parameter.default!r}): {line}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_annotations_are_shipped():
+    """Without this file, type checkers of others do not read ours."""
+    assert (importlib.resources.files("skuae") / "py.typed").is_file()
 
 
 def test_import_needs_nothing_optional():
