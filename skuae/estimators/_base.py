@@ -35,7 +35,7 @@ class CrystalEstimator(PretrainedEstimator):
     - ``_task()``: the `Task`, from its parameters;
     - ``_network(data, table, source)``: the `Network`, from the rows, the element table that came
       with X, and the fitted estimator to start from;
-    - ``_load_network(config, arrays)``: the network that a saved model has.
+    - ``_load_elements(config, arrays)``: the `ElementInput` that a saved model has.
 
     ``_relatives`` names the public classes whose weights `init_from` can take.
     """

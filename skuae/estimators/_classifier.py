@@ -6,8 +6,8 @@ import numpy as np
 
 from skuae.embedding import ElementTable
 from skuae.estimators._classification import CrystalClassifier
-from skuae.estimators._graph_network import RELATIVES, graph_network, load_graph_network
-from skuae.training import FitData, Network
+from skuae.estimators._graph_network import RELATIVES, graph_network, load_table
+from skuae.training import ElementInput, FitData, Network
 
 
 class CrystalGNNClassifier(CrystalClassifier):
@@ -165,5 +165,5 @@ class CrystalGNNClassifier(CrystalClassifier):
     def _network(self, data: FitData, table: ElementTable | None, source: Any) -> Network:
         return graph_network(self, data, table, source)
 
-    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
-        return load_graph_network(self, config, arrays)
+    def _load_elements(self, config: dict, arrays: dict[str, np.ndarray]) -> ElementInput:
+        return load_table(self, config, arrays)

@@ -9,6 +9,7 @@ from skuae.embedding import ElementTable
 from skuae.estimators._regression import CrystalRegressor
 from skuae.models import Backbone, CrystalTransformer, resolve_backbone
 from skuae.training import (
+    ElementInput,
     FitData,
     LearnedInput,
     Network,
@@ -244,11 +245,11 @@ class CrystalTransformerRegressor(CrystalRegressor):
             elements = replace(elements, seen=elements.seen | built.elements.seen)
         return Network(backbone, elements, self._dtype)
 
-    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+    def _load_elements(self, config: dict, arrays: dict[str, np.ndarray]) -> ElementInput:
         elements = LearnedInput.from_state(config, arrays, self.target_names_)
         if not all(isinstance(table, str) for table in elements.tables):
             self.element_features = elements.tables  # the user's own are no JSON
-        return Network(self._backbone(), elements, self._dtype)
+        return elements
 
     def _backbone(self) -> Backbone:
         names = CrystalTransformer().get_params()

@@ -70,8 +70,8 @@ def graph_network(
     return Network(backbone, elements, estimator._dtype)
 
 
-def load_graph_network(estimator: Any, config: dict, arrays: dict[str, np.ndarray]) -> Network:
-    """Return the network that a saved model has.
+def load_table(estimator: Any, config: dict, arrays: dict[str, np.ndarray]) -> TableInput:
+    """Return the element input that a saved model has.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ def load_graph_network(estimator: Any, config: dict, arrays: dict[str, np.ndarra
 
     Returns
     -------
-    Network
+    TableInput
     """
     remedy = other_table(estimator, continued=False)
     elements = TableInput.from_state(config, arrays, remedy)
     if estimator.embedding is None and elements.kind == "table":
         estimator.embedding = elements.table
-    return Network(resolve_backbone(estimator.backbone), elements, estimator._dtype)
+    return elements
 
 
 def other_table(estimator: Any, continued: bool) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from skuae.embedding import ElementTable
-from skuae.estimators._graph_network import RELATIVES, graph_network, load_graph_network
+from skuae.estimators._graph_network import RELATIVES, graph_network, load_table
 from skuae.estimators._regression import CrystalRegressor
-from skuae.training import FitData, Network
+from skuae.training import ElementInput, FitData, Network
 
 
 class CrystalGNNRegressor(CrystalRegressor):
@@ -169,5 +169,5 @@ class CrystalGNNRegressor(CrystalRegressor):
     def _network(self, data: FitData, table: ElementTable | None, source: Any) -> Network:
         return graph_network(self, data, table, source)
 
-    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
-        return load_graph_network(self, config, arrays)
+    def _load_elements(self, config: dict, arrays: dict[str, np.ndarray]) -> ElementInput:
+        return load_table(self, config, arrays)

@@ -18,6 +18,7 @@ from skuae.embedding import ElementTable, table_names
 from skuae.models import decode_params, encode_params
 from skuae.training import (
     CrystalNet,
+    ElementInput,
     FittedTask,
     Network,
     Settings,
@@ -45,7 +46,7 @@ class PretrainedEstimator(BaseEstimator):
     def _task(self) -> Task:
         raise NotImplementedError
 
-    def _load_network(self, config: dict, arrays: dict[str, np.ndarray]) -> Network:
+    def _load_elements(self, config: dict, arrays: dict[str, np.ndarray]) -> ElementInput:
         raise NotImplementedError
 
     @property
@@ -69,7 +70,7 @@ class PretrainedEstimator(BaseEstimator):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         task, arrays = self.task_.state()
-        network, tensors = self.network_.elements.state()
+        network, tensors = self.network_.state()
         module = self.net_.module_.state_dict()
         tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()} | arrays
         config = {
@@ -127,7 +128,9 @@ class PretrainedEstimator(BaseEstimator):
         estimator.history_ = config["history"]
         estimator.n_iter_ = len(estimator.history_)
         task = estimator.task_ = estimator._task().load(config["task"], tensors)
-        network = estimator.network_ = estimator._load_network(config["network"], tensors)
+        backbone = decode_params({"spec": config["network"]["backbone"]})["spec"]
+        elements = estimator._load_elements(config["network"]["elements"], tensors)
+        network = estimator.network_ = Network(backbone, elements, estimator._dtype)
         with _NothingDrawn():  # the first weights are replaced
             module = network.build(task.n_outputs)
         module.load_state_dict(

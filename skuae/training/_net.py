@@ -75,6 +75,8 @@ class CrystalNet(NeuralNet):
         it would shrink.
     clip_norm : float or None
         Largest norm of the gradient of all weights together; longer ones are shortened.
+    **options : dict
+        As of skorch's ``NeuralNet``.
     """
 
     module_: CrystalModule
@@ -170,6 +172,11 @@ class CrystalNet(NeuralNet):
 
         Their running averages lag behind the weights by some ten steps, which is most of a short
         training.
+
+        Parameters
+        ----------
+        loader : CrystalLoader
+            Of the training rows.
         """
         norms = [m for m in self.module_.modules() if isinstance(m, torch.nn.BatchNorm1d)]
         if not norms:
@@ -191,6 +198,14 @@ class CrystalNet(NeuralNet):
         """Raise if the module in its final state gives numbers that are not finite.
 
         The last step may have been one too many: no loss is taken after it.
+
+        Parameters
+        ----------
+        loader : CrystalLoader
+
+        Raises
+        ------
+        ValueError
         """
         batch, _ = next(iter(loader))
         self.module_.eval()
@@ -218,7 +233,19 @@ class CrystalNet(NeuralNet):
 
     @torch.inference_mode()
     def outputs(self, loader: CrystalLoader, method: str = "__call__") -> np.ndarray:
-        """Return what a method of the module gives on an unshuffled loader, in row order."""
+        """Return what a method of the module gives for all rows.
+
+        Parameters
+        ----------
+        loader : CrystalLoader
+            Not shuffled.
+        method : str, default="__call__"
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_columns)
+            In the order of the rows.
+        """
         self.module_.eval()
         run = getattr(self.module_, method)
         index = np.concatenate(loader.order())

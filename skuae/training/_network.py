@@ -8,7 +8,7 @@ import torch
 
 from skuae.crystals import Crystals, PackedTensors
 from skuae.embedding import ElementTable
-from skuae.models import Backbone, CrystalModule, Elements
+from skuae.models import Backbone, CrystalModule, Elements, encode_params
 from skuae.training._net import CrystalNet
 
 
@@ -221,3 +221,16 @@ class Network:
         ElementTable
         """
         return self.elements.learned(module, self.backbone)
+
+    def state(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Return what a saved model needs.
+
+        Returns
+        -------
+        config : dict
+            All parameters of the back-end, also those that have their defaults today, and what the
+            element input needs.
+        arrays : dict of str to ndarray
+        """
+        config, arrays = self.elements.state()
+        return {**encode_params({"backbone": self.backbone}), "elements": config}, arrays

@@ -171,9 +171,9 @@ def test_truncated_config_is_refused(saved, length):
     "change",
     [
         lambda config: config["params"]["backbone"]["params"].update(cutoff=4.0),
-        lambda config: config["network"].update(kind="table"),
+        lambda config: config["network"]["elements"].update(kind="table"),
         lambda config: config.update(target_names=["other"]),
-        lambda config: config["network"]["table"].update(name="other"),
+        lambda config: config["network"]["elements"]["table"].update(name="other"),
         lambda config: config["history"].pop(),
     ],
 )
@@ -241,6 +241,21 @@ def test_paths_are_not_saved(gnn, X, y, tmp_path):
 
 class MyCGCNN(models.CGCNN):
     pass
+
+
+def test_a_saved_model_has_all_parameters_of_its_backbone(gnn, X, y, tmp_path, monkeypatch):
+    """Defaults may change later: a model that was fitted by name stays what it was."""
+    model = gnn(backbone="cgcnn", max_epochs=1).fit(X, y)
+    model.save_pretrained(tmp_path)
+
+    class Later(models.CGCNN):
+        def __init__(self, atom_dim=7, *, cutoff=4.0):
+            super().__init__(atom_dim, cutoff=cutoff)
+
+    monkeypatch.setitem(models.BACKBONES, "cgcnn", Later)
+    monkeypatch.setitem(models.BACKBONES, "before", models.CGCNN)
+    again = CrystalGNNRegressor.from_pretrained(tmp_path, device="cpu")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 def test_a_subclass_of_a_backbone_comes_back_as_such(gnn, X, y, tmp_path):
