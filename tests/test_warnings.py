@@ -3,6 +3,7 @@
 import warnings
 
 import pytest
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -47,6 +48,41 @@ def test_behind_a_cross_validation(toy):
     with pytest.warns(UserWarning, match="told") as told:
         cross_val_score(Warns(), toy.structures, toy.target, cv=2)
     assert {w.filename for w in told} == {__file__}
+
+
+def test_names_that_begin_alike_are_outside(tmp_path):
+    """A script in a folder skuae_scripts beside the package is the user's."""
+    file = f"{_warnings._HERE.rstrip('/')}_scripts/train.py"
+    names = {"warn": _warnings.warn}
+    exec(compile("def call():\n    warn('told')\n", file, "exec"), names)
+    with pytest.warns(UserWarning, match="told") as told:
+        names["call"]()
+    assert told[0].filename == file
+
+
+def test_in_a_worker_the_line_that_called_skuae_is_named():
+    found = Parallel(n_jobs=2)(delayed(_warned_in)(i) for i in range(2))
+    assert all("sklearn" in name or name.endswith("test_warnings.py") for name in found), found
+
+
+def _warned_in(_):
+    from sklearn.model_selection import cross_val_score
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        cross_val_score(_Warns(), [[0.0]] * 4, [0, 1, 0, 1], cv=2)
+    return told[0].filename
+
+
+class _Warns(BaseEstimator):
+    def fit(self, X, y):
+        return self
+
+    def score(self, X, y):
+        from skuae._warnings import warn
+
+        warn("told")
+        return 0.0
 
 
 def test_categories_and_filters_work():

@@ -85,6 +85,9 @@ class CrystalBatch:
             return None
         raise AttributeError(f"the batch has no column {name!r}; it has {', '.join(columns)}")
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.columns, *_DECLARED})
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a batch stays as it is: use batch.replace({name}=...)")
 

@@ -243,6 +243,17 @@ class Levels:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, frozen(value, column.dtype))
+        self._check_whole()
+
+    def _check_whole(self) -> None:
+        """Raise ValueError unless an optional level, such as angles, has all of its columns."""
+        schema = schema_of(type(self))
+        optional = {f.name for f in fields(self) if f.default is None}
+        for name, level in LEVELS.items():
+            if level.offsets in optional:
+                names = [level.offsets, *(c for c in schema if schema[c].level == name)]
+                if len({getattr(self, column) is None for column in names}) > 1:
+                    raise ValueError(f"{', '.join(names)} go together: some are missing")
 
     def __reduce__(self) -> tuple:
         # Through the constructor, since copies and pickles of arrays are writeable.

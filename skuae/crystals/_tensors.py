@@ -173,6 +173,10 @@ def _gather(
     crystals: Crystals, graphs: Graphs | None, coords: Coords | None
 ) -> tuple[Arrays, dict[str, Column]]:
     """Collect what batches are to carry, and how these columns are declared."""
+    if graphs is not None and len(graphs) != len(crystals):
+        raise ValueError(
+            f"{len(graphs)} graphs for {len(crystals)} crystals: they belong to others"
+        )
     arrays, schema = crystals._arrays(), {**schema_of(Crystals)}
     arrays["sizes"], schema["sizes"] = crystals.sizes, Column("crystals", np.int64)
     if coords is None:

@@ -11,13 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae.embedding import ElementTable, crystals_and_table
 from skuae.estimators._saving import PretrainedEstimator, encode_estimator, read_model_folder
+from skuae.estimators._settings import settings_of
 from skuae.training import (
     CrystalDataset,
     CrystalLoader,
     FitData,
     Network,
-    Settings,
-    Trained,
     check_sample_weight,
     check_training_params,
     fit_net,
@@ -55,7 +54,8 @@ class CrystalEstimator(PretrainedEstimator):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        CrystalEstimator._kinds[cls.__name__] = cls
+        if cls.__module__.startswith("skuae."):  # a user's subclass is not what a file names
+            CrystalEstimator._kinds[cls.__name__] = cls
 
     def _network(
         self, data: FitData, table: ElementTable | None, source: "CrystalEstimator | None"
@@ -66,7 +66,7 @@ class CrystalEstimator(PretrainedEstimator):
         source = self._source()
         continued = source is self
         if not continued:
-            self.__dict__.pop("net_", None)  # should this fit fail, no half of it predicts
+            self.__dict__.pop("net_", None)  # if this fit fails, the estimator is not fitted
         check_training_params(self)
         device = resolve_device(self.device)
         task = self._task()
@@ -81,14 +81,12 @@ class CrystalEstimator(PretrainedEstimator):
         if fitted_task is None:
             fitted_task = task.fit(targets, train, data.train_weight)
         network = self._network(data, table, source)
-        settings = Settings.of(self, network, device, seed)
+        settings = settings_of(self, network, device, seed)
         start = None if source is None else source.net_.module_
         net = fit_net(fitted_task, network, data, settings, start, with_head=continued)
-        trained = Trained(
-            net, network, crystals, train, fitted_task.target_weights, self.batch_size, seed
-        )
         # Only what is complete replaces what was there.
-        self.task_, self.network_ = fitted_task, network.finished(trained)
+        finished = network.finished(net, data, settings, fitted_task)
+        self.task_, self.network_ = fitted_task, finished
         self.net_, self.device_ = net, device
         self.history_ = history_of(net)
         self.n_iter_ = len(self.history_)

@@ -138,7 +138,6 @@ class CrystalTransformerRegressor(CrystalRegressor):
     16
     """
 
-    _by_size = True
     _relatives = ("CrystalTransformerRegressor",)
 
     def __init__(

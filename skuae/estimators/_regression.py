@@ -82,8 +82,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
                 "return_std=True needs a model that has learned how uncertain it is; set "
                 f'loss="gaussian_nll" (it was {self.task_.loss!r}) and fit again'
             )
-        y, std = self.task_.decode(outputs)
-        return (y, std) if return_std else y
+        y = self.task_.decode(outputs)
+        return (y, self.task_.decode_std(outputs)) if return_std else y
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R², over the known targets only and averaged over columns.

@@ -15,13 +15,13 @@ from torch.overrides import TorchFunctionMode
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
+from skuae.estimators._settings import settings_of
 from skuae.models import decode_params, encode_params
 from skuae.training import (
     CrystalNet,
     ElementInput,
     FittedTask,
     Network,
-    Settings,
     Task,
     make_net,
     resolve_device,
@@ -140,7 +140,7 @@ class PretrainedEstimator(BaseEstimator):
                 if k.startswith("module.")
             }
         )
-        settings = Settings.of(estimator, network, estimator.device_, seed=0)
+        settings = settings_of(estimator, network, estimator.device_, seed=0)
         estimator.net_ = make_net(module, task, settings)
         return estimator
 

@@ -47,6 +47,10 @@ class Inputs:
     coords: Literal["wrapped", "given"] | None = None
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.coords not in (None, "wrapped", "given"):
+            raise ValueError(f'coords must be "wrapped", "given" or None; got {self.coords!r}')
+
     def pack(
         self,
         crystals: Crystals,
@@ -135,6 +139,17 @@ class CrystalModule(nn.Module):
         """Return the outputs, (B, n_outputs)."""
         return self.head(self.embed(batch))
 
+    @property
+    def is_additive(self) -> bool:
+        """Whether each output is a mean over sites of linear functions of `site_vectors`."""
+        kind = type(self)
+        return (
+            kind.site_vectors is not CrystalModule.site_vectors
+            and kind.embed is CrystalModule.embed
+            and kind.forward is CrystalModule.forward
+            and isinstance(self.head, nn.Linear)
+        )
+
 
 class Backbone(BaseEstimator):
     """Base class of back-ends: the parameters of a network, what it reads and how it is built.
@@ -172,16 +187,20 @@ class Backbone(BaseEstimator):
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        SPECIFICATIONS.setdefault(cls.__name__, []).append(cls)
+        known = SPECIFICATIONS.setdefault(cls.__name__, [])
+        known[:] = [kind for kind in known if kind.__module__ != cls.__module__]  # defined again
+        known.append(cls)
 
     def check(self) -> None:
         """Raise ValueError at the first parameter that makes no sense.
 
-        Parameters that are back-ends are checked too: call ``super().check()``.
+        Here, parameters that are back-ends are checked, or lists of these. A class that has such
+        parameters and a `check` of its own calls ``super().check()``.
         """
         for value in self.get_params(deep=False).values():
-            if isinstance(value, Backbone):
-                value.check()
+            for inner in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(inner, Backbone):
+                    inner.check()
 
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
         """Return what the network reads of crystals.

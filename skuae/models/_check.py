@@ -1,6 +1,7 @@
 """A test of back-ends, for those who write one."""
 
 import json
+from numbers import Real
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from sklearn.base import clone
 from torch import Tensor
 
 from skuae._elements import N_ELEMENTS
-from skuae.crystals import Crystals, as_crystals
+from skuae.crystals import CrystalBatch, Crystals, PackedTensors, as_crystals
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._elements import ElementEmbedding
 from skuae.models._registry import decode_params, encode_params, same_backbone
@@ -46,25 +47,57 @@ def check_backbone(spec: Backbone) -> None:
     if not isinstance(spec, Backbone):
         raise TypeError(f"{spec!r} is no skuae.models.Backbone; derive the class from it")
     with torch.random.fork_rng(devices=[]):
+        before = encode_params({"spec": spec})
         _check_parameters(spec)
         crystals = as_crystals(_structures())
-        inputs = spec.inputs(crystals)
+        subject = _Subject(spec, crystals)
+        module = _build(spec)
+        _check_module(subject, module)
+        _check_gradients(subject, module)
+        _check_reading(subject, module)
+        _check_saving(subject, module)
+        if spec.invariant:
+            _check_invariances(subject, module)
+        if encode_params({"spec": spec}) != before:
+            raise ValueError(
+                "the specification has changed its own parameters; leave them as given"
+            )
+
+
+class _Subject:
+    """A specification, and crystals with its inputs, packed once."""
+
+    def __init__(self, spec: Backbone, crystals: Crystals) -> None:
+        self.spec, self.crystals = spec, crystals
+        self.merged, self.whole = (self._pack(crystals, merge) for merge in (True, False))
+        if len(self.whole.batch(range(len(crystals))).numbers) != crystals.n_sites:
+            raise ValueError("inputs(crystals, merge=False) must keep all sites; it merges some")
+
+    def _pack(self, crystals: Crystals, merge: bool) -> PackedTensors:
+        inputs = self.spec.inputs(crystals, merge=merge)
         if not isinstance(inputs, Inputs):
             raise TypeError(f"inputs() must return skuae.models.Inputs; got {type(inputs)}")
-        module = _build(spec)
-        _check_module(spec, module, crystals)
-        _check_gradients(spec, module, crystals)
-        _check_reading(spec, module, crystals)
-        _check_saving(spec, module, crystals)
-        if spec.invariant:
-            _check_invariances(spec, module)
+        return inputs.pack(crystals, dtype=torch.float64)
+
+    def batch(self) -> CrystalBatch:
+        return self.merged.batch(range(len(self.crystals)))
+
+    def outputs(self, module: CrystalModule, packed: PackedTensors | None = None) -> Tensor:
+        """Return what a module gives for all crystals, in eval mode."""
+        packed = self.merged if packed is None else packed
+        module.eval()
+        with torch.no_grad():
+            return module(packed.batch(range(len(packed))))
+
+    def outputs_for(self, module: CrystalModule, structures: list[Structure]) -> Tensor:
+        return self.outputs(module, self._pack(as_crystals(structures), merge=True))
 
 
 def _check_parameters(spec: Backbone) -> None:
     for name, kind in (
         ("native_table", str),
         ("native_frozen", bool),
-        ("default_lr", float),
+        ("default_lr", Real),
         ("pads", bool),
         ("invariant", bool),
     ):
@@ -72,6 +105,10 @@ def _check_parameters(spec: Backbone) -> None:
             raise TypeError(
                 f"{type(spec).__name__}.{name} must be set, to a {kind.__name__}; see Backbone"
             )
+    for name in ("default_lr", "clip_norm"):
+        value = getattr(spec, name)
+        if value is not None and not (isinstance(value, Real) and float(value) > 0):
+            raise ValueError(f"{type(spec).__name__}.{name} must be above 0; got {value!r}")
     spec.check()
     try:
         same = same_backbone(clone(spec), spec)
@@ -92,13 +129,13 @@ def _check_parameters(spec: Backbone) -> None:
         )
 
 
-def _build(spec: Backbone, seed: int = 0) -> CrystalModule:
+def _build(spec: Backbone, seed: int = 0, n_outputs: int = _N_OUTPUTS) -> CrystalModule:
     torch.manual_seed(seed)
     elements = ElementEmbedding(torch.randn(N_ELEMENTS, _WIDTH), frozen=False)
-    return spec.build(elements, _N_OUTPUTS).double()
+    return spec.build(elements, n_outputs).double()
 
 
-def _check_module(spec: Backbone, module: CrystalModule, crystals: Crystals) -> None:
+def _check_module(subject: _Subject, module: CrystalModule) -> None:
     if not isinstance(module, CrystalModule):
         raise TypeError(f"build() must return a skuae.models.CrystalModule; got {type(module)}")
     for name in ("elements", "head", "width"):
@@ -110,62 +147,80 @@ def _check_module(spec: Backbone, module: CrystalModule, crystals: Crystals) -> 
             "the state of the module has one tensor under two names, as if the elements were "
             "registered twice; let `elements` be a property that returns those of the inner module"
         )
-    batch = spec.inputs(crystals).pack(crystals, dtype=torch.float64).batch(range(len(crystals)))
-    module.eval()
-    vectors, outputs = module.embed(batch), module(batch)
-    for name, found, wanted in (
-        ("embed(batch)", vectors.shape, (len(crystals), module.width)),
-        ("the output", outputs.shape, (len(crystals), _N_OUTPUTS)),
-        (
-            "first_layer(elements)",
-            module.first_layer(module.elements.table()).shape[:1],
-            (N_ELEMENTS,),
-        ),
-    ):
-        if tuple(found) != wanted:
-            raise ValueError(f"{name} has the shape {tuple(found)}, not {wanted}")
-    _same("head(embed(batch)) differs from the output", module.head(vectors), outputs)
-    _same("two runs differ in eval mode", module(batch), outputs)
-    for key, value in _build(spec).state_dict().items():
+    _check_shapes(subject, module)
+    for key, value in _build(subject.spec).state_dict().items():
         if not torch.equal(value, module.state_dict()[key]):
             raise ValueError(f"{key} differs between two modules that are built from one seed")
 
 
-def _check_gradients(spec: Backbone, module: CrystalModule, crystals: Crystals) -> None:
+def _check_shapes(subject: _Subject, module: CrystalModule) -> None:
+    batch, n = subject.batch(), len(subject.crystals)
+    before = {name: column.clone() for name, column in batch.columns.items()}
+    module.eval()
+    try:
+        vectors, outputs = module.embed(batch), module(batch)
+        single = subject.outputs(_build(subject.spec, n_outputs=1))
+    except RuntimeError as error:
+        raise ValueError(
+            f"the network does not run in double precision ({error}); make tensors with the dtype "
+            "of those in the batch"
+        ) from error
+    rows = len(module.first_layer(module.elements.table()))
+    for name, found, wanted in (
+        ("embed(batch)", tuple(vectors.shape), (n, module.width)),
+        ("the output", tuple(outputs.shape), (n, _N_OUTPUTS)),
+        ("the output of a network with one output", tuple(single.shape), (n, 1)),
+        ("first_layer(elements.table())", (rows,), (N_ELEMENTS,)),
+    ):
+        if found != wanted:
+            raise ValueError(f"{name} has the shape {found}, not {wanted}")
+    if any(not torch.equal(column, before[name]) for name, column in batch.columns.items()):
+        raise ValueError("the network writes into its batch; leave the tensors in it as they are")
+    _same("head(embed(batch)) differs from the output", module.head(vectors), outputs)
+    _same("two runs differ in eval mode", module(batch), outputs)
+    vary = subject.spec.augmentation()
+    if vary is not None:
+        varied = vary(batch, torch.Generator().manual_seed(0))
+        if not isinstance(varied, CrystalBatch) or len(varied) != n:
+            raise TypeError("augmentation() must give a function from a batch to a batch like it")
+
+
+def _check_gradients(subject: _Subject, module: CrystalModule) -> None:
     module.train()
-    batch = spec.inputs(crystals).pack(crystals, dtype=torch.float64).batch(range(len(crystals)))
-    weights = torch.randn(len(crystals), _N_OUTPUTS, dtype=torch.float64)
+    weights = torch.randn(len(subject.crystals), _N_OUTPUTS, dtype=torch.float64)
     module.zero_grad()
-    (module(batch) * weights).sum().backward()
+    (module(subject.batch()) * weights).sum().backward()
     for name, parameter in module.named_parameters():
         if parameter.grad is not None and not parameter.grad.isfinite().all():
             raise ValueError(f"the gradient of {name} is not finite")
-    there = np.unique(crystals.composition()[1]) - 1
+    there = np.unique(subject.crystals.composition()[1]) - 1
     gradient = module.elements.table().grad
     if gradient is None or not gradient[there].any(dim=1).all():
         raise ValueError("no gradient reaches the vectors of some elements in the batch")
     module.zero_grad()
 
 
-def _check_reading(spec: Backbone, module: CrystalModule, crystals: Crystals) -> None:
+def _check_reading(subject: _Subject, module: CrystalModule) -> None:
     """Check that crystals do not feel their batch mates, nor whether equal sites are merged."""
-    together = _run(spec, module, crystals)
-    alone = torch.cat([_run(spec, module, crystals[[i]]) for i in range(len(crystals))])
+    together = subject.outputs(module)
+    with torch.no_grad():
+        rows = range(len(subject.crystals))
+        alone = torch.cat([module(subject.merged.batch([row])) for row in rows])
     _same("the output for a crystal depends on others in the batch", alone, together)
-    apart = _run(spec, module, crystals, merge=False)
+    apart = subject.outputs(module, subject.whole)
     _same("the output depends on whether equal sites are merged", apart, together)
 
 
-def _check_saving(spec: Backbone, module: CrystalModule, crystals: Crystals) -> None:
-    again = _build(decode_params(encode_params({"spec": spec}))["spec"], seed=1)
+def _check_saving(subject: _Subject, module: CrystalModule) -> None:
+    again = _build(decode_params(encode_params({"spec": subject.spec}))["spec"], seed=1)
     again.load_state_dict({k: v.clone() for k, v in module.state_dict().items()})
-    if not torch.equal(_run(spec, again, crystals), _run(spec, module, crystals)):
+    if not torch.equal(subject.outputs(again), subject.outputs(module)):
         raise ValueError("a network that was saved and read gives other outputs")
 
 
-def _check_invariances(spec: Backbone, module: CrystalModule) -> None:
+def _check_invariances(subject: _Subject, module: CrystalModule) -> None:
     rng = np.random.default_rng(0)
-    expected = _run(spec, module, as_crystals(_structures()))
+    expected = subject.outputs(module)
     for name, change in {
         "the order of the sites": lambda s: Structure.from_sites(
             [s[i] for i in rng.permutation(len(s))]
@@ -180,17 +235,10 @@ def _check_invariances(spec: Backbone, module: CrystalModule) -> None:
             s, s.lattice.matrix, s.frac_coords + rng.integers(-2, 3, (len(s), 3))
         ),
     }.items():
-        changed = _run(spec, module, as_crystals([change(s) for s in _structures()]))
+        changed = subject.outputs_for(module, [change(s) for s in _structures()])
         _same(
             f"the output depends on {name}; set invariant = False if it has to", changed, expected
         )
-
-
-def _run(spec: Backbone, module: CrystalModule, crystals: Crystals, merge: bool = True) -> Tensor:
-    module.eval()
-    packed = spec.inputs(crystals, merge=merge).pack(crystals, dtype=torch.float64)
-    with torch.no_grad():
-        return module(packed.batch(range(len(crystals))))
 
 
 def _same(message: str, found: Tensor, expected: Tensor) -> None:
@@ -204,9 +252,8 @@ def _same(message: str, found: Tensor, expected: Tensor) -> None:
 
 def _structures() -> list[Structure]:
     """Return crystals with and without symmetry, one with shared sites, and a lone atom."""
-    rocksalt = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
+    faces = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    rocksalt = Structure(Lattice.cubic(5.64), ["Na"] * 4 + ["Cl"] * 4, [*faces, *(faces + 0.5) % 1])
     triclinic = Structure(
         Lattice.from_parameters(4.1, 5.2, 6.3, 81, 97, 108),
         ["Ca", "Ti", "O", "O"],

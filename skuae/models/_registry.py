@@ -124,7 +124,7 @@ def same_backbone(one: Backbone, other: Backbone) -> bool:
     -------
     bool
     """
-    return type(one) is type(other) and _encode(one) == _encode(other)
+    return _encode(one) == _encode(other)  # a class may have been defined again since
 
 
 def _encode(value: Any) -> Any:
@@ -162,11 +162,12 @@ def _find(name: str, module: str) -> type[Backbone]:
     """Return the class of a saved back-end, if it was defined in this process."""
     own = module == _OWN
     kinds = [kind for kind in SPECIFICATIONS.get(name, []) if own == (kind in BACKBONES.values())]
+    if not own:  # a script is called __main__ when it runs, and by its name when it is imported
+        same = [kind for kind in kinds if kind.__module__ == module]
+        kinds = same or [k for k in kinds if "__main__" in (module, k.__module__)]
     if not kinds:
         raise ValueError(
             f"the model has the back-end {name} of {module}, which is not defined here; import "
             "the module that defines it first"
         )
-    # A script is called __main__ when it runs, and by its name when it is imported. A class that
-    # was defined again, as in a notebook, is the last one.
-    return next((kind for kind in reversed(kinds) if kind.__module__ == module), kinds[-1])
+    return kinds[-1]

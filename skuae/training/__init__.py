@@ -1,6 +1,7 @@
 """Training: tasks, networks with their element vectors, and the loop; it knows no estimator."""
 
 from skuae.training._classification import ClassificationTask, FittedClassification
+from skuae.training._composition import seen_elements
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._element_features import named, stack_features
 from skuae.training._fit import (
@@ -11,9 +12,9 @@ from skuae.training._fit import (
     split_validation,
 )
 from skuae.training._labels import read_labels
-from skuae.training._learned_input import LearnedInput, check_in_reach, seen_elements
+from skuae.training._learned_input import LearnedInput, check_in_reach
 from skuae.training._net import CrystalNet
-from skuae.training._network import ElementInput, Network, Trained
+from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._settings import Settings
@@ -38,7 +39,6 @@ __all__ = [
     "TableInput",
     "Targets",
     "Task",
-    "Trained",
     "check_covered",
     "check_in_reach",
     "check_sample_weight",

@@ -52,15 +52,15 @@ class ClassificationTask(Task):
 
     def fit(self, targets: Targets, rows: Array, weight: Array | None) -> "FittedClassification":
         check_two_classes(np.unique(targets.given[rows]))
-        return FittedClassification(targets.shape, self.class_weight)
+        return FittedClassification(targets.form, self.class_weight)
 
     def resume(self, targets: Targets, before: "FittedClassification") -> "FittedClassification":
-        if not np.array_equal(targets.shape, before.classes):
+        if not np.array_equal(targets.form, before.classes):
             raise ValueError(
-                f"y has the classes {targets.shape.tolist()}, the fit before had "
+                f"y has the classes {targets.form.tolist()}, the fit before had "
                 f"{before.classes.tolist()}; set warm_start=False to start anew"
             )
-        return replace(before, classes=targets.shape, class_weight=self.class_weight)
+        return replace(before, classes=targets.form, class_weight=self.class_weight)
 
     def load(self, config: dict, arrays: dict[str, Array]) -> "FittedClassification":
         return FittedClassification(decode_classes(config["classes"]), self.class_weight)

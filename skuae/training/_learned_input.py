@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._elements import N_ELEMENTS
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable
 from skuae.models import N_LEARNED, Backbone, CrystalModule, Elements, LearnedElements
+from skuae.training._composition import first_with
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._element_features import stack_features
-from skuae.training._network import ElementInput, Trained
+from skuae.training._net import CrystalNet
+from skuae.training._network import ElementInput, Network
 from skuae.training._sensitivity import scale_by, sensitivity
+from skuae.training._settings import Settings
+from skuae.training._task import FitData, FittedTask
 
 _SENSITIVITY_ROWS = 8192  # crystals that gradients are averaged over: enough for a 128 x 128 matrix
 
@@ -59,24 +63,23 @@ class LearnedInput(ElementInput):
 
     def check(self, crystals: Crystals) -> None:
         check_in_reach(crystals)
-        rows, numbers, _ = crystals.composition()
-        unseen = np.flatnonzero(~self.seen[numbers - 1])
-        if self.guess or not len(unseen):
-            return
-        row, symbol = int(rows[unseen[0]]), SYMBOLS[numbers[unseen[0]] - 1]
-        raise ValueError(
-            f"{crystals.where(row)}: {symbol} was in none of the crystals that "
-            f"the model was fitted on ({len(np.unique(rows[unseen]))} such rows); fit on "
-            'crystals that contain it, drop the row, or set on_missing_element="mean"'
-        )
+        unseen = None if self.guess else first_with(crystals, ~self.seen)
+        if unseen is not None:
+            raise ValueError(
+                f"{unseen.where}: {unseen.symbol} was in none of the crystals that the model was "
+                f"fitted on ({unseen.n_rows} such rows); fit on crystals that contain it, drop the "
+                'row, or set on_missing_element="mean"'
+            )
 
     def lr_ratio(self, ratio: float) -> float:
         return ratio
 
-    def finished(self, trained: Trained) -> "LearnedInput":
+    def finished(
+        self, network: Network, net: CrystalNet, data: FitData, settings: Settings, task: FittedTask
+    ) -> "LearnedInput":
         # Rows of elements that no training row has are as they were drawn; the mean of the others
         # (beside their features) is the best guess there is, and what "mean" stands for.
-        elements = trained.net.module_.elements
+        elements = net.module_.elements
         assert isinstance(elements, LearnedElements)  # built above
         weight = elements.linear.weight
         unseen = torch.as_tensor(~self.seen[:N_LEARNED], device=weight.device)
@@ -84,12 +87,12 @@ class LearnedInput(ElementInput):
             weight[:, unseen] = weight[:, ~unseen].mean(dim=1, keepdim=True)
         if not self.scaled:
             return replace(self, sensitivity=None)
-        rows = np.random.default_rng(trained.seed).permutation(trained.train)[:_SENSITIVITY_ROWS]
+        rows = np.random.default_rng(settings.seed).permutation(data.train)[:_SENSITIVITY_ROWS]
         device = weight.device
-        packed = trained.network.pack(trained.crystals[rows], device)
+        packed = network.pack(data.crystals[rows], device)
         dataset = CrystalDataset(packed, np.arange(len(rows)))
-        loader = CrystalLoader(dataset, trained.batch_size, shuffle=False, by_size=True)
-        return replace(self, sensitivity=sensitivity(trained.net, loader, trained.target_weights))
+        loader = CrystalLoader(dataset, settings.batch_size, shuffle=False, by_size=True)
+        return replace(self, sensitivity=sensitivity(net, loader, task.target_weights))
 
     def learned(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
         covered = self.seen
@@ -167,31 +170,9 @@ def check_in_reach(crystals: Crystals, among: np.ndarray | None = None) -> None:
     ------
     ValueError
     """
-    rows, numbers, _ = crystals.composition()
-    beyond = numbers > N_LEARNED
-    if among is not None:
-        beyond &= np.isin(rows, among)
-    if beyond.any():
-        first = int(beyond.argmax())
+    beyond = first_with(crystals, np.arange(N_ELEMENTS) >= N_LEARNED, among)
+    if beyond is not None:
         raise ValueError(
-            f"{crystals.where(int(rows[first]))}: CrystalTransformer knows the elements up to "
-            f"Z={N_LEARNED}, the structure has {SYMBOLS[numbers[first] - 1]}; drop the row"
+            f"{beyond.where}: CrystalTransformer knows the elements up to Z={N_LEARNED}, the "
+            f"structure has {beyond.symbol}; drop the row"
         )
-
-
-def seen_elements(crystals: Crystals, rows: np.ndarray) -> np.ndarray:
-    """Return which elements are in some of the crystals.
-
-    Parameters
-    ----------
-    crystals : Crystals
-    rows : ndarray of int
-
-    Returns
-    -------
-    ndarray of bool of shape (118,)
-    """
-    of, numbers, _ = crystals.composition()
-    seen = np.zeros(N_ELEMENTS, dtype=bool)
-    seen[numbers[np.isin(of, rows)] - 1] = True
-    return seen

@@ -10,6 +10,8 @@ from skuae.crystals import Crystals, PackedTensors
 from skuae.embedding import ElementTable
 from skuae.models import Backbone, CrystalModule, Elements, encode_params
 from skuae.training._net import CrystalNet
+from skuae.training._settings import Settings
+from skuae.training._task import FitData, FittedTask
 
 
 class ElementInput(ABC):
@@ -69,12 +71,25 @@ class ElementInput(ABC):
         """
 
     @abstractmethod
-    def finished(self, trained: "Trained") -> "ElementInput":
+    def finished(
+        self,
+        network: "Network",
+        net: CrystalNet,
+        data: FitData,
+        settings: Settings,
+        task: FittedTask,
+    ) -> "ElementInput":
         """Return what is known after training; vectors that were never trained may be set.
 
         Parameters
         ----------
-        trained : Trained
+        network : Network
+            The one that was trained.
+        net : CrystalNet
+        data : FitData
+        settings : Settings
+        task : FittedTask
+            The arguments and the result of `fit_net`.
 
         Returns
         -------
@@ -105,32 +120,6 @@ class ElementInput(ABC):
             What JSON can hold.
         arrays : dict of str to ndarray
         """
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A network at the end of training, and what it was trained on.
-
-    Attributes
-    ----------
-    net : CrystalNet
-    network : Network
-    crystals : Crystals
-    train : ndarray of int
-        Rows.
-    target_weights : sequence of float
-        How much each target counts.
-    batch_size : int
-    seed : int
-    """
-
-    net: CrystalNet
-    network: "Network"
-    crystals: Crystals
-    train: np.ndarray
-    target_weights: list[float]
-    batch_size: int
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,18 +185,24 @@ class Network:
         """
         self.elements.check(crystals)
 
-    def finished(self, trained: Trained) -> "Network":
+    def finished(
+        self, net: CrystalNet, data: FitData, settings: Settings, task: FittedTask
+    ) -> "Network":
         """Return the network as it is after training.
 
         Parameters
         ----------
-        trained : Trained
+        net : CrystalNet
+        data : FitData
+        settings : Settings
+        task : FittedTask
+            The arguments and the result of `fit_net`.
 
         Returns
         -------
         Network
         """
-        return replace(self, elements=self.elements.finished(trained))
+        return replace(self, elements=self.elements.finished(self, net, data, settings, task))
 
     def element_table(self, module: CrystalModule) -> ElementTable:
         """Return the element vectors of a trained network.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skuae.crystals import Crystals
 from skuae.training._loss import MaskedLoss, mean_and_log_variance
@@ -38,7 +38,7 @@ class RegressionTask(Task):
 
     def fit(self, targets: Targets, rows: Array, weight: Array | None) -> "FittedRegression":
         scaler = TargetScaler().fit(targets.values[rows], weight)
-        return FittedRegression(scaler, targets.shape, self.loss, self.task_weights)
+        return FittedRegression(scaler, targets.form, self.loss, self.task_weights)
 
     def resume(self, targets: Targets, before: "FittedRegression") -> "FittedRegression":
         n, n_before = targets.values.shape[1], len(before.scaler.mean_)
@@ -54,7 +54,7 @@ class RegressionTask(Task):
                 "the head"
             )
         return replace(
-            before, one_target=targets.shape, loss=self.loss, task_weights=self.task_weights
+            before, one_target=targets.form, loss=self.loss, task_weights=self.task_weights
         )
 
     def load(self, config: dict, arrays: dict[str, Array]) -> "FittedRegression":
@@ -125,15 +125,32 @@ class FittedRegression(FittedTask):
     def criterion(self) -> nn.Module:
         return MaskedLoss(self.loss, self.task_weights)
 
-    def decode(self, outputs: Array) -> tuple[Array, Array | None]:
-        mean, std = torch.from_numpy(outputs), None
-        if self.has_std:
-            mean, log_variance = mean_and_log_variance(mean)
-            std = (log_variance / 2).exp().double().numpy() * self.scaler.scale_
-        y = self.scaler.inverse_transform(mean.numpy())
-        if self.one_target:
-            return y[:, 0], None if std is None else std[:, 0]
-        return y, std
+    def decode(self, outputs: Array) -> Array:
+        mean, _ = self._read(outputs)
+        return self._formed(self.scaler.inverse_transform(mean.numpy()))
+
+    def decode_std(self, outputs: Array) -> Array:
+        """Return the predicted standard deviations, if `has_std`.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            In units of y.
+        """
+        _, log_variance = self._read(outputs)
+        return self._formed((log_variance / 2).exp().double().numpy() * self.scaler.scale_)
+
+    def _read(self, outputs: Array) -> tuple[Tensor, Tensor]:
+        """Return means, and log-variances if there are any."""
+        tensor = torch.from_numpy(outputs)
+        return mean_and_log_variance(tensor) if self.has_std else (tensor, tensor)
+
+    def _formed(self, y: Array) -> Array:
+        return y[:, 0] if self.one_target else y
 
     def state(self) -> tuple[dict, dict[str, Array]]:
         arrays = {"task.mean": self.scaler.mean_, "task.scale": self.scaler.scale_}

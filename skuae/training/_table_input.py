@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._elements import N_ELEMENTS
 from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, get_table
 from skuae.models import Backbone, CrystalModule, ElementEmbedding, Elements, backbone_name
-from skuae.training._network import ElementInput, Trained
+from skuae.training._composition import first_with
+from skuae.training._net import CrystalNet
+from skuae.training._network import ElementInput, Network
+from skuae.training._settings import Settings
+from skuae.training._task import FitData, FittedTask
 
 Coords = tuple[Tensor, Tensor]
 
@@ -67,24 +71,24 @@ class TableInput(ElementInput):
         check_covered(self.table, crystals, self.remedy)
         if not (self.one_hot or self.kind == "own"):
             return
-        rows, numbers, _ = crystals.composition()
-        new = np.flatnonzero(~self.seen[numbers - 1])
-        if len(new):
-            row, symbol = int(rows[new[0]]), SYMBOLS[numbers[new[0]] - 1]
+        new = first_with(crystals, ~self.seen)
+        if new is not None:
             warn(
-                f"{crystals.where(row)}: {symbol} was in none of the crystals of fit, and the "
-                f"model can only guess what it is like ({len(np.unique(rows[new]))} such rows); an "
-                'embedding that knows it, such as "ct-uae-mt" or "magpie", would do better'
+                f"{new.where}: {new.symbol} was in none of the crystals of fit, and the model can "
+                f"only guess what it is like ({new.n_rows} such rows); an embedding that knows it, "
+                'such as "ct-uae-mt" or "magpie", would do better'
             )
 
     def lr_ratio(self, ratio: float) -> float:
         return ratio if self.kind == "table" else 1.0  # its own are weights like others
 
-    def finished(self, trained: Trained) -> "TableInput":
+    def finished(
+        self, network: Network, net: CrystalNet, data: FitData, settings: Settings, task: FittedTask
+    ) -> "TableInput":
         if self.kind == "own" and not self.frozen:
             # Vectors that were drawn and never trained say nothing; the mean of the others is the
             # best guess there is.
-            weight = trained.net.module_.elements.table()
+            weight = net.module_.elements.table()
             seen = torch.as_tensor(self.seen, device=weight.device)
             with torch.no_grad():
                 weight[~seen] = weight[seen].mean(dim=0)
@@ -195,15 +199,11 @@ def check_covered(
     ------
     ValueError
     """
-    rows, numbers, _ = crystals.composition()
-    unknown = np.flatnonzero(~table.seen[numbers - 1])
-    if among is not None:
-        unknown = unknown[np.isin(rows[unknown], among)]
-    if len(unknown):
-        row, symbol = int(rows[unknown[0]]), SYMBOLS[numbers[unknown[0]] - 1]
+    unknown = first_with(crystals, ~table.seen, among)
+    if unknown is not None:
         raise ValueError(
-            f"{crystals.where(row)}: element table {table.name!r} has no vector for "
-            f"{symbol} ({len(np.unique(rows[unknown]))} such rows); {way_out}, or drop the row"
+            f"{unknown.where}: element table {table.name!r} has no vector for {unknown.symbol} "
+            f"({unknown.n_rows} such rows); {way_out}, or drop the row"
         )
 
 

@@ -22,14 +22,15 @@ class Targets(NamedTuple):
     given : ndarray of length n_samples
         Numbers or labels, for an estimator that learns an element table from them.
     names : list of str or None
-    shape : object
-        What the task has to know to give predictions the form of y.
+    form : object
+        What the task has to know to give predictions the form of y: whether y was one-dimensional,
+        or the classes.
     """
 
     values: Array
     given: Array
     names: list[str] | None
-    shape: Any
+    form: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ class FittedTask(ABC):
         """
 
     @abstractmethod
-    def decode(self, outputs: Array) -> Any:
+    def decode(self, outputs: Array) -> Array:
         """Return predictions.
 
         Parameters
@@ -117,8 +118,8 @@ class FittedTask(ABC):
 
         Returns
         -------
-        object
-            Classes; or numbers and their standard deviations (None if not learned), in units of y.
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            In the form and units of y.
         """
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """Columns that are declared once are taken, joined, saved and batched by the code of levels."""
 
 import copy
+import dataclasses
 import itertools
 import pickle
 from dataclasses import dataclass, fields
@@ -244,3 +245,10 @@ def test_every_array_is_declared():
     for cls in (CrystalGraphs, ReducedGraphs):
         arrays = {f.name for f in fields(cls) if "ndarray" in str(f.type)}
         assert arrays == set(schema_of(cls))
+
+
+@pytest.mark.parametrize("name", ["others", "cosines", "angle_counts", "angle_offsets"])
+def test_a_level_has_all_of_its_columns_or_none(mp_mini, name):
+    graphs = mp_mini.structures[:5].reduced_graph(4.0, angles=True)
+    with pytest.raises(ValueError, match="go together: some are missing"):
+        dataclasses.replace(graphs, **{name: None})

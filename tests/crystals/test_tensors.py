@@ -190,3 +190,15 @@ def test_copies_and_pickles(crystals):
         assert again.degree == 12
         assert torch.equal(again.neighbors, batch.neighbors)
         assert again.lattices is None
+
+
+def test_graphs_of_other_crystals_are_refused(mp_mini):
+    crystals = mp_mini.structures[:6]
+    for graphs in (crystals.graph(4.0), crystals.reduced_graph(4.0)):
+        with pytest.raises(ValueError, match="6 graphs for 3 crystals"):
+            PackedTensors(crystals[:3], graphs)
+
+
+def test_columns_complete_at_the_prompt(mp_mini):
+    batch = PackedTensors(mp_mini.structures[:2], columns={"density": [1.0, 2.0]}).batch([0])
+    assert {"density", "numbers", "cosines", "replace"} <= set(dir(batch))

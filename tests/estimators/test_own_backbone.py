@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from torch import nn
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor
+from skuae.analysis import attribute_atoms
 from skuae.models import CGCNN, check_backbone
+from skuae.models._backbone import SPECIFICATIONS
 
 PAGE = (Path(__file__).parents[2] / "docs/add_a_backend.md").read_text(encoding="utf-8")
 FAST = {"max_epochs": 2, "batch_size": 8, "device": "cpu", "random_state": 0}
@@ -136,6 +139,53 @@ def test_a_script_saves_what_another_process_loads(folder, tmp_path, X, y):
     refused = run("-c", use + load)
     assert "the model has the back-end Neighborhood of __main__" in refused.stderr
     assert "import the module that defines it first" in refused.stderr
+
+
+def test_a_class_of_another_module_is_not_taken(own, X, y, tmp_path):
+    """Two modules may each have a back-end called Net: weights of one say nothing in the other."""
+    ours, theirs = (type("Net", (own,), {"__module__": name}) for name in ("ours", "theirs"))
+    gnn = CrystalGNNRegressor(ours(width=4), **FAST).fit(X, y)
+    gnn.save_pretrained(tmp_path)
+    load = CrystalGNNRegressor.from_pretrained
+    assert type(load(tmp_path, device="cpu").network_.backbone) is ours
+    SPECIFICATIONS["Net"].remove(ours)
+    with pytest.raises(ValueError, match="back-end Net of ours, which is not defined here"):
+        load(tmp_path)
+    assert theirs in SPECIFICATIONS["Net"]
+
+
+def test_a_class_that_is_defined_again_goes_on(own, X, y):
+    """As when a cell of a notebook runs twice."""
+    first, again = (type("Cell", (own,), {"__module__": "notebook"}) for _ in range(2))
+    gnn = CrystalGNNRegressor(first(width=4), warm_start=True, **FAST).fit(X, y)
+    gnn.set_params(backbone=again(width=4)).fit(X, y)
+    with pytest.raises(ValueError, match="the model to start from has backbone"):
+        gnn.set_params(backbone=again(width=5)).fit(X, y)
+
+
+@pytest.mark.parametrize("case", ["exact", "own embed", "deep head"])
+def test_attribution_is_exact_only_where_it_is(own, X, y, case):
+    module = sys.modules["my_backend"].NeighborhoodModule
+
+    class Other(module):
+        def __init__(self, spec, elements, n_outputs):
+            super().__init__(spec, elements, n_outputs)
+            if case == "deep head":
+                self.head = nn.Sequential(self.head, nn.Tanh())
+
+        if case == "own embed":
+
+            def embed(self, batch):
+                return 2 * super().embed(batch)
+
+    class Spec(own):
+        def build(self, elements, n_outputs):
+            return Other(self, elements, n_outputs)
+
+    gnn = CrystalGNNRegressor(Spec(width=4), embedding="magpie", **FAST).fit(X, y)
+    found = attribute_atoms(gnn, X[:4])
+    assert found.method == ("exact" if case == "exact" else "occlusion")
+    np.testing.assert_allclose(found.predictions, gnn.predict(X[:4]), rtol=1e-5)
 
 
 def test_a_class_of_a_known_name_is_its_own(X, y, tmp_path):

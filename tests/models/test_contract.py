@@ -8,6 +8,7 @@ import torch
 from small_backbones import small
 from torch import nn
 
+from skuae.crystals import as_crystals
 from skuae.models import (
     ALIGNN,
     BACKBONES,
@@ -111,6 +112,59 @@ def infinite(self, batch):
     return PlainModule.site_vectors(self, batch) / 0
 
 
+def noisy(self, batch):
+    return nn.functional.dropout(PlainModule.site_vectors(self, batch), 0.5, training=True)
+
+
+def drawn_anew(self, spec, elements, n_outputs):
+    PlainModule.__init__(self, spec, elements, n_outputs)
+    nn.init.constant_(self.first.bias, float(next(NUMBER)))
+
+
+class InfiniteSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / 0
+
+
+def steep(self, batch):
+    return InfiniteSlope.apply(PlainModule.site_vectors(self, batch))
+
+
+def flat(self, batch):
+    return PlainModule.forward(self, batch).squeeze(-1)
+
+
+def writes(self, batch):
+    batch.distances.mul_(2)
+    return PlainModule.site_vectors(self, batch)
+
+
+def at_coordinates(of):
+    """Return a module part that reads a number off coordinates and lattices, and its inputs."""
+
+    def site_vectors(self, batch):
+        return PlainModule.site_vectors(self, batch) + of(batch)[:, None]
+
+    kind = type(broken(site_vectors=site_vectors))
+    kind.inputs = lambda self, crystals, merge=True: Inputs(coords="given")
+    return kind()
+
+
+def changed(**parts):
+    """Return a back-end like `Plain`, with other parts of its specification."""
+    return type(f"Changed{next(NUMBER)}", (Plain,), parts)()
+
+
+def grows(self, elements, n_outputs):
+    self.width += 1
+    return PlainModule(self, elements, n_outputs)
+
+
 def test_a_plain_one_keeps_it():
     check_backbone(Plain())
     check_backbone(broken())
@@ -127,11 +181,45 @@ def test_a_plain_one_keeps_it():
         (broken(forward=headless), r"head\(embed\(batch\)\) differs"),
         (broken(site_vectors=detached), "no gradient reaches"),
         (broken(site_vectors=infinite), "not finite"),
-        (broken(first_layer=property(lambda self: self.head)), "mat1 and mat2|shape"),
+        (broken(site_vectors=noisy), "two runs differ in eval mode"),
+        (broken(__init__=drawn_anew), "differs between two modules that are built from one seed"),
+        (broken(site_vectors=steep), r"the gradient of .* is not finite"),
+        (broken(forward=flat), "the output of a network with one output has the shape"),
+        (broken(site_vectors=writes), "writes into its batch"),
+        (at_coordinates(lambda b: b.lattices[b.crystal, 0, 0]), "depends on how the crystal is t"),
+        (at_coordinates(lambda b: (b.frac_coords % 1)[:, 0]), "depends on where the cell begins"),
+        (
+            at_coordinates(lambda b: torch.floor(b.frac_coords[:, 0] + 0.5 * (b.numbers % 2))),
+            "depends on (where the cell begins|which cell a site is written in)",
+        ),
+        (changed(build=grows), "changed its own parameters"),
+        (changed(default_lr=-1.0), "default_lr must be above 0"),
+        (changed(clip_norm="big"), "clip_norm must be above 0; got 'big'"),
+        (
+            changed(inputs=lambda self, crystals, merge=True: Inputs(crystals.reduced_graph(4.0))),
+            "must keep all sites",
+        ),
     ],
 )
 def test_what_breaks_it_is_found(spec, message):
-    with pytest.raises((ValueError, RuntimeError), match=message):
+    with pytest.raises(ValueError, match=message):
+        check_backbone(spec)
+
+
+def test_an_augmentation_must_give_a_batch():
+    spec = changed(augmentation=lambda self: lambda batch, generator: None)
+    with pytest.raises(TypeError, match="a function from a batch to a batch"):
+        check_backbone(spec)
+
+
+def test_single_precision_inside_is_told():
+    class Single(PlainModule):
+        def site_vectors(self, batch):
+            v = super().site_vectors(batch)
+            return torch.zeros(v.shape).index_add(0, torch.arange(len(v)), v)
+
+    spec = changed(build=lambda self, elements, n: Single(self, elements, n))
+    with pytest.raises(ValueError, match="does not run in double precision"):
         check_backbone(spec)
 
 
@@ -166,6 +254,28 @@ def test_the_global_generator_is_left_alone():
     before = torch.get_rng_state()
     check_backbone(Plain())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_lists_of_back_ends_are_checked():
+    class Several(Plain):
+        def __init__(self, width=4, inner=()):
+            self.width, self.inner = width, inner
+
+    with pytest.raises(ValueError, match="atom_dim must be an integer, at least 1; got -1"):
+        Several(inner=[MEGNet(), CGCNN(atom_dim=-1)]).check()
+
+
+def test_coordinates_that_there_are_not():
+    with pytest.raises(ValueError, match="""coords must be "wrapped", "given" or None"""):
+        Inputs(coords="wraped")
+
+
+def test_coordinates_of_the_back_end_go_before_those_of_the_elements(lone):
+    lone.translate_sites([0], [2, 0, 0], to_unit_cell=False)
+    crystals = as_crystals([lone])
+    for own, asked in (("given", "wrapped"), ("wrapped", "given")):
+        batch = Inputs(coords=own).pack(crystals, coords=asked).batch([0])
+        assert (batch.frac_coords[0, 0] > 2) == (own == "given")
 
 
 def test_specifications_as_json():

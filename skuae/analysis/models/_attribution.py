@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._elements import SYMBOLS
 from skuae.embedding import crystals_and_table
-from skuae.models import CrystalModule
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
 _METHODS = ("auto", "exact", "occlusion")
@@ -28,7 +27,7 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
     method : {"auto", "exact", "occlusion"}, default="auto"
         How contributions are found.
 
-        - ``"exact"``: the network ends with a mean over the atoms and a linear layer (ALIGNN), so
+        - ``"exact"``: the network ends with a mean over atoms and a linear layer (ALIGNN, coGN), so
           that every atom has a share of its own. Shares add up to the prediction minus `baseline`.
         - ``"occlusion"``: the drop of the prediction when the atom, with its periodic images, gets
           the mean vector of the elements of the training rows instead of its own. The graph stays
@@ -97,7 +96,7 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
         )
     check_is_fitted(estimator)
     column = _find_target(estimator, target)
-    linear = type(estimator.net_.module_).site_vectors is not CrystalModule.site_vectors
+    linear = estimator.net_.module_.is_additive
     if method == "auto":
         method = "exact" if linear else "occlusion"
     if method == "exact" and not linear:
