@@ -52,16 +52,16 @@ def check_backbone(spec: Backbone) -> None:
         crystals = as_crystals(_structures())
         subject = _Subject(spec, crystals)
         module = _build(spec)
+        if encode_params({"spec": spec}) != before:
+            raise ValueError(
+                "the specification has changed its own parameters; leave them as given"
+            )
         _check_module(subject, module)
         _check_gradients(subject, module)
         _check_reading(subject, module)
         _check_saving(subject, module)
         if spec.invariant:
             _check_invariances(subject, module)
-        if encode_params({"spec": spec}) != before:
-            raise ValueError(
-                "the specification has changed its own parameters; leave them as given"
-            )
 
 
 class _Subject:
@@ -176,8 +176,8 @@ def _check_shapes(subject: _Subject, module: CrystalModule) -> None:
             raise ValueError(f"{name} has the shape {found}, not {wanted}")
     if any(not torch.equal(column, before[name]) for name, column in batch.columns.items()):
         raise ValueError("the network writes into its batch; leave the tensors in it as they are")
-    _same("head(embed(batch)) differs from the output", module.head(vectors), outputs)
     _same("two runs differ in eval mode", module(batch), outputs)
+    _same("head(embed(batch)) differs from the output", module.head(vectors), outputs)
     vary = subject.spec.augmentation()
     if vary is not None:
         varied = vary(batch, torch.Generator().manual_seed(0))
