@@ -44,7 +44,7 @@ def write_backends(path):
         "[Choosing a back-end](../choosing.md) compares their speed and errors, and",
         "[Add a back-end](../add_a_backend.md) shows how to write one.",
         "",
-        '| `backbone=` | reads | element table | parameters | `lr="auto"` |',
+        "| `backbone=` | reads | element table | parameters | `lr` |",
         "|---|---|---|---|---|",
     ]
     for name, kind in BACKBONES.items():
@@ -58,10 +58,8 @@ def write_backends(path):
         )
     classes = [f"   models.{kind.__name__}" for kind in BACKBONES.values()]
     contract = ("Backbone", "CrystalModule", "Inputs", "check_backbone", "resolve_backbone")
-    for title, names in (
-        ("Specifications", classes),
-        ("The contract", [f"   models.{name}" for name in contract]),
-    ):
+    contract = [*(f"   models.{name}" for name in contract), "   crystals.CrystalBatch"]
+    for title, names in (("Specifications", classes), ("The contract", contract)):
         lines += ["", f"## {title}", "", "```{eval-rst}", ".. currentmodule:: skuae", ""]
         lines += [".. autosummary::", "   :toctree: ../api/generated", "   :nosignatures:", ""]
         lines += [*names, "```"]
@@ -85,6 +83,7 @@ html_theme_options = {
 }
 # On these pages the left bar would be empty.
 html_sidebars = {name: [] for name in ("index", "installation", "coming_from", "benchmarks")}
+html_sidebars |= {name: [] for name in ("add_a_backend", "generated/backends")}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

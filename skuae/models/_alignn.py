@@ -46,7 +46,7 @@ class ALIGNN(Backbone):
     native_frozen = True
     default_lr = 3e-3
     reads = (
-        "distances to the 12 nearest neighbours within 8 Å, whole shells, and the angles between "
+        "distances to the 12 nearest neighbours within 8 Å, whole shells, and angles between "
         "these bonds"
     )
 
