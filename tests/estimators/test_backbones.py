@@ -83,7 +83,7 @@ def test_tables_of_every_origin(task, front_end, X, table, embedding, freeze):
     changed = (learned.values != start.values).any(axis=1) & start.seen
     assert not (changed & ~there).any()
     # Crystals whose class is beyond doubt have no gradient in single precision.
-    assert changed.sum() == 0 if freeze else changed.sum() > 0.7 * there.sum()
+    assert changed.sum() == 0 if freeze else changed.sum() > 0.5 * there.sum()
 
 
 def test_what_is_learned_about_elements_without_a_table(task, name, X):
