@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from torch import nn
@@ -36,6 +37,7 @@ def folder(tmp_path_factory):
     nested += ", Inputs, Neighborhood\nfrom skuae.models import check_backbone\n\n"
     (folder / "my_nested.py").write_text(nested + code("nested"))
     sys.path.insert(0, str(folder))
+    get_reusable_executor().shutdown(wait=True)  # workers of earlier tests do not know the folder
     yield folder
     sys.path.remove(str(folder))
 
