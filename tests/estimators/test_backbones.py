@@ -63,7 +63,7 @@ def test_saved_and_loaded(task, X, tmp_path):
 
 @pytest.mark.parametrize("embedding", ["table", "random", "cgcnn", "estimator"])
 @pytest.mark.parametrize("freeze", [False, True])
-def test_tables_of_every_origin(task, front_end, X, table, embedding, freeze):
+def test_tables_of_every_origin(task, name, front_end, X, table, embedding, freeze):
     make, y = task
     if embedding == "estimator":
         given = front_end()
@@ -81,9 +81,12 @@ def test_tables_of_every_origin(task, front_end, X, table, embedding, freeze):
     there = np.zeros(118, dtype=bool)
     there[np.unique(X.numbers) - 1] = True
     changed = (learned.values != start.values).any(axis=1) & start.seen
-    assert not (changed & ~there).any()
-    # Crystals whose class is beyond doubt have no gradient in single precision.
-    assert changed.sum() == 0 if freeze else changed.sum() > 0.5 * there.sum()
+    if name == "cogn" and y.dtype.kind != "f" and not freeze:
+        # The small coGN is so sure of some classes that their gradient is 0 in single precision.
+        assert not (changed & ~there).any()
+        assert changed.sum() > 0.5 * there.sum()
+    else:
+        np.testing.assert_array_equal(changed, np.zeros(118, dtype=bool) if freeze else there)
 
 
 def test_what_is_learned_about_elements_without_a_table(task, name, X):
@@ -92,6 +95,8 @@ def test_what_is_learned_about_elements_without_a_table(task, name, X):
     model = make().fit(X, y)
     learned = model.element_table_
     assert learned.name == f"{name}-learned"
+    widths = {"alignn": 8, "cgcnn": 8, "cogn": 8, "crystal_transformer": 4, "megnet": 16}
+    assert learned.n_dims == widths[name]
     with torch.no_grad():
         module = model.net_.module_
         vectors = module.elements.weight.numpy(force=True)
@@ -188,6 +193,10 @@ def test_transfer(task, small, name, X, y):
         else:
             assert torch.equal(value, before[key]), key
     assert heads >= 2
+    if isinstance(model.net_.module_.head, torch.nn.Linear):
+        assert heads == 2
+        assert model.net_.module_.head.out_features == 2
+    assert model.predict(X).shape == two.shape
     assert model.element_table_.symbols == source.element_table_.symbols
 
 
