@@ -3,9 +3,8 @@
 from skuae.training._classification import ClassificationTask, FittedClassification
 from skuae.training._composition import seen_elements
 from skuae.training._data import CrystalDataset, CrystalLoader
-from skuae.training._element_features import named, stack_features
+from skuae.training._element_features import named
 from skuae.training._fit import (
-    copy_weights,
     fit_net,
     history_of,
     make_net,
@@ -44,7 +43,6 @@ __all__ = [
     "check_sample_weight",
     "check_targets",
     "check_training_params",
-    "copy_weights",
     "fit_net",
     "history_of",
     "make_net",
@@ -53,6 +51,5 @@ __all__ = [
     "resolve_device",
     "seen_elements",
     "split_validation",
-    "stack_features",
     "table_digest",
 ]
