@@ -14,6 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 
+from skuae.crystals._colors import (
+    EQUAL,
+    STEPS,
+    Kinds,
+    count_distinct,
+    element_colors,
+    kinds_of,
+    mix,
+    number_equal,
+    starts_of,
+    sum_rows,
+)
 from skuae.crystals._graphs import IMAGES, CrystalGraphs, Neighbors, check_setting, chunks, search
 from skuae.crystals._levels import Arrays, Column, offsets_of
 from skuae.crystals._packing import offsets_from_sizes, take_rows
@@ -21,22 +33,19 @@ from skuae.crystals._packing import offsets_from_sizes, take_rows
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
 
-TOLERANCE = 1e-4  # Å, and of cosines; closer than this is equal
 MAX_CUTOFF = 250  # Å; a distance in steps takes 32 bits
-_STEPS = 1 << 24  # of an Å, or of a cosine; both are compared as integers
-_EQUAL = int(TOLERANCE * _STEPS)
 _BITS = 26  # of a cosine, from 0 to 2, in steps
 _COSINE = (1 << _BITS) - 1
-_FAR = 1 << 62
-_CHUNK_SITES = 2_000  # bounds the memory of one refinement, and fits a cache
+CHUNK_SITES = 2_000  # bounds the memory of one refinement, and fits a cache
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReducedGraphs(Neighbors):
     """Packed graphs of packed crystals, equal parts merged. S sites, E edges, A angles.
 
-    Edges run both ways: if a site has a neighbour, the neighbour has the site. The center and the
-    neighbor of an edge are as in `CrystalGraphs`.
+    Edges run both ways: if a site has a neighbour, the neighbour has the site. In those that
+    `Crystals.merged_graph` makes, edges are as in `CrystalGraphs`. The center and the neighbor of
+    an edge are as in `CrystalGraphs`.
 
     Attributes
     ----------
@@ -94,7 +103,7 @@ def build_reduced_graphs(
     if cutoff > MAX_CUTOFF:
         raise ValueError(f"cutoff must be at most {MAX_CUTOFF} Å, got {cutoff}")
     parts = []
-    for rows in chunks(crystals, _CHUNK_SITES):
+    for rows in chunks(crystals, CHUNK_SITES):
         graph = search(crystals, rows, cutoff, max_neighbors, whole_shell)
         fields: dict[str, Any] = {**_reduce(crystals, rows, graph, angles, merge)}
         parts.append(ReducedGraphs(**fields, **graph.settings()))
@@ -114,24 +123,16 @@ class _Whole(NamedTuple):
     distances: np.ndarray
 
 
-class _Kinds(NamedTuple):
-    """What sites or edges are of one colour; kinds are numbered in order of appearance."""
-
-    of: np.ndarray  # the kind of each site or edge
-    first: np.ndarray  # the first site or edge of each kind
-    counts: np.ndarray  # of each kind
-
-
 def _reduce(
     crystals: Crystals, rows: range, graph: CrystalGraphs, angles: bool, merge: bool
 ) -> Arrays:
     """Return the arrays of `ReducedGraphs` for consecutive crystals and their graphs."""
     whole = _whole_graph(crystals, rows, graph)
-    colors = _element_colors(crystals, crystals.offsets[rows.start], len(whole.crystal))
+    colors = element_colors(crystals, crystals.offsets[rows.start], len(whole.crystal))
     site_colors, edge_colors = _first_colors(colors, whole, merge)
     site_colors, edge_colors = _refine(site_colors, edge_colors, whole)
     if not angles:
-        sites, edges = _kinds(site_colors), _kinds(edge_colors)
+        sites, edges = kinds_of(site_colors), kinds_of(edge_colors)
         return _site_and_edge_columns(whole, sites, edges, merge)
     sites, edges, values, offsets = _refine_by_angles(site_colors, edge_colors, whole)
     return {
@@ -140,7 +141,7 @@ def _reduce(
     }
 
 
-def _site_and_edge_columns(whole: _Whole, sites: _Kinds, edges: _Kinds, merge: bool) -> Arrays:
+def _site_and_edge_columns(whole: _Whole, sites: Kinds, edges: Kinds, merge: bool) -> Arrays:
     # First sites and edges come in the order of their kinds, and first edges belong to first sites.
     center_kind = sites.of[whole.centers[edges.first]]
     kind_offsets = np.searchsorted(sites.first, whole.offsets)
@@ -160,11 +161,11 @@ def _site_and_edge_columns(whole: _Whole, sites: _Kinds, edges: _Kinds, merge: b
 
 
 def _angle_columns(
-    whole: _Whole, sites: _Kinds, edges: _Kinds, values: np.ndarray, offsets: np.ndarray
+    whole: _Whole, sites: Kinds, edges: Kinds, values: np.ndarray, offsets: np.ndarray
 ) -> Arrays:
     """Return the columns of angles; `values` in rows of `offsets` are those of all edges."""
     firsts, angle_offsets = take_rows(offsets, edges.first)
-    starts = _starts(values[firsts], angle_offsets[:-1])
+    starts = starts_of(values[firsts], angle_offsets[:-1])
     edge = np.searchsorted(angle_offsets, starts, side="right") - 1
     counts = np.diff(starts, append=len(firsts))
     leader_rows, _ = take_rows(offsets, edges.first[edges.of])
@@ -175,7 +176,7 @@ def _angle_columns(
     return {
         "angle_offsets": offsets_from_sizes(np.bincount(edge, minlength=len(edges.first))),
         "others": others - first_edges[whole.crystal[centers[edge]]],
-        "cosines": np.add.reduceat(sums, starts) / (counts * edges.counts[edge] * _STEPS) - 1,
+        "cosines": np.add.reduceat(sums, starts) / (counts * edges.counts[edge] * STEPS) - 1,
         "angle_counts": counts,
     }
 
@@ -214,74 +215,31 @@ def _both_ways(
     return centers[keep], neighbors[keep], images[keep]
 
 
-def _element_colors(crystals: Crystals, first: int, n_sites: int) -> np.ndarray:
-    """Colour sites by element, disordered ones by all their species."""
-    colors = crystals.numbers[first : first + n_sites].astype(np.uint64)
-    if crystals.occ_sites is not None:
-        entries = slice(*np.searchsorted(crystals.occ_sites, [first, first + n_sites]))
-        amounts = np.round(crystals.occ_values[entries] * 1e6).astype(np.uint64)
-        species = _mix(crystals.occ_numbers[entries].astype(np.uint64), amounts)
-        np.add.at(colors, crystals.occ_sites[entries] - first, species)
-    return colors
-
-
 def _first_colors(
     elements: np.ndarray, whole: _Whole, merge: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colour sites by crystal and element, edges by their ends and distance."""
-    sites = _mix(whole.crystal.astype(np.uint64), elements)
+    sites = mix(whole.crystal.astype(np.uint64), elements)
     if not merge:
-        sites = _mix(sites, np.arange(len(sites), dtype=np.uint64))
-    ends = _mix(sites[whole.centers], sites[whole.neighbors])
-    steps = (whole.distances * _STEPS).astype(np.int64)
-    return sites, _mix(ends, _number_equal(steps, ends))
-
-
-def _number_equal(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Give the distinct values (integers below 2^32) within groups, known by hashes, a number each.
-
-    Group and value share one integer: to sort by one key is much faster than by two. The 31 bits of
-    the hash may send two groups to the same place; values that differ stay distinct there.
-    """
-    key = ((groups >> np.uint64(33)) << np.uint64(32)).astype(np.int64) + values
-    order = np.argsort(key)
-    starts = _starts(key[order])
-    numbers = np.empty(len(order), dtype=np.uint64)
-    numbers[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
-    return numbers
-
-
-def _starts(values: np.ndarray, rows: slice | np.ndarray = slice(1)) -> np.ndarray:
-    """Find where, in sorted integers, the next value begins; and, if there are many, the next row.
-
-    Values that lie close together are one, unless a chain of them gets longer than the tolerance:
-    such a chain is cut at smaller gaps.
-    """
-    gaps = np.diff(values, prepend=values[:1])
-    gaps[rows] = _FAR
-    limits = np.full(len(values), _EQUAL)
-    while True:
-        starts = np.flatnonzero(gaps > limits)
-        sizes = np.diff(starts, append=len(values))
-        too_long = values[starts + sizes - 1] - values[starts] > _EQUAL
-        if not too_long.any():
-            return starts
-        limits[np.repeat(too_long, sizes)] //= 10
+        sites = mix(sites, np.arange(len(sites), dtype=np.uint64))
+    ends = mix(sites[whole.centers], sites[whole.neighbors])
+    steps = (whole.distances * STEPS).astype(np.int64)
+    return sites, mix(ends, number_equal(steps, ends))
 
 
 def _refine(sites: np.ndarray, edges: np.ndarray, whole: _Whole) -> tuple[np.ndarray, np.ndarray]:
     """Give sites and edges new colours until no two of a colour differ in what is around them."""
-    n, n_before = len(np.unique(sites)), 0
+    n, n_before = count_distinct(sites), 0
     while n > n_before:
-        sites = _mix(sites, _sum_rows(_mix(edges, edges), whole.edge_offsets))
-        edges = _mix(edges, _mix(sites[whole.centers], sites[whole.neighbors]))
-        n, n_before = len(np.unique(sites)), n
+        sites = mix(sites, sum_rows(mix(edges, edges), whole.edge_offsets))
+        edges = mix(edges, mix(sites[whole.centers], sites[whole.neighbors]))
+        n, n_before = count_distinct(sites), n
     return sites, edges
 
 
 def _refine_by_angles(
     site_colors: np.ndarray, edge_colors: np.ndarray, whole: _Whole
-) -> tuple[_Kinds, _Kinds, np.ndarray, np.ndarray]:
+) -> tuple[Kinds, Kinds, np.ndarray, np.ndarray]:
     """Refine until no two edges of a colour differ in their angles, either.
 
     Returns the kinds of sites and of edges, and the angles of all edges: values and offsets.
@@ -291,12 +249,12 @@ def _refine_by_angles(
     values = np.empty(offsets[-1], dtype=np.int64)
     todo = np.arange(len(whole.centers))
     while True:
-        edges = _kinds(edge_colors)
+        edges = kinds_of(edge_colors)
         leaders = edges.first[edges.of]
         _write_angles(values, offsets, todo, leaders, whole, units)
         split = _split_colors(edge_colors, todo, leaders, values, offsets)
         if len(split) == 0:
-            return _kinds(site_colors), edges, values, offsets
+            return kinds_of(site_colors), edges, values, offsets
         site_colors, edge_colors = _refine(site_colors, edge_colors, whole)
         crystals = whole.crystal[whole.centers[split]]
         todo = np.flatnonzero(np.isin(whole.crystal, crystals)[whole.centers])
@@ -317,7 +275,7 @@ def _write_angles(
         columns = np.arange(degree)
         others = whole.edge_offsets[whole.neighbors[own]] + columns
         cosines = -np.einsum("aoi,ai->ao", units[others], units[own[:, 0]])
-        steps = ((1 + cosines) * _STEPS + 0.5).astype(np.int64)
+        steps = ((1 + cosines) * STEPS + 0.5).astype(np.int64)
         values[offsets[own] + columns] = np.sort((leaders[others] << _BITS) + steps, axis=1)
 
 
@@ -334,36 +292,11 @@ def _split_colors(
     """
     rows, ends = take_rows(offsets, edges)
     leader_rows, _ = take_rows(offsets, leaders[edges])
-    unlike = np.flatnonzero(np.abs(values[rows] - values[leader_rows]) > _EQUAL)
+    unlike = np.flatnonzero(np.abs(values[rows] - values[leader_rows]) > EQUAL)
     unlike = leaders[edges[np.searchsorted(ends, unlike, side="right") - 1]]
     edges = edges[np.isin(leaders[edges], unlike)]
     rows, offsets = take_rows(offsets, edges)
-    sides = _mix(np.repeat(colors[edges], np.diff(offsets)), colors[values[rows] >> _BITS])
-    angles = _mix(sides, _number_equal(values[rows] & _COSINE, sides))
-    colors[edges] = _mix(colors[edges], _sum_rows(angles, offsets))
+    sides = mix(np.repeat(colors[edges], np.diff(offsets)), colors[values[rows] >> _BITS])
+    angles = mix(sides, number_equal(values[rows] & _COSINE, sides))
+    colors[edges] = mix(colors[edges], sum_rows(angles, offsets))
     return edges
-
-
-def _sum_rows(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sum the rows of a ragged array of uint64, modulo 2^64."""
-    total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(values, dtype=np.uint64)])
-    return total[offsets[1:]] - total[offsets[:-1]]
-
-
-def _mix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Hash pairs of uint64 (splitmix64's finaliser); not symmetric in a and b."""
-    x = a * np.uint64(0x9E3779B97F4A7C15) + (b ^ (b >> np.uint64(29)))
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _kinds(colors: np.ndarray) -> _Kinds:
-    """Return what sites or edges are of one kind."""
-    _, first, inverse, counts = np.unique(
-        colors, return_index=True, return_inverse=True, return_counts=True
-    )
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return _Kinds(rank[inverse], first[order], counts[order])

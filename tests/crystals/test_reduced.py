@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from skuae.crystals import _reduced, as_crystals
+from skuae.crystals import _colors, as_crystals
 
 # -- one crystal's graph, whole or reduced, in one form --------------------------------------------
 
@@ -195,7 +195,7 @@ def test_cut_shells(mp_mini):
 
 def test_a_ladder_of_distances_is_not_one_distance(whole_graph):
     """Each distance is closer than the tolerance to the next, all together span 0.018 Å."""
-    steps = 2 + 0.9 * _reduced.TOLERANCE * np.random.default_rng(0).permutation(200)
+    steps = 2 + 0.9 * _colors.TOLERANCE * np.random.default_rng(0).permutation(200)
     points = np.column_stack([np.zeros((200, 2)), np.cumsum(steps)])
     lattice = Lattice.orthorhombic(20, 20, steps.sum())
     structure = Structure(lattice, ["Fe"] * 200, points, coords_are_cartesian=True)
@@ -205,7 +205,7 @@ def test_a_ladder_of_distances_is_not_one_distance(whole_graph):
 
 
 def test_a_ladder_of_angles_is_not_one_angle(whole_graph):
-    x = 1.8 * _reduced.TOLERANCE * np.arange(200)  # the cosines are half of that
+    x = 1.8 * _colors.TOLERANCE * np.arange(200)  # the cosines are half of that
     bent = np.column_stack([x, np.zeros(200), np.sqrt(4 - x**2)])
     places = np.array([[10.0 * i, 10.0 * j, 0] for i in range(20) for j in range(10)])
     points = np.concatenate([places, places + np.array([2, 0, 0]), places + bent])

@@ -70,7 +70,7 @@ def test_chunks_do_not_show(crystals, monkeypatch, angles, merge):
     setting = (8.0, 12, True, angles, merge)
     whole = build_reduced_graphs(crystals, *setting)
     for size in (1, 7, crystals.n_sites):
-        monkeypatch.setattr(_reduced, "_CHUNK_SITES", size)
+        monkeypatch.setattr(_reduced, "CHUNK_SITES", size)
         assert_same_graphs(whole, build_reduced_graphs(crystals, *setting))
 
 
