@@ -111,8 +111,8 @@ def search(
     center, neighbor, image, distance = _find_points(
         crystals.frac_coords[sites], lattices, offsets, cutoff, max_neighbors
     )
-    other = distance > 1e-6  # each site finds itself, too
-    center, neighbor, image, distance = (a[other] for a in (center, neighbor, image, distance))
+    others = np.flatnonzero(distance > 1e-6)  # each site finds itself, too
+    center, neighbor, distance = (a.take(others) for a in (center, neighbor, distance))
     shift = np.repeat(offsets[:-1], np.diff(offsets))[center]
     tie_break = crystals.numbers[sites][neighbor + shift].astype(np.int64)
     quantum = (distance / _DISTANCE_QUANTUM).astype(np.int64)
@@ -123,7 +123,7 @@ def search(
     if max_neighbors is not None:
         order = order[_nearest(distance[order], degrees, max_neighbors, whole_shell)]
         degrees = np.bincount(center[order], minlength=len(degrees))
-    image = image[order]
+    image = image.take(others[order], axis=0)
     if np.abs(image).max(initial=0) > np.iinfo(np.int16).max:
         raise ValueError(
             "fractional coordinates lie thousands of cells away; wrap them into the cell "
