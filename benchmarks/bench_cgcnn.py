@@ -25,7 +25,7 @@ class PlainConv(nn.Module):
         super().__init__()
         self.linear, self.edge_norm, self.site_norm = conv.linear, conv.edge_norm, conv.site_norm
 
-    def forward(self, v, u, batch):
+    def forward(self, v, u, batch, n_sites, n_bonds):
         """Return the new site vectors."""
         n, k, d = len(v), batch.degree, v.shape[1]
         center = v[:, None].expand(n, k, d)

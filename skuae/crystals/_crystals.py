@@ -6,10 +6,10 @@ from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymatgen.core import Lattice, Structure
-from pymatgen.core.periodic_table import Element
+from pymatgen.core import Structure
 
 from skuae._elements import N_ELEMENTS
+from skuae.crystals._contents import composition_of, structure_of
 from skuae.crystals._graphs import CrystalGraphs, build_graphs
 from skuae.crystals._levels import (
     Arrays,
@@ -20,6 +20,7 @@ from skuae.crystals._levels import (
     schema_of,
     take_levels,
 )
+from skuae.crystals._merged import build_merged_graphs
 from skuae.crystals._packing import frozen, read_npz, write_npz
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
 from skuae.crystals._validation import check_occupancies
@@ -171,7 +172,7 @@ class Crystals:
                 raise IndexError("Crystals have one axis: index them with rows only")
             key = key[0]
         if isinstance(key, (int, np.integer)):
-            return self._structure(range(len(self))[key])
+            return structure_of(self, range(len(self))[key])
         rows = np.arange(len(self))[key]
         part = self._from_arrays(take_levels(self._arrays(), schema_of(Crystals), rows))
         if len(rows) >= _SHARE_FROM * len(self):  # a small slice does not keep the whole alive
@@ -179,7 +180,7 @@ class Crystals:
         return part
 
     def __iter__(self) -> Iterator[Structure]:
-        return (self._structure(i) for i in range(len(self)))
+        return (structure_of(self, i) for i in range(len(self)))
 
     def __repr__(self) -> str:
         disordered = int(self.is_disordered.sum())
@@ -224,31 +225,7 @@ class Crystals:
         amounts : ndarray of float64 of shape (n_entries,)
             Atoms per cell; occupancies count on disordered sites.
         """
-        site_rows = np.repeat(np.arange(len(self)), self.sizes)
-        numbers, weights = self.numbers, np.ones(self.n_sites)
-        if self.occ_sites is not None:
-            whole = np.ones(self.n_sites, dtype=bool)
-            whole[self.occ_sites] = False
-            numbers = np.concatenate([numbers[whole], self.occ_numbers])
-            weights = np.concatenate([weights[whole], self.occ_values])
-            site_rows = np.concatenate([site_rows[whole], site_rows[self.occ_sites]])
-        keys, inverse = np.unique(site_rows * (N_ELEMENTS + 1) + numbers, return_inverse=True)
-        rows, numbers = np.divmod(keys, N_ELEMENTS + 1)
-        return rows, numbers, np.bincount(inverse, weights, minlength=len(keys))
-
-    def _structure(self, i: int) -> Structure:
-        sites = slice(self.offsets[i], self.offsets[i + 1])
-        species: list = [Element.from_Z(int(z)) for z in self.numbers[sites]]
-        if self.occ_sites is not None:
-            first, last = np.searchsorted(self.occ_sites, [sites.start, sites.stop])
-            mixed: dict = {}
-            for e in range(first, last):
-                site = int(self.occ_sites[e] - sites.start)
-                element = Element.from_Z(int(self.occ_numbers[e]))
-                mixed.setdefault(site, {})[element] = float(self.occ_values[e])
-            for site, content in mixed.items():
-                species[site] = content
-        return Structure(Lattice(self.lattices[i]), species, self.frac_coords[sites])
+        return composition_of(self)
 
     def to_structures(self) -> list[Structure]:
         """Return a list of pymatgen Structures."""
@@ -279,6 +256,29 @@ class Crystals:
         CrystalGraphs
         """
         return self._cached(build_graphs, (float(cutoff), max_neighbors, bool(whole_shell)))
+
+    def merged_graph(
+        self, cutoff: float, max_neighbors: int, whole_shell: bool = False
+    ) -> CrystalGraphs | ReducedGraphs:
+        """Find neighbours as `graph` does, and keep one of each kind if that saves work.
+
+        A cut shell is less symmetric than the crystal, and the edges of this graph do not run both
+        ways. Sites and edges are equal if message passing along the edges cannot tell them apart.
+        Kept and shared as by `graph`.
+
+        Parameters
+        ----------
+        cutoff, max_neighbors, whole_shell
+            As of `graph`.
+
+        Returns
+        -------
+        ReducedGraphs or CrystalGraphs
+            The whole graphs if more than three in four edges differ, as in crystals without
+            symmetry. One crystal in fifty tells.
+        """
+        setting = (float(cutoff), max_neighbors, bool(whole_shell))
+        return self._cached(build_merged_graphs, setting)
 
     def reduced_graph(
         self,

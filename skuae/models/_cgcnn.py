@@ -10,7 +10,7 @@ from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import gated_sum, linear_at_edges
 from skuae.models._elements import Elements
-from skuae.models._layers import GaussianBasis, TrackedNorm, mean_over_sites
+from skuae.models._layers import CountedNorm, GaussianBasis, TrackedNorm, mean_over_sites
 
 
 class CGCNN(Backbone):
@@ -37,8 +37,10 @@ class CGCNN(Backbone):
 
     Notes
     -----
-    Neighbours that are missing (fewer than `max_neighbors` within `cutoff`) are masked, also out of
-    the batch statistics. The reference code lets them point at atom 0 of the batch.
+    Equal sites and edges of a crystal are computed once and counted, also in the batch statistics,
+    which leaves the result as it is. Neighbours that are missing (fewer than `max_neighbors` within
+    `cutoff`) are masked, also out of the batch statistics. The reference code lets them point at
+    atom 0 of the batch.
     """
 
     native_table = "cgcnn"  # features of atoms, not trained
@@ -70,8 +72,8 @@ class CGCNN(Backbone):
         self._check_cutoff()
 
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
-        # Not merged: where a shell is cut, equal sites have unequal neighbours.
-        return Inputs(crystals.graph(self.cutoff, self.max_neighbors, self.whole_shell))
+        find = crystals.merged_graph if merge else crystals.graph
+        return Inputs(find(self.cutoff, self.max_neighbors, self.whole_shell))
 
     def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return CGCNNModule(self, elements, n_outputs)
@@ -100,8 +102,11 @@ class CGCNNModule(CrystalModule):
         v = self.project(self.elements(batch))  # (N, d)
         # Twelve neighbours are rarely as far as the cutoff: centers beyond them would only add 0.
         u = self.basis(batch.distances, self.basis.n_reached(batch.distances))  # (E, m), m <= 41
+        n_sites, n_bonds = batch.site_counts, None
+        if n_sites is not None:
+            n_bonds = batch.edge_counts * n_sites.index_select(0, batch.centers)
         for conv in self.convs:
-            v = conv(v, u, batch.bonds)
+            v = conv(v, u, batch.bonds, n_sites, n_bonds)
         h = F.softplus(mean_over_sites(v, batch))  # (B, d)
         for layer in self.hidden:
             h = F.softplus(layer(h))
@@ -119,14 +124,25 @@ class CGConv(nn.Module):
         super().__init__()
         self.linear = nn.Linear(2 * d + n_basis, 2 * d)
         self.edge_norm = TrackedNorm(2 * d)
-        self.site_norm = nn.BatchNorm1d(d)
+        self.site_norm = CountedNorm(d)
 
-    def forward(self, v: Tensor, u: Tensor, bonds: Links) -> Tensor:
+    def forward(
+        self,
+        v: Tensor,
+        u: Tensor,
+        bonds: Links,
+        n_sites: Tensor | None = None,
+        n_bonds: Tensor | None = None,
+    ) -> Tensor:
+        """Return new vectors of sites v (N, d) that, like bonds, occur so many times.
+
+        u (E, m) are the Gaussians of the bonds. Counts are None where all occur once.
+        """
         d = v.shape[1]
         w_center, w_neighbor, w_edge = self.linear.weight.tensor_split([d, 2 * d], dim=1)
         ends = F.linear(v, torch.cat([w_center, w_neighbor]))  # (N, 4d)
         center, neighbor = ends.split(2 * d, dim=1)
         center = center + self.linear.bias
         s = linear_at_edges(center, neighbor, u, w_edge[:, : u.shape[1]], bonds)  # (E, 2d)
-        message = gated_sum(s, self.edge_norm, bonds)  # (N, d)
-        return F.softplus(v + self.site_norm(message))
+        message = gated_sum(s, self.edge_norm, bonds, n_bonds)  # (N, d)
+        return F.softplus(v + self.site_norm(message, n_sites))

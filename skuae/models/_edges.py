@@ -49,7 +49,7 @@ def counted_sum(x: Tensor, links: Links) -> Tensor:
     return _CountedSum.apply(x, links)
 
 
-def gated_sum(s: Tensor, norm: TrackedNorm, links: Links) -> Tensor:
+def gated_sum(s: Tensor, norm: TrackedNorm, links: Links, n_edges: Tensor | None = None) -> Tensor:
     """Return the sum over a site's edges of sigmoid(y[:, :d]) * softplus(y[:, d:]), y = norm(s).
 
     Parameters
@@ -58,6 +58,8 @@ def gated_sum(s: Tensor, norm: TrackedNorm, links: Links) -> Tensor:
     norm : TrackedNorm of width 2d
         In training, its statistics are those of the edges in the batch.
     links : Links
+    n_edges : Tensor of shape (E,), or None
+        How many equal edges of the batch each one stands for; None for one.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def gated_sum(s: Tensor, norm: TrackedNorm, links: Links) -> Tensor:
     """
     if not len(s):  # no site has a neighbour, and there are no statistics of nothing
         return links.sum(s.chunk(2, dim=1)[0])
-    return _GatedSum.apply(s, norm.weight, norm.bias, norm, links)
+    return _GatedSum.apply(s, norm.weight, norm.bias, norm, links, n_edges)
 
 
 def gated_mean(m: Tensor, values: Tensor, links: Links) -> Tensor:
@@ -127,21 +129,20 @@ class _CountedSum(torch.autograd.Function):
 class _GatedSum(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, s: Tensor, weight: Tensor, bias: Tensor, norm: TrackedNorm, links: Links
+        ctx: Any,
+        s: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        norm: TrackedNorm,
+        links: Links,
+        n_edges: Tensor | None,
     ) -> Tensor:
         # With y = [gate, -core], one sigmoid serves both: softplus(c) = -log(sigmoid(-c)), and its
         # derivative is 1 - sigmoid(-c). That is cheaper than softplus and its backward pass.
         sign = torch.ones_like(weight)
         sign[len(sign) // 2 :] = -1
         weight = weight * sign
-        running: tuple[Tensor | None, Tensor | None] = norm.running_mean, norm.running_var
-        if norm.training and len(s) == 1:
-            running = None, None  # the variance of one edge is unknown: NaN
-        y, mean, inv_std = torch.native_batch_norm(
-            s, weight, bias * sign, *running, norm.training, norm.momentum, norm.eps
-        )
-        if not norm.training:
-            mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
+        y, mean, inv_std = _normalise(s, weight, bias * sign, norm, n_edges)
         minus_core = y.chunk(2, dim=1)[1].clone(memory_format=torch.contiguous_format)
         sigmoids = y.sigmoid_()
         gate, complement = sigmoids.chunk(2, dim=1)
@@ -149,37 +150,72 @@ class _GatedSum(torch.autograd.Function):
         scratch = complement.clamp(min=1e-37).log_()
         torch.minimum(scratch, minus_core, out=minus_core)
         ctx.links, ctx.training = links, norm.training
-        ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core)
-        return links.sum(torch.mul(gate, minus_core, out=scratch)).neg_()
+        ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core, n_edges)
+        return links.sum(torch.mul(gate, minus_core, out=scratch), links.counts).neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        s, weight, sign, mean, inv_std, sigmoids, minus_core = ctx.saved_tensors
+        s, weight, sign, mean, inv_std, sigmoids, minus_core, n_edges = ctx.saved_tensors
         gate, _ = sigmoids.chunk(2, dim=1)
-        n_edges, d = gate.shape
         # First the gradient of y, [gate (1 - gate) minus_core, gate (1 - complement)] times that of
         # the sum, then the gradient of s.
-        if ctx.links.degree is not None:
-            grad = gate.view(len(grad), ctx.links.degree, d) * grad.neg()[:, None]
-        else:
-            grad = gate * grad.neg().index_select(0, ctx.links.centers)
-        grad = grad.view(n_edges, 1, d)
-        out = torch.addcmul(grad, grad, sigmoids.view(n_edges, 2, d), value=-1)
+        n, d = gate.shape
+        grad = (gate * _spread(grad.neg(), ctx.links)).view(n, 1, d)
+        out = torch.addcmul(grad, grad, sigmoids.view(n, 2, d), value=-1)
         out[:, 0] *= minus_core
-        out = out.view(n_edges, 2 * d)
+        out = out.view(n, 2 * d)
 
         to_bias = out.sum(0)
-        scratch = grad.view(n_edges, d)
+        scratch = grad.view(n, d)
         halves = zip(out.chunk(2, dim=1), s.chunk(2, dim=1), strict=True)
         to_weight = torch.cat([torch.mul(a, b, out=scratch).sum(0) for a, b in halves])
         to_weight = (to_weight - mean * to_bias) * inv_std
         scale = weight * inv_std
         out *= scale
         if ctx.training:  # the statistics depend on s too
-            slope = -scale * inv_std * to_weight / n_edges
-            out.addcmul_(s, slope).sub_(mean * slope + scale * to_bias / n_edges)
-        return out, to_weight * sign, to_bias * sign, None, None
+            slope = scale * inv_std * to_weight
+            shift = scale * to_bias - mean * slope
+            if n_edges is None:
+                out.addcmul_(s, slope / -n).sub_(shift / n)
+            else:
+                shares = (n_edges / n_edges.sum())[:, None]
+                out.addcmul_(torch.addcmul(shift, s, slope), shares, value=-1)
+        return out, to_weight * sign, to_bias * sign, None, None, None
+
+
+def _normalise(
+    s: Tensor, weight: Tensor, bias: Tensor, norm: TrackedNorm, n_edges: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return batch-normalised rows of s, each there `n_edges` times, their mean and 1 / std."""
+    if not norm.training:
+        mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
+    elif n_edges is None:
+        running: tuple[Tensor | None, Tensor | None] = norm.running_mean, norm.running_var
+        if len(s) == 1:
+            running = None, None  # the variance of one edge is unknown: NaN
+        norm.num_batches_tracked += 1
+        return torch.native_batch_norm(s, weight, bias, *running, True, norm.momentum, norm.eps)
+    else:
+        total = n_edges.sum()
+        shares = n_edges / total
+        mean = shares @ s
+        y = s - mean
+        variance = shares @ y.square_()
+        norm.update(mean, variance, total)
+        inv_std = torch.rsqrt(variance + norm.eps)
+        scale = weight * inv_std
+        return torch.addcmul(bias - mean * scale, s, scale, out=y), mean, inv_std
+    scale = weight * inv_std
+    return torch.addcmul(bias - mean * scale, s, scale), mean, inv_std
+
+
+def _spread(x: Tensor, links: Links) -> Tensor:
+    """Return, for every link, the row of x (N, d) of its center, as often as the link is there."""
+    if links.degree is not None and links.counts is None:
+        return x.repeat_interleave(links.degree, 0, output_size=len(links.centers))
+    x = x.index_select(0, links.centers)
+    return x if links.counts is None else x.mul_(links.counts[:, None])
 
 
 class _GatedMean(torch.autograd.Function):

@@ -54,6 +54,30 @@ class TrackedNorm(nn.BatchNorm1d):
     num_batches_tracked: Tensor
     momentum: float
 
+    @torch.no_grad()
+    def update(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
+        """Move the running statistics towards those of a batch of `total` rows."""
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        unbiased = variance * (total / (total - 1).clamp(min=1))
+        self.running_var.lerp_(unbiased, self.momentum)
+
+
+class CountedNorm(TrackedNorm):
+    """Batch normalisation of rows that may stand for several equal ones each."""
+
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Return BN(x) for x (n, d) whose row ``i`` occurs ``counts[i]`` times; None for once."""
+        if counts is None or not self.training:
+            return super().forward(x)
+        total = counts.sum()
+        shares = counts / total
+        mean = shares @ x
+        centered = x - mean
+        variance = shares @ centered.square()
+        self.update(mean.detach(), variance.detach(), total)
+        return torch.addcmul(self.bias, centered, self.weight * torch.rsqrt(variance + self.eps))
+
 
 class CountedNormSiLU(TrackedNorm):
     """SiLU of batch normalisation, over rows that stand for several equal ones each."""
@@ -66,13 +90,6 @@ class CountedNormSiLU(TrackedNorm):
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             return F.silu(torch.addcmul(self.bias - self.running_mean * scale, x, scale))
         return _CountedNormSiLU.apply(x, self.weight, self.bias, counts, self)
-
-    @torch.no_grad()
-    def update(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics towards those of a batch."""
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
 
 
 class _CountedNormSiLU(torch.autograd.Function):
@@ -87,7 +104,7 @@ class _CountedNormSiLU(torch.autograd.Function):
         mean = shares @ x
         scratch = x - mean
         variance = shares @ scratch.square_()
-        norm.update(mean, variance * (total / (total - 1).clamp(min=1)))  # unbiased
+        norm.update(mean, variance, total)
         inv_std = torch.rsqrt(variance + norm.eps)
         scale = weight * inv_std
         shift = bias - mean * scale

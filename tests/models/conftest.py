@@ -9,10 +9,10 @@ from skuae.crystals import as_crystals
 from skuae.models import Inputs
 
 
-def _pack(crystals, spec=None, dtype=torch.float64, rows=None):
+def _pack(crystals, spec=None, dtype=torch.float64, rows=None, merge=True):
     """Put crystals into one batch, with the graphs of a specification or with coordinates."""
     crystals = as_crystals(crystals)
-    inputs = Inputs(coords="wrapped") if spec is None else spec.inputs(crystals)
+    inputs = Inputs(coords="wrapped") if spec is None else spec.inputs(crystals, merge=merge)
     rows = range(len(crystals)) if rows is None else rows
     return inputs.pack(crystals, dtype=dtype).batch(np.array(rows))
 

@@ -78,7 +78,7 @@ class PlainConv(nn.Module):
         self.site_norm = nn.BatchNorm1d(ours.site_norm.num_features)
         self.to(ours.linear.weight.dtype).load_state_dict(ours.state_dict())
 
-    def forward(self, v, u, bonds):
+    def forward(self, v, u, bonds, n_sites=None, n_bonds=None):
         z = torch.cat([v[bonds.centers], v[bonds.neighbors], u], dim=1)
         gate, core = self.edge_norm(self.linear(z)).chunk(2, dim=1)
         messages = torch.sigmoid(gate) * F.softplus(core)
@@ -113,7 +113,7 @@ def crystals(request, sample, lone, alloy):
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_parity_with_the_plain_layer(pack, crystals, dtype, tolerance, training):
     spec, structures = crystals
-    batch = pack(structures, spec, dtype)
+    batch = pack(structures, spec, dtype, merge=False)
     ours = CGConv(16, 41).to(dtype)
     with torch.no_grad():  # statistics and norms that are not those of a fresh layer
         for norm in (ours.edge_norm, ours.site_norm):
@@ -145,7 +145,7 @@ def test_parity_with_the_plain_layer(pack, crystals, dtype, tolerance, training)
 def test_parity_of_a_training_run(pack, crystals):
     """Ten steps of the whole network stay together with those of the plain one."""
     spec, structures = crystals
-    batch = pack(structures, spec)
+    batch = pack(structures, spec, merge=False)
     ours = spec.build(ElementEmbedding(torch.randn(118, 7), False), 2).double()
     theirs = plain(ours, spec)
     theirs.basis.n_reached = lambda distances: len(theirs.basis)  # it takes all or nothing
@@ -169,10 +169,35 @@ def test_parity_of_a_training_run(pack, crystals):
     torch.testing.assert_close(ours(batch), theirs(batch), rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("whole_shell", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])
+def test_merged_graphs_change_nothing(
+    pack, sample, lone, alloy, dtype, tolerance, whole_shell, training
+):
+    """Outputs, gradients and running statistics are those of the whole graphs."""
+    spec = CGCNN(atom_dim=16, whole_shell=whole_shell)
+    crystals = as_crystals([*sample, alloy * (2, 1, 1), lone])
+    torch.manual_seed(0)
+    table, results = torch.randn(118, 7), []
+    target = torch.randn(len(crystals), 2, dtype=dtype)
+    for merge in (True, False):
+        torch.manual_seed(1)
+        module = spec.build(ElementEmbedding(table, False), 2).to(dtype).train(training)
+        batch = pack(crystals, spec, dtype, merge=merge)
+        out = module(batch)
+        (out - target).square().mean().backward()
+        assert (batch.edge_counts is not None) == merge
+        results.append([out, *(p.grad for p in module.parameters()), *module.buffers()])
+    assert len(results[0][0]) == len(crystals)
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=tolerance)
+
+
 def test_network_against_a_plain_one(pack, sample):
     """Everything around the convolutions, written out."""
     spec = CGCNN(atom_dim=8, n_conv=1, hidden_dim=16, n_hidden=2)
-    batch = pack(sample[:4], spec)
+    batch = pack(sample[:4], spec, merge=False)
     module = spec.build(ElementEmbedding(torch.randn(118, 5), False), 3).double().eval()
     v = module.elements.weight[batch.numbers - 1] @ module.project.weight.T + module.project.bias
     r = batch.distances[:, None] - torch.arange(41) * 0.2
@@ -331,8 +356,9 @@ def test_backbone_by_name_or_specification():
 
 def test_specification_asks_for_its_graph(sample):
     crystals = as_crystals(sample[:3])
-    graphs = CGCNN(cutoff=5.0, max_neighbors=4, whole_shell=True).inputs(crystals).graphs
-    assert graphs is crystals.graph(5.0, 4, True)
+    spec = CGCNN(cutoff=5.0, max_neighbors=4, whole_shell=True)
+    assert spec.inputs(crystals, merge=False).graphs is crystals.graph(5.0, 4, True)
+    assert spec.inputs(crystals).graphs is crystals.merged_graph(5.0, 4, True)
     published = CGCNN().inputs(crystals).graphs
     assert (published.cutoff, published.max_neighbors, published.whole_shell) == (8.0, 12, False)
 

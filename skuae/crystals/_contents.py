@@ -1,0 +1,56 @@
+"""What packed crystals contain, as counts of atoms and as pymatgen Structures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+from pymatgen.core.periodic_table import Element
+
+from skuae._elements import N_ELEMENTS
+
+if TYPE_CHECKING:
+    from skuae.crystals._crystals import Crystals
+
+
+def structure_of(crystals: Crystals, row: int) -> Structure:
+    """Return one of the crystals as a pymatgen Structure.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    row : int
+        From 0 on.
+
+    Returns
+    -------
+    Structure
+    """
+    sites = slice(crystals.offsets[row], crystals.offsets[row + 1])
+    species: list = [Element.from_Z(int(z)) for z in crystals.numbers[sites]]
+    if crystals.occ_sites is not None:
+        first, last = np.searchsorted(crystals.occ_sites, [sites.start, sites.stop])
+        mixed: dict = {}
+        for e in range(first, last):
+            site = int(crystals.occ_sites[e] - sites.start)
+            element = Element.from_Z(int(crystals.occ_numbers[e]))
+            mixed.setdefault(site, {})[element] = float(crystals.occ_values[e])
+        for site, content in mixed.items():
+            species[site] = content
+    return Structure(Lattice(crystals.lattices[row]), species, crystals.frac_coords[sites])
+
+
+def composition_of(crystals: Crystals) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the atoms of each element; see :meth:`Crystals.composition`."""
+    site_rows = np.repeat(np.arange(len(crystals)), crystals.sizes)
+    numbers, weights = crystals.numbers, np.ones(crystals.n_sites)
+    if crystals.occ_sites is not None:
+        whole = np.ones(crystals.n_sites, dtype=bool)
+        whole[crystals.occ_sites] = False
+        numbers = np.concatenate([numbers[whole], crystals.occ_numbers])
+        weights = np.concatenate([weights[whole], crystals.occ_values])
+        site_rows = np.concatenate([site_rows[whole], site_rows[crystals.occ_sites]])
+    keys, inverse = np.unique(site_rows * (N_ELEMENTS + 1) + numbers, return_inverse=True)
+    rows, numbers = np.divmod(keys, N_ELEMENTS + 1)
+    return rows, numbers, np.bincount(inverse, weights, minlength=len(keys))
