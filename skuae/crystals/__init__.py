@@ -9,7 +9,7 @@ from skuae.crystals._packing import offsets_from_sizes, take_rows
 from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
-from skuae.crystals._tensors import PackedTensors
+from skuae.crystals._tensors import PackedTensors, to_device
 from skuae.crystals._validation import check_finite, check_geometry, check_same_order
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "structure_from_dict",
     "structure_from_file",
     "take_rows",
+    "to_device",
 ]

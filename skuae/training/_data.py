@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skuae.crystals import CrystalBatch, PackedTensors
+from skuae.crystals import CrystalBatch, PackedTensors, to_device
 from skuae.models import Augmentation
 
 TargetsOfBatch = tuple[Tensor | None, Tensor | None]  # and their weights
@@ -64,8 +64,10 @@ class CrystalDataset(torch.utils.data.Dataset):
             ``(CrystalBatch, (targets, weights))``.
         """
         rows = self.rows[index]
-        targets = None if self.targets is None else self.targets[rows]
-        weights = None if self.weights is None else self.weights[rows]
+        targets, weights = (
+            None if values is None else values.index_select(0, to_device(rows, values.device))
+            for values in (self.targets, self.weights)
+        )
         return self.packed.batch(rows), (targets, weights)
 
 

@@ -1,0 +1,76 @@
+"""Training does not make the host wait for a GPU: nothing is read back within a batch.
+
+Tensors on the meta device have no values. Whatever needs one, such as ``item``, ``nonzero`` or a
+boolean mask, raises there, and the branches taken are those of a GPU.
+"""
+
+import numpy as np
+import pytest
+import torch
+from small_backbones import SMALL
+
+from skuae.crystals import to_device
+from skuae.models import ElementEmbedding
+from skuae.training._data import CrystalDataset
+from skuae.training._loss import MaskedLoss
+from skuae.training._net import CrystalNet
+
+ROWS = np.array([7, 2, 2, 31, 0, 58])
+
+
+def make_net(spec, device):
+    module = spec.build(ElementEmbedding(torch.randn(118, 6), frozen=False), 2)
+    loss = MaskedLoss("huber", [1.0, 2.0])
+    net = CrystalNet(module, loss, device=device, clip_norm=1.0, optimizer="adamw").initialize()
+    net.step_, net.n_steps_ = 0, 10
+    return net
+
+
+def make_dataset(spec, crystals, device):
+    targets, weights = torch.randn(2, 60, 2, device=device)
+    packed = spec.inputs(crystals).pack(crystals, device)
+    return CrystalDataset(packed, np.arange(60), targets, weights)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_batch_is_cut_without_reading_back(name, crystals):
+    there, here = (make_dataset(SMALL[name], crystals, d).batch(ROWS) for d in ("meta", "cpu"))
+    assert there[0].columns.keys() == here[0].columns.keys()
+    for column, values in there[0].columns.items():
+        assert values.is_meta
+        assert values.shape == getattr(here[0], column).shape, column
+    assert all(values.is_meta and values.shape == (6, 2) for values in there[1])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_step_reads_nothing_back(name, crystals, request):
+    if name == "crystal_transformer":
+        reason = "it pads to the longest crystal, which it asks the device for"
+        request.applymarker(pytest.mark.xfail(raises=RuntimeError, reason=reason))
+    net = make_net(SMALL[name], "meta")
+    step = net.train_step(make_dataset(SMALL[name], crystals, "meta").batch(ROWS))
+    assert step["loss"].is_meta
+    assert any(p.grad is not None for p in net.module_.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "crystal_transformer"])
+def test_cuda_does_not_wait(name, crystals):
+    if not torch.cuda.is_available():
+        pytest.skip("torch tells of waiting on CUDA only")
+    net, data = (
+        make(SMALL[name], "cuda") for make in (make_net, lambda s, d: make_dataset(s, crystals, d))
+    )
+    net.train_step(data.batch(ROWS))  # the first allocates
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        net.train_step(data.batch(ROWS))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_to_device():
+    array = np.array([3, 1, 2])
+    tensor = to_device(array, torch.device("cpu"))
+    assert tensor.data_ptr() == array.__array_interface__["data"][0]
+    assert to_device(array, torch.device("meta")).is_meta
