@@ -162,6 +162,34 @@ class CrystalNet(NeuralNet):
                 break
         return self
 
+    def run_single_epoch(
+        self,
+        iterator: CrystalLoader,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
+        """Run over all batches; their losses in the history become floats at the end.
+
+        skorch makes a float of each loss at once, so that a GPU has nothing to do while the host
+        cuts the next batch.
+        """
+        name = f"{prefix}_loss"
+        batches: list[dict[str, Any]] = self.history[-1]["batches"]
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                self.history.record_batch(name, step["loss"].detach())
+                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:  # also where the user interrupts: the history is pickled with the estimator
+            for record in batches:
+                if name in record:
+                    record[name] = record[name].item()
+        self.history.record(f"{prefix}_batch_count", len(iterator))
+
     def _check_last_loss(self, name: str) -> None:
         if not np.isfinite(self.history[-1, "batches", -1, name]):
             self._raise_diverged(f"the {name} of epoch {len(self.history)} is not finite")

@@ -7,6 +7,7 @@ boolean mask, raises there, and the branches taken are those of a GPU.
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 from small_backbones import SMALL
 
 from skuae.crystals import to_device
@@ -67,6 +68,51 @@ def test_cuda_does_not_wait(name, crystals):
         net.train_step(data.batch(ROWS))
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+class Losses(Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_batch_end(self, net, loss=None, training=False, **kwargs):
+        key = "train_loss" if training else "valid_loss"
+        recorded = net.history[-1, "batches", -1, key]
+        assert isinstance(recorded, torch.Tensor)
+        assert not recorded.requires_grad  # or all the batch stays in memory
+        self.seen.append((key, loss.item()))
+
+    def on_epoch_end(self, net, **kwargs):
+        self.batches = [dict(batch) for batch in net.history[-1]["batches"]]
+
+
+def test_losses_are_read_at_the_end_of_an_epoch(
+    crystals, make_module, make_net, make_loader, train
+):
+    losses = Losses()
+    net = make_net(make_module("cgcnn"), max_epochs=1, callbacks=[losses])
+    train(net, *(make_loader("cgcnn", crystals, torch.randn(60, 2)) for _ in range(2)))
+    read = [(key, batch[key]) for batch in losses.batches for key in batch if "loss" in key]
+    assert read == losses.seen
+    assert len(read) == 16
+    for key in ("train_loss", "valid_loss"):
+        batches = [batch for batch in losses.batches if key in batch]
+        sizes = [batch[key.replace("loss", "batch_size")] for batch in batches]
+        mean = np.average([batch[key] for batch in batches], weights=sizes)
+        assert net.history[-1][key] == pytest.approx(mean)
+
+
+def test_losses_of_an_interrupted_epoch_are_floats(
+    crystals, make_module, make_net, make_loader, train
+):
+    class Stop(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history[-1]["batches"]) == 3:
+                raise KeyboardInterrupt
+
+    net = make_net(make_module("cgcnn"), callbacks=[Stop()])
+    with pytest.raises(KeyboardInterrupt):
+        train(net, make_loader("cgcnn", crystals, torch.randn(60, 2)))
+    assert [type(batch["train_loss"]) for batch in net.history[-1]["batches"]] == [float] * 3
 
 
 def test_to_device():
