@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _common import compare, parser, read_structures
+from _common import compare, parser, print_product_share, read_structures
 from _peers import n_parameters
-from pymatgen.core import Structure
 from torch.nn import functional as F
 
 from skuae import as_crystals
@@ -58,10 +57,14 @@ class Skuae:
         loader = CrystalLoader(data, batch_size, shuffle=shuffle, by_size=False)
         return _Epochs(loader)
 
+    def loss(self, batch):
+        """Return the loss of a batch."""
+        crystals, (y, _) = batch
+        return F.mse_loss(self.module(crystals), y)
+
     def train_step(self, batch):
         """Do one step of the optimizer; return the loss."""
-        crystals, (y, _) = batch
-        loss = F.mse_loss(self.module(crystals), y)
+        loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -116,24 +119,9 @@ def main(doc, make_spec, make_peer, **defaults):
     p.add_argument(
         "--memory", choices=["ours", "peer"], help="memory of one epoch of this side, no rates"
     )
-    p.add_argument(
-        "--noise",
-        type=float,
-        default=0.0,
-        help="displace all atoms at random by this much, in Å: crystals without any symmetry",
-    )
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     structures = read_structures(args)
-    if args.noise:
-        for i, structure in enumerate(structures):
-            noise = np.random.default_rng(i).normal(0, args.noise, (len(structure), 3))
-            structures[i] = Structure(
-                structure.lattice,
-                structure.species,
-                structure.cart_coords + noise,
-                coords_are_cartesian=True,
-            )
     y = np.random.default_rng(0).normal(size=len(structures))
     makers = {
         "ours": lambda: Skuae(make_spec(), structures, y),
@@ -152,6 +140,8 @@ def main(doc, make_spec, make_peer, **defaults):
             flush=True,
         )
         runs[trainer.name] = _epoch(trainer, module, loader)
+        if side == "ours":
+            ours, batch = trainer, next(iter(loader))
     n_sites = sum(map(len, structures))
     print(f"{len(y)} crystals, {n_sites / len(y):.1f} sites on average, {args.threads} thread(s)")
     if args.memory:
@@ -163,6 +153,7 @@ def main(doc, make_spec, make_peer, **defaults):
         )
     else:
         compare(runs, len(y), args.repeats)
+        print_product_share(ours.name, lambda: ours.loss(batch).backward(), args.repeats)
 
 
 def _epoch(trainer, module, loader):

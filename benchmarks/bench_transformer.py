@@ -19,14 +19,12 @@ from skuae.training import CrystalDataset, CrystalLoader
 
 def main():
     """Train one network on both kinds of batches in turns."""
-    p = parser(__doc__, n=2560, repeats=3)
+    p = parser(__doc__, n=2560, repeats=3, max_sites=200)
     p.add_argument("--batch-size", type=int, default=128)
     p.add_argument("--n-layers", type=int, default=3)
-    p.add_argument("--max-sites", type=int, default=200, help="leave larger crystals out")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     crystals = as_crystals(read_structures(args))
-    crystals = crystals[crystals.sizes <= args.max_sites]
     torch.manual_seed(0)
     spec = CrystalTransformer(n_layers=args.n_layers)
     module = spec.build(LearnedElements(spec.d_model // 2, True, None), 1)
