@@ -1,5 +1,6 @@
 """Epochs of training and prediction of all back-ends, on the CPU or a GPU, and how to time them."""
 
+import itertools
 import time
 
 import numpy as np
@@ -51,10 +52,10 @@ class Runs:
         crystals, (y, _) = batch
         return F.mse_loss(self.module(crystals), y)
 
-    def train(self):
-        """Train for one epoch."""
+    def train(self, n_batches=None):
+        """Train for one epoch, or for some batches of it."""
         self.module.train()
-        for batch in self.training:
+        for batch in itertools.islice(self.training, n_batches):
             loss = self.loss(batch)
             self.optimizer.zero_grad()
             loss.backward()
@@ -76,16 +77,29 @@ def wait(device):
         torch.cuda.synchronize(device)
 
 
-def kernel_seconds(run):
-    """Return the time of all kernels and copies on the GPU, and the wall time with the profiler."""
+def busy_share(run):
+    """Return the time of kernels and copies on the GPU over the wall time of a run.
+
+    The wall time is that of another run, since the profiler slows the host down.
+
+    Parameters
+    ----------
+    run : callable
+        It waits for the GPU at its end.
+
+    Returns
+    -------
+    float
+    """
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        start = time.perf_counter()
         run()
-        seconds = time.perf_counter() - start
     on_gpu = (
         e
         for e in profile.key_averages()
         # Marks that torch sets, such as that of the optimizer's step, span kernels of their own.
         if e.device_type == torch.autograd.DeviceType.CUDA and not e.is_user_annotation
     )
-    return sum(e.self_device_time_total for e in on_gpu) / 1e6, seconds
+    busy = sum(e.self_device_time_total for e in on_gpu) / 1e6
+    start = time.perf_counter()
+    run()
+    return busy / (time.perf_counter() - start)

@@ -9,7 +9,7 @@ gpu.py measures more on a GPU.
 """
 
 import torch
-from _backbones import SPECS, Runs, kernel_seconds
+from _backbones import SPECS, Runs, busy_share
 from _common import clock_of, compare, parser, print_product_share, read_structures
 
 from skuae import as_crystals
@@ -39,8 +39,7 @@ def main():
         compare(turns, len(crystals), args.repeats, clock=clock)
     for name, run in runs.items():
         if args.device.type == "cuda":
-            busy, seconds = kernel_seconds(run.train)
-            print(f"{name}: busy for {busy / seconds:.0%} of a training epoch")
+            print(f"{name}: busy for {busy_share(run.train):.0%} of a training epoch")
         elif args.device.type == "cpu":
             batch = next(iter(run.training))
             run.module.train()

@@ -1,0 +1,84 @@
+"""The script for machines with a GPU runs on a CPU too, and loses nothing it has measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from skuae.crystals import Links
+from skuae.models._edges import linear_at_edges
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the benchmarks are not there")
+
+
+@pytest.fixture
+def report(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(FOLDER)
+    from _report import Report
+
+    return lambda budget_s: Report(tmp_path / "gpu.json", budget_s, clock="CPU time")
+
+
+def read(report):
+    return json.loads(report.path.read_text())
+
+
+def test_cases_that_fail_are_recorded(report):
+    report = report(60)
+    assert read(report)["clock"] == "CPU time"
+    report.run("rates", {"backbone": "cgcnn"}, lambda: {"per_s": 2.0})
+    report.run("rates", {"backbone": "megnet"}, lambda: 1 // 0)
+    assert len(read(report)["rates"]) == 2
+    report.run("rates", {"backbone": "alignn"}, lambda: {"per_s": 1.0})
+    first, failed, last = read(report)["rates"]
+    assert (first["per_s"], last["per_s"]) == (2.0, 1.0)
+    assert failed["backbone"] == "megnet"
+    assert failed["error"].startswith("ZeroDivisionError")
+
+
+def test_cases_beyond_the_budget_are_not_begun(report):
+    report = report(-1)
+    report.run("rates", {"backbone": "cgcnn"}, lambda: pytest.fail("was begun"))
+    assert read(report)["rates"][0]["not_run"].endswith("s left of -1")
+
+
+def test_products_inside_autograd_functions_are_counted(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from _common import count_products
+
+    n, degree, m, w = 5, 3, 7, 4
+    links = Links(
+        torch.arange(n).repeat_interleave(degree), torch.arange(n * degree) % n, n, degree
+    )
+    ends = torch.randn(2, n, w)
+    edge, weight = (torch.randn(shape, requires_grad=True) for shape in ((n * degree, m), (w, m)))
+    count, shape = count_products(
+        lambda: linear_at_edges(*ends, edge, weight, links).sum().backward()
+    )
+    assert count == 3 * 2 * n * degree * m * w
+    assert sorted(shape) == sorted((n * degree, m, w))
+
+
+@pytest.mark.slow
+def test_gpu_script_on_a_cpu(tmp_path):
+    output = tmp_path / "gpu.json"
+    command = [sys.executable, FOLDER / "gpu.py", "--device", "cpu", "--n", "20", "--repeats", "1"]
+    command += ["--epochs", "1", "--batch-sizes", "8", "--threads", "1", "--output", output]
+    command += ["--parts", "fit", "rates", "noise"]  # not the tests: they would run this one
+    subprocess.run(command, check=True)
+    found = json.loads(output.read_text())
+    assert found["machine"]["torch"] == torch.__version__
+    assert found["seconds"]["all"] > found["seconds"]["rates"] > 0
+    cases = [*found["fit"], *found["rates"], *found["noise"]]
+    assert not [case["error"] for case in cases if "error" in case]
+    for part in ("rates", "noise"):
+        done = {case["backbone"] for case in found[part] if case.get("training_per_s", 0) > 0}
+        assert done == {"alignn", "cgcnn", "cogn", "crystal_transformer", "gated", "megnet"}
+    for case in found["fit"]:
+        if "largest_difference" in case:
+            assert case["largest_difference"] == 0
+            assert case["error_on_device"] == case["error_on_cpu"]
