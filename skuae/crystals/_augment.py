@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from skuae.crystals._batch import CrystalBatch
+from skuae.crystals._tensors import to_device
 
 
 def augment(
@@ -25,14 +26,18 @@ def augment(
     CrystalBatch
         A new one; the given batch stays as it is.
     """
-    like = {"dtype": batch.lattices.dtype, "device": batch.lattices.device}
-    turn = random_orthogonal(len(batch), generator).to(**like)
-    shift = torch.rand(len(batch), 3, generator=generator).to(**like)
+
+    def put(drawn: Tensor) -> Tensor:
+        return to_device(drawn.to(batch.lattices.dtype), batch.lattices.device)
+
+    turn = put(random_orthogonal(len(batch), generator))
+    shift = put(torch.rand(len(batch), 3, generator=generator))
     lattices = batch.lattices @ turn
     frac_coords = (batch.frac_coords + shift[batch.crystal]) % 1.0
     if coord_noise:
-        noise = torch.randn(frac_coords.shape, generator=generator).to(**like) * coord_noise
-        inverse = torch.linalg.inv(lattices)[batch.crystal]
+        noise = put(torch.randn(frac_coords.shape, generator=generator)) * coord_noise
+        # Not inv: it asks the device whether all went well.
+        inverse = torch.linalg.inv_ex(lattices).inverse[batch.crystal]
         frac_coords = frac_coords + torch.einsum("ni,nij->nj", noise, inverse)
     return batch.replace(lattices=lattices, frac_coords=frac_coords)
 

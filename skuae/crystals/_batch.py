@@ -35,6 +35,8 @@ class CrystalBatch:
     degree : int or None, default=None
         Edges per site if all sites have the same number, so that (E, ...) may be seen as
         (N, degree, ...).
+    max_size : int or None, default=None
+        Sites of the largest crystal, if the host knows; see the attribute.
 
     Attributes
     ----------
@@ -42,6 +44,8 @@ class CrystalBatch:
         Atomic numbers.
     sizes : (B,) int64
         Sites per crystal, all of each kind counted.
+    max_size : int
+        The largest of `sizes`. Unless it was given, the host asks the device, and waits.
     crystal : (N,) int64
         Which crystal a site belongs to.
     frac_coords : (N, 3) float, or None
@@ -73,9 +77,16 @@ class CrystalBatch:
     columns: dict[str, Tensor]
     degree: int | None
 
-    def __init__(self, columns: Mapping[str, Tensor], degree: int | None = None) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, Tensor],
+        degree: int | None = None,
+        max_size: int | None = None,
+    ) -> None:
         # Not by attribute: a batch is not written to.
         self.__dict__.update(columns=dict(columns), degree=degree)
+        if max_size is not None:
+            self.__dict__["max_size"] = max_size
 
     def __getattr__(self, name: str) -> Any:
         columns = self.__dict__.get("columns", {})
@@ -93,6 +104,11 @@ class CrystalBatch:
 
     def __len__(self) -> int:
         return len(self.columns["sizes"])
+
+    @cached_property
+    def max_size(self) -> int:
+        """Sites of the largest crystal."""
+        return int(self.sizes.max())
 
     @cached_property
     def bonds(self) -> Links:
@@ -119,7 +135,8 @@ class CrystalBatch:
         for name in columns:
             if name not in self.columns:
                 raise ValueError(f"the batch has no column {name!r} to replace")
-        return type(self)({**self.columns, **columns}, self.degree)
+        max_size = None if "sizes" in columns else self.__dict__.get("max_size")
+        return type(self)({**self.columns, **columns}, self.degree, max_size)
 
     def to(self, device: torch.device | str) -> Self:
         """Return the batch on another device.
@@ -133,7 +150,7 @@ class CrystalBatch:
         CrystalBatch
         """
         columns = {k: v.to(device, non_blocking=True) for k, v in self.columns.items()}
-        return type(self)(columns, self.degree)
+        return type(self)(columns, self.degree, self.__dict__.get("max_size"))
 
 
 # Names that columns cannot have.

@@ -77,6 +77,7 @@ class PackedTensors:
             if level.offsets in arrays
         }
         self._n_rows = _count_rows(arrays, len(crystals))
+        self._sizes = arrays["sizes"]
         self._schema = {name: column for name, column in schema.items() if name in arrays}
         self.columns = {
             name: _to_tensor(arrays[name], column, device, dtype)
@@ -115,7 +116,7 @@ class PackedTensors:
                 if column.refers_to is not None:
                     values = values + cut.shift(column.refers_to, column.level)
                 columns[name] = values
-        return CrystalBatch(columns, self.degree)
+        return CrystalBatch(columns, self.degree, int(self._sizes[rows].max(initial=0)))
 
 
 class _Owned:
@@ -177,20 +178,20 @@ class _Cut:
         return offsets[:-1] if parent == "crystals" else offsets[self._first(parent)]
 
 
-def to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    """Return an array as a tensor on a device, which goes on working meanwhile.
+def to_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """Return values of the host as a tensor on a device, which goes on working meanwhile.
 
     Parameters
     ----------
-    array : ndarray
+    values : ndarray, or Tensor on the CPU
     device : torch.device
 
     Returns
     -------
     Tensor
-        On a CPU, it shares the memory of the array.
+        On a CPU, it shares the memory of the values.
     """
-    tensor = torch.from_numpy(array)
+    tensor = torch.as_tensor(values)
     if device.type != "cuda":
         return tensor.to(device)
     # From other than pinned memory, CUDA copies when all work before is done, and the host waits.

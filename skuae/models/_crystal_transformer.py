@@ -141,7 +141,7 @@ class CrystalTransformerModule(CrystalModule):
     def _pad(self, z: Tensor, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Lay the sites of each crystal in a row of tokens."""
         n_crystals, lead = len(batch), int(self.readout == "cls")
-        length = int(batch.sizes.max()) + lead
+        length = batch.max_size + lead
         first = batch.sizes.cumsum(0) - batch.sizes
         column = torch.arange(len(z), device=z.device) - first[batch.crystal] + lead
         place = batch.crystal * length + column

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skuae.crystals import PackedTensors, as_crystals
+from skuae.crystals import CrystalBatch, PackedTensors, as_crystals
 
 GRAPHS = {
     "nearest": lambda c: c.graph(5.0, 12),
@@ -181,6 +181,15 @@ def test_replace(crystals):
     with pytest.raises(AttributeError, match=r"no column 'spins'; it has .*numbers"):
         _ = batch.spins
     assert not hasattr(batch, "spins")
+
+
+def test_the_largest_crystal_is_known_to_the_host(crystals):
+    batch = PackedTensors(crystals, crystals.reduced_graph(5.0, 12)).batch(ROWS)
+    largest = crystals.sizes[ROWS].max()
+    for kept in (batch, batch.to("meta"), batch.to("meta").replace(numbers=batch.numbers)):
+        assert kept.max_size == largest
+    assert batch.replace(sizes=batch.sizes + 1).max_size == largest + 1
+    assert CrystalBatch(batch.columns).max_size == largest
 
 
 def test_copies_and_pickles(crystals):
