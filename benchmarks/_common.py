@@ -115,7 +115,7 @@ def read_materials_project(folder):
 def clock_of(device):
     """Return what runs on a device are timed by.
 
-    CPU time does not depend on what else the machine does. It does not see what a GPU does.
+    CPU time depends less than wall time on what else the machine does, but leaves out the GPU.
 
     Parameters
     ----------
