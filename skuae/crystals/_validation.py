@@ -11,12 +11,15 @@ from numpy.typing import ArrayLike
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from skuae._elements import N_ELEMENTS
+from skuae.crystals._graphs import chunks
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
+_CHUNK_SITES = 50_000  # bounds the memory of one grid, and fits a cache
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)  # of 2**64; multiples of it spread evenly
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
 _NO_VOLUME = "the cell has no volume (a lattice vector is zero or all lie in a plane)"
 
@@ -34,9 +37,9 @@ def check_geometry(crystals: Crystals) -> None:
         No sites, coordinates or cell not finite, a cell without volume, or two atoms closer than
         0.5 Å.
     """
-    check_finite(crystals)
+    volumes = _checked_volumes(crystals)
     lengths = np.linalg.norm(crystals.lattices, axis=2)
-    flat = crystals.volumes < 1e-3 * lengths.prod(axis=1)
+    flat = volumes < 1e-3 * lengths.prod(axis=1)
     _refuse(
         crystals,
         flat | (lengths.min(axis=1) < MIN_DISTANCE),
@@ -76,6 +79,11 @@ def check_finite(crystals: Crystals) -> None:
     ValueError
         No sites, coordinates or cell not finite, or a cell without volume.
     """
+    _checked_volumes(crystals)
+
+
+def _checked_volumes(crystals: Crystals) -> np.ndarray:
+    """Return the volumes; raise as `check_finite` does."""
     _refuse(crystals, crystals.sizes == 0, "the structure has no sites; drop the row")
     finite = np.ones(len(crystals), dtype=bool)
     finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
@@ -85,7 +93,9 @@ def check_finite(crystals: Crystals) -> None:
         ~finite,
         "coordinates or lattice are NaN or infinite; repair or drop the structure",
     )
-    _refuse(crystals, ~(crystals.volumes > 0), f"{_NO_VOLUME}; repair the lattice")
+    volumes = crystals.volumes
+    _refuse(crystals, ~(volumes > 0), f"{_NO_VOLUME}; repair the lattice")
+    return volumes
 
 
 def close_pairs(crystals: Crystals) -> Pairs:
@@ -93,8 +103,8 @@ def close_pairs(crystals: Crystals) -> Pairs:
 
     Sites are put on a grid of bins at least 1 Å wide, and on the seven grids shifted by half a bin
     in some directions: a close pair shares a bin of at least one of them. That is linear in the
-    number of sites and has no loop over crystals. Cells so skewed that they are less than 1 Å high
-    are searched one by one; a site may be close to its own image there.
+    number of sites and has no loop over single crystals. Cells so skewed that they are less than
+    1 Å high are searched one by one; a site may be close to its own image there.
 
     Parameters
     ----------
@@ -113,7 +123,12 @@ def close_pairs(crystals: Crystals) -> Pairs:
     heights = 1.0 / np.linalg.norm(np.linalg.inv(crystals.lattices), axis=1)  # of the cell, (n, 3)
     flat = (heights < 1.0).any(axis=1)
     rows = _row_of_site(crystals)
-    found = [_close_on_grid(crystals, np.flatnonzero(whole & ~flat[rows]), heights)]
+    on_grid = np.flatnonzero(whole & ~flat[rows])
+    starts = [crystals.offsets[part.start] for part in chunks(crystals, _CHUNK_SITES)]
+    found = [
+        _close_on_grid(crystals, sites, rows[sites], heights)
+        for sites in np.split(on_grid, np.searchsorted(on_grid, starts[1:]))
+    ]
     found += [
         _close_in_crystal(crystals, int(row), np.flatnonzero(whole & (rows == row)))
         for row in np.flatnonzero(flat)
@@ -122,17 +137,23 @@ def close_pairs(crystals: Crystals) -> Pairs:
     return first, second, distance
 
 
-def _close_on_grid(crystals: Crystals, sites: np.ndarray, heights: np.ndarray) -> Pairs:
+def _close_on_grid(
+    crystals: Crystals, sites: np.ndarray, rows: np.ndarray, heights: np.ndarray
+) -> Pairs:
     empty = np.empty(0, dtype=np.int64)
-    rows = _row_of_site(crystals)[sites]
     wrapped = crystals.frac_coords[sites] % 1.0
-    bins = np.clip(np.floor(heights), 1, 1000).astype(np.int64)
-    scaled = wrapped * bins[rows]
+    bins = np.clip(np.floor(heights), 1, 1000).astype(np.int64)[rows]
+    # A bin is known by one number, the sum of these; twice per axis, as it is and shifted.
+    along = [
+        [1000 ** (2 - axis) * _bins_along(wrapped[:, axis], bins[:, axis], s) for s in (0.0, 0.5)]
+        for axis in range(3)
+    ]
+    along[0] = [rows * 1000**3 + part for part in along[0]]
     pairs = []
-    for shift in product((0.0, 0.5), repeat=3):
-        cell = np.floor(scaled + shift).astype(np.int64) % bins[rows]
-        key = ((rows * 1000 + cell[:, 0]) * 1000 + cell[:, 1]) * 1000 + cell[:, 2]
-        order = np.argsort(key, kind="stable")
+    for a, b, c in product(*along):
+        key = a + b + c
+        order = _possibly_equal(key)
+        order = order[np.argsort(key[order], kind="stable")]
         key = key[order]
         step = 1
         same = key[1:] == key[:-1]
@@ -152,6 +173,24 @@ def _close_on_grid(crystals: Crystals, sites: np.ndarray, heights: np.ndarray) -
     )
     close = distance < MIN_DISTANCE
     return sites[first[close]], sites[second[close]], distance[close]
+
+
+def _bins_along(wrapped: np.ndarray, bins: np.ndarray, shift: float) -> np.ndarray:
+    found = np.floor(wrapped * bins + shift).astype(np.int64)
+    found[found == bins] = 0  # the last boundary is the first one
+    return found
+
+
+def _possibly_equal(keys: np.ndarray) -> np.ndarray:
+    """Return, in order, where keys are that may be equal to others.
+
+    Keys are scattered over many slots and counted. A key alone in its slot has no equal; few are
+    left for a sort, which takes much longer.
+    """
+    bits = (4 * len(keys)).bit_length()
+    scattered = keys.view(np.uint64) * _GOLDEN_RATIO >> np.uint64(64 - bits)
+    slots = scattered.view(np.int64)
+    return np.flatnonzero(np.bincount(slots)[slots] > 1)
 
 
 def _close_in_crystal(crystals: Crystals, row: int, sites: np.ndarray) -> Pairs:

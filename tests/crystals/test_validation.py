@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from skuae.crystals import Crystals, as_crystals
+from skuae.crystals import Crystals, _validation, as_crystals
 from skuae.crystals._packing import offsets_from_sizes
-from skuae.crystals._validation import MIN_DISTANCE, close_pairs
+from skuae.crystals._validation import MIN_DISTANCE, _possibly_equal, close_pairs
 
 
 def pack(structures):
@@ -87,6 +87,42 @@ def test_close_pairs_of_a_cell_less_than_one_angstrom_high():
     assert found.keys() == expected.keys()
     assert 5 < len(expected) < 160
     np.testing.assert_allclose([found[k] for k in expected], list(expected.values()), atol=1e-9)
+
+
+def test_only_keys_that_may_be_equal_are_left_for_the_sort():
+    rng = np.random.default_rng(0)
+    for keys in (rng.integers(0, 10**12, 5000), np.arange(5000), 1000 * np.arange(5000)):
+        keys[rng.integers(0, 5000, 50)] = keys[rng.integers(0, 5000, 50)]
+        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        left = _possibly_equal(keys)
+        assert set(np.flatnonzero(counts[inverse] > 1)) <= set(left)
+        assert np.all(np.diff(left) > 0)
+        assert len(left) < 2500
+    assert _possibly_equal(np.zeros(3, np.int64)).tolist() == [0, 1, 2]
+    assert len(_possibly_equal(np.empty(0, np.int64))) == 0
+
+
+def test_close_pairs_do_not_depend_on_the_crystals_around(random_structure, monkeypatch):
+    rng = np.random.default_rng(2)
+    structures = [random_structure(rng, 12, volume_per_site=1.0) for _ in range(20)]
+    structures.insert(7, Structure(Lattice.cubic(5), ["O"], [[0, 0, 0]]))
+    crystals = pack(structures)
+    together = close_pairs(crystals)
+    monkeypatch.setattr(_validation, "_CHUNK_SITES", 30)
+    in_chunks = close_pairs(crystals)
+    alone = [
+        (pairs[0] + start, pairs[1] + start, pairs[2])
+        for start, row in zip(crystals.offsets, range(21), strict=False)
+        for pairs in [close_pairs(crystals[row : row + 1])]
+    ]
+    alone = [np.concatenate(column) for column in zip(*alone, strict=True)]
+    assert len(alone[0]) > 100
+    rows = np.searchsorted(crystals.offsets, together[0], side="right")
+    by_crystal = np.argsort(rows, kind="stable")
+    order = np.argsort(np.searchsorted(crystals.offsets, in_chunks[0], side="right"), kind="stable")
+    for a, b, c in zip(alone, together, in_chunks, strict=True):
+        np.testing.assert_array_equal(b[by_crystal], a)
+        np.testing.assert_array_equal(c[order], a)
 
 
 def test_no_close_pairs_in_real_crystals(mp_mini):
