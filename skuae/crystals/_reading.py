@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pymatgen.core import Molecule, Structure
-from pymatgen.core.periodic_table import DummySpecies
+from pymatgen.core.periodic_table import DummySpecies, Element
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
 
@@ -121,7 +121,7 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
 
     atomic_number = _AtomicNumbers()
     numbers: list[int] = []
-    coords: list[np.ndarray] = []
+    coords: list[np.ndarray] = [np.empty(0)]  # of single sites, joined once, which is faster
     lattices: list[np.ndarray] = []
     sizes: list[int] = []
     occ_sites: list[int] = []
@@ -139,15 +139,20 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
             if not structure.lattice.pbc == (True, True, True):
                 raise ValueError(_NOT_PERIODIC)
             for site in structure.sites:
+                coords.append(site.frac_coords)
                 species = site.species
-                if len(species) == 1 and species.num_atoms == 1:
-                    (element,) = species
-                    numbers.append(atomic_number[element])
-                    continue
-                if not len(species):
+                entries = species.items()
+                if len(entries) == 1:
+                    ((element, occupancy),) = entries
+                    if occupancy == 1 or species.num_atoms == 1:
+                        # Hashing an Element, as the dict does, takes longer than asking it.
+                        known = type(element) is Element
+                        numbers.append(element.Z if known else atomic_number[element])
+                        continue
+                if not entries:
                     raise ValueError("a site has no species; remove it")
                 amounts: dict[int, float] = {}  # Fe2+ and Fe3+ on one site are one element
-                for element, occupancy in species.items():
+                for element, occupancy in entries:
                     z = atomic_number[element]
                     amounts[z] = amounts.get(z, 0.0) + occupancy
                 majority = max(sorted(amounts), key=amounts.__getitem__)
@@ -160,12 +165,11 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
             raise TypeError(f"{where(row)}: {error}") from error
         except ValueError as error:
             raise ValueError(f"{where(row)}: {error}") from error
-        coords.append(structure.frac_coords.reshape(-1, 3))
         lattices.append(structure.lattice.matrix)
         sizes.append(len(structure))
     crystals = Crystals(
         numbers,
-        np.concatenate(coords),
+        np.concatenate(coords).reshape(-1, 3),
         np.stack(lattices),
         offsets_from_sizes(sizes),
         ids=names,
@@ -249,7 +253,7 @@ def _read_ase(atoms: Any, numbers: list, coords: list, lattices: list, sizes: li
     if abs(np.linalg.det(cell)) < 1e-6:
         raise ValueError("the cell has no volume; set atoms.cell")
     numbers.extend(atomic_numbers)
-    coords.append(np.linalg.solve(cell.T, atoms.get_positions().T).T.reshape(-1, 3))
+    coords.append(np.linalg.solve(cell.T, atoms.get_positions().T).T.ravel())
     lattices.append(cell)
     sizes.append(len(atomic_numbers))
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import DummySpecies, IStructure, Lattice, Molecule, Species, Structure
+from pymatgen.core import DummySpecies, Element, IStructure, Lattice, Molecule, Species, Structure
 
 from skuae.crystals import Crystals, as_crystals
 
@@ -280,6 +280,23 @@ def test_oxidation_states_are_dropped(structures, assert_same):
     assert any(hasattr(site.specie, "oxi_state") for site in charged[0])
     assert_same(as_crystals(charged), structures)
     np.testing.assert_array_equal(as_crystals(charged).numbers, as_crystals(structures).numbers)
+
+
+def test_elements_are_not_hashed(structures, assert_same, monkeypatch):
+    """Hashing an Element is Python code; done for every site, it took a sixth of the reading."""
+    monkeypatch.setattr(Element, "__hash__", lambda element: pytest.fail("hashed"))
+    crystals = as_crystals(structures)
+    monkeypatch.undo()
+    assert_same(crystals, structures)
+
+
+def test_sites_changed_in_place(structures):
+    structure = structures[1]
+    structure.sites[2].frac_coords = [1.5, -0.25, 0.5]
+    structure.sites[0].species = "Ba2+"
+    crystals = as_crystals([structure])
+    np.testing.assert_array_equal(crystals.frac_coords, structure.frac_coords)
+    assert crystals.numbers.tolist() == [56, 22, 8, 8, 8]
 
 
 def test_deuterium_is_hydrogen():
