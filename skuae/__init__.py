@@ -1,14 +1,34 @@
 """Universal atomic embeddings for crystals behind scikit-learn's fit and predict."""
 
-from skuae import analysis, datasets, models
+from typing import TYPE_CHECKING
+
+from skuae import datasets
+from skuae._lazy import lazy_names
 from skuae._version import __version__ as __version__
 from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, UAETransformer
-from skuae.estimators import (
-    CrystalGNNClassifier,
-    CrystalGNNRegressor,
-    CrystalTransformerRegressor,
-)
+
+if TYPE_CHECKING:
+    from skuae import analysis, models
+    from skuae import estimators as estimators
+    from skuae import training as training
+    from skuae.estimators import (
+        CrystalGNNClassifier,
+        CrystalGNNRegressor,
+        CrystalTransformerRegressor,
+    )
+else:  # with torch, which takes longer to import than all the rest
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "skuae": ["analysis", "estimators", "models", "training"],
+            "skuae.estimators": [
+                "CrystalGNNClassifier",
+                "CrystalGNNRegressor",
+                "CrystalTransformerRegressor",
+            ],
+        },
+    )
 
 __all__ = [
     "CrystalGNNClassifier",

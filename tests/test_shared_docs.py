@@ -31,7 +31,7 @@ def described(kind):
 
 ESTIMATORS = [
     kind
-    for kind in map(skuae.__dict__.get, skuae.__all__)
+    for kind in (getattr(skuae, name) for name in skuae.__all__)
     if inspect.isclass(kind)
     and issubclass(kind, BaseEstimator)
     and hasattr(kind, "from_pretrained")

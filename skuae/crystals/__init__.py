@@ -1,16 +1,31 @@
 """Crystals and their neighbour graphs as packed arrays: the one door for structures."""
 
-from skuae.crystals._augment import augment, random_orthogonal
-from skuae.crystals._batch import CrystalBatch
+from typing import TYPE_CHECKING
+
+from skuae._lazy import lazy_names
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
-from skuae.crystals._links import Links
 from skuae.crystals._packing import offsets_from_sizes, take_rows
 from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
-from skuae.crystals._tensors import PackedTensors, to_device
 from skuae.crystals._validation import check_finite, check_geometry, check_same_order
+
+if TYPE_CHECKING:
+    from skuae.crystals._augment import augment, random_orthogonal
+    from skuae.crystals._batch import CrystalBatch
+    from skuae.crystals._links import Links
+    from skuae.crystals._tensors import PackedTensors, to_device
+else:  # what needs torch
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "skuae.crystals._augment": ["augment", "random_orthogonal"],
+            "skuae.crystals._batch": ["CrystalBatch"],
+            "skuae.crystals._links": ["Links"],
+            "skuae.crystals._tensors": ["PackedTensors", "to_device"],
+        },
+    )
 
 __all__ = [
     "CrystalBatch",
