@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
+from skuae._progress import progress_bar
 from skuae.crystals._levels import Column, Levels, offsets_of
 from skuae.crystals._packing import offsets_from_sizes
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SHELL_TOLERANCE = 1e-3  # Å; neighbours this close in distance belong to one shell
 _DISTANCE_QUANTUM = 5e-6  # Å; closer distances than this are a tie
-_CHUNK_SITES = 50_000  # bounds the memory of one vectorised selection
+CHUNK_SITES = 2_000  # of one vectorised selection: bounds its memory, and fits a cache
 _PERIODIC = np.ones(3, dtype=np.int64)
 _NOTHING_FOUND = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0))
 
@@ -75,12 +76,18 @@ def build_graphs(
     Among neighbours at equal distance (5e-6 Å) the lighter element comes first.
     """
     check_setting(cutoff, max_neighbors)
-    return CrystalGraphs.concatenate(
-        [
-            search(crystals, rows, cutoff, max_neighbors, whole_shell)
-            for rows in chunks(crystals, _CHUNK_SITES)
-        ]
-    )
+    parts = searched(crystals, cutoff, max_neighbors, whole_shell)
+    return CrystalGraphs.concatenate([graph for _, graph in parts])
+
+
+def searched(
+    crystals: Crystals, cutoff: float, max_neighbors: int | None, whole_shell: bool
+) -> Iterator[tuple[range, CrystalGraphs]]:
+    """Yield consecutive rows and their graphs, part by part, and show how far that is."""
+    with progress_bar(len(crystals), "graphs", "crystals") as bar:
+        for rows in chunks(crystals, CHUNK_SITES):
+            yield rows, _search(crystals, rows, cutoff, max_neighbors, whole_shell)
+            bar.update(len(rows))
 
 
 def chunks(crystals: Crystals, n_sites: int) -> Iterator[range]:
@@ -100,7 +107,7 @@ def check_setting(cutoff: float, max_neighbors: int | None) -> None:
         raise ValueError(f"max_neighbors must be at least 1 or None, got {max_neighbors}")
 
 
-def search(
+def _search(
     crystals: Crystals, rows: range, cutoff: float, max_neighbors: int | None, whole_shell: bool
 ) -> CrystalGraphs:
     """Return the graphs of consecutive crystals."""

@@ -21,10 +21,10 @@ from skuae.crystals._colors import (
     starts_of,
     sum_rows,
 )
-from skuae.crystals._graphs import CrystalGraphs, build_graphs, check_setting, chunks, search
+from skuae.crystals._graphs import CrystalGraphs, build_graphs, check_setting, searched
 from skuae.crystals._levels import Arrays
 from skuae.crystals._packing import offsets_from_sizes, take_rows
-from skuae.crystals._reduced import CHUNK_SITES, ReducedGraphs
+from skuae.crystals._reduced import ReducedGraphs
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
@@ -42,8 +42,8 @@ def build_merged_graphs(
     check_setting(cutoff, max_neighbors)
     setting = cutoff, max_neighbors, whole_shell
     sample = crystals[::_SAMPLE]
-    n_edges = search(sample, range(len(sample)), *setting).edge_offsets[-1]
-    if len(_merged(sample, *setting).neighbors) > _WORTHWHILE * n_edges:
+    kept, counted = _merged(sample, *setting).neighbors, build_graphs(sample, *setting).neighbors
+    if len(kept) > _WORTHWHILE * len(counted):
         return build_graphs(crystals, *setting)
     return _merged(crystals, *setting)
 
@@ -52,8 +52,7 @@ def _merged(
     crystals: Crystals, cutoff: float, max_neighbors: int, whole_shell: bool
 ) -> ReducedGraphs:
     parts = []
-    for rows in chunks(crystals, CHUNK_SITES):
-        graph = search(crystals, rows, cutoff, max_neighbors, whole_shell)
+    for rows, graph in searched(crystals, cutoff, max_neighbors, whole_shell):
         elements = element_colors(crystals, crystals.offsets[rows.start], graph.offsets[-1])
         fields: dict[str, Any] = {**_merge(graph, elements), **graph.settings()}
         parts.append(ReducedGraphs(**fields))

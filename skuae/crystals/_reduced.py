@@ -26,7 +26,7 @@ from skuae.crystals._colors import (
     starts_of,
     sum_rows,
 )
-from skuae.crystals._graphs import IMAGES, CrystalGraphs, Neighbors, check_setting, chunks, search
+from skuae.crystals._graphs import IMAGES, CrystalGraphs, Neighbors, check_setting, searched
 from skuae.crystals._levels import Arrays, Column, offsets_of
 from skuae.crystals._packing import offsets_from_sizes, take_rows
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 MAX_CUTOFF = 250  # Å; a distance in steps takes 32 bits
 _BITS = 26  # of a cosine, from 0 to 2, in steps
 _COSINE = (1 << _BITS) - 1
-CHUNK_SITES = 2_000  # bounds the memory of one refinement, and fits a cache
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,8 +102,7 @@ def build_reduced_graphs(
     if cutoff > MAX_CUTOFF:
         raise ValueError(f"cutoff must be at most {MAX_CUTOFF} Å, got {cutoff}")
     parts = []
-    for rows in chunks(crystals, CHUNK_SITES):
-        graph = search(crystals, rows, cutoff, max_neighbors, whole_shell)
+    for rows, graph in searched(crystals, cutoff, max_neighbors, whole_shell):
         fields: dict[str, Any] = {**_reduce(crystals, rows, graph, angles, merge)}
         parts.append(ReducedGraphs(**fields, **graph.settings()))
     return ReducedGraphs.concatenate(parts)

@@ -46,6 +46,7 @@ class CrystalEstimator(PretrainedEstimator):
     init_from: Any
     random_state: Any
     validation_fraction: float
+    verbose: int
     warm_start: bool
 
     _dtype = torch.float32
@@ -99,7 +100,7 @@ class CrystalEstimator(PretrainedEstimator):
         check_is_fitted(self)
         crystals, _ = crystals_and_table(X)
         self.network_.check(crystals)
-        packed = self.network_.pack(crystals, self.device_)
+        packed = self.network_.pack(crystals, self.device_, verbose=self.verbose)
         dataset = CrystalDataset(packed, np.arange(len(crystals)))
         by_size = self.network_.backbone.pads
         loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)

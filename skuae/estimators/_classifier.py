@@ -70,7 +70,7 @@ class CrystalGNNClassifier(CrystalClassifier):
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar of training, and of graphs where these are built, in `predict` too.
 
     Attributes
     ----------

@@ -143,7 +143,7 @@ def fit_net(
 def _loaders(
     task: FittedTask, network: Network, data: FitData, settings: Settings
 ) -> tuple[CrystalLoader, CrystalLoader | None]:
-    packed = network.pack(data.crystals, settings.device)
+    packed = network.pack(data.crystals, settings.device, verbose=settings.verbose)
     options: dict[str, Any] = {
         "batch_size": settings.batch_size,
         "by_size": network.backbone.pads,

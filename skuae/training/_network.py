@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from skuae._progress import show_progress
 from skuae.crystals import Crystals, PackedTensors
 from skuae.embedding import ElementTable
 from skuae.models import Backbone, CrystalModule, Elements, encode_params
@@ -138,7 +139,12 @@ class Network:
     dtype: torch.dtype = torch.float32
 
     def pack(
-        self, crystals: Crystals, device: torch.device | str, *, merge: bool = True
+        self,
+        crystals: Crystals,
+        device: torch.device | str,
+        *,
+        merge: bool = True,
+        verbose: int = 0,
     ) -> PackedTensors:
         """Return crystals on a device, with all that the network reads of them.
 
@@ -148,13 +154,16 @@ class Network:
         device : torch.device or str
         merge : bool, default=True
             Whether equal sites may be represented by one.
+        verbose : int, default=0
+            1 shows a progress bar while graphs are built.
 
         Returns
         -------
         PackedTensors
         """
         keeps_sites = self.elements.keeps_sites
-        inputs = self.backbone.inputs(crystals, merge=merge and not keeps_sites)
+        with show_progress(verbose):
+            inputs = self.backbone.inputs(crystals, merge=merge and not keeps_sites)
         return inputs.pack(crystals, device, self.dtype, coords="wrapped" if keeps_sites else None)
 
     def build(self, n_outputs: int) -> CrystalModule:

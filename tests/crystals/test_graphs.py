@@ -255,7 +255,7 @@ def test_chunks_do_not_show(mp_mini, monkeypatch):
     crystals = mp_mini.structures[::80]
     whole = build_graphs(crystals, 6.0, 12)
     for size in (1, 50, crystals.n_sites):
-        monkeypatch.setattr(_graphs, "_CHUNK_SITES", size)
+        monkeypatch.setattr(_graphs, "CHUNK_SITES", size)
         assert_same_graphs(whole, build_graphs(crystals, 6.0, 12))
 
 

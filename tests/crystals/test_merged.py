@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from skuae.crystals import CrystalGraphs, Crystals, ReducedGraphs, _crystals, _merged, as_crystals
+from skuae.crystals import (
+    CrystalGraphs,
+    Crystals,
+    ReducedGraphs,
+    _crystals,
+    _graphs,
+    _merged,
+    as_crystals,
+)
 from skuae.crystals._graphs import build_graphs
 
 SETTINGS = [(8.0, 12, False), (8.0, 12, True), (3.0, 12, False), (6.0, 1, False)]
@@ -161,7 +169,7 @@ def test_crystals_without_symmetry_have_whole_graphs(crystals):
 def test_chunks_do_not_show(crystals, monkeypatch):
     expected = merged(crystals, 8.0, 12, False).arrays()
     for size in (1, 7, crystals.n_sites):
-        monkeypatch.setattr(_merged, "CHUNK_SITES", size)
+        monkeypatch.setattr(_graphs, "CHUNK_SITES", size)
         for name, array in merged(crystals, 8.0, 12, False).arrays().items():
             np.testing.assert_array_equal(expected[name], array)
 

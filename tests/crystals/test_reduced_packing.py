@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from skuae.crystals import Crystals, _crystals, _reduced, as_crystals
+from skuae.crystals import Crystals, _crystals, _graphs, as_crystals
 from skuae.crystals._reduced import build_reduced_graphs
 
 OFFSETS = {"offsets": "sites", "edge_offsets": "neighbors", "angle_offsets": "others"}
@@ -70,7 +70,7 @@ def test_chunks_do_not_show(crystals, monkeypatch, angles, merge):
     setting = (8.0, 12, True, angles, merge)
     whole = build_reduced_graphs(crystals, *setting)
     for size in (1, 7, crystals.n_sites):
-        monkeypatch.setattr(_reduced, "CHUNK_SITES", size)
+        monkeypatch.setattr(_graphs, "CHUNK_SITES", size)
         assert_same_graphs(whole, build_reduced_graphs(crystals, *setting))
 
 
