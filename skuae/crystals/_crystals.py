@@ -268,7 +268,9 @@ class Crystals:
 
         Parameters
         ----------
-        cutoff, max_neighbors, whole_shell
+        cutoff : float
+        max_neighbors : int
+        whole_shell : bool, default=False
             As of `graph`.
 
         Returns

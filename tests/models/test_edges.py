@@ -7,6 +7,7 @@ import torch
 
 from skuae.crystals import Links
 from skuae.models._edges import counted_sum, gated_mean, gated_sum, linear_at_edges
+from skuae.models._layers import TrackedNorm
 
 
 def make_links(fixed, n_sites=6, degree=3):
@@ -117,6 +118,7 @@ def test_gradient_of_gated_sum(links, training):
 
     def function(s, weight, bias):
         names = ("running_mean", "running_var", "training", "momentum", "eps")
+        names += ("num_batches_tracked",)
         other = {name: getattr(norm, name) for name in names}
         return gated_sum(s, SimpleNamespace(weight=weight, bias=bias, **other), links)
 
@@ -178,6 +180,37 @@ def counted(request):
         counts = torch.randint(1, 5, (len(links.centers),)).double()
         links = Links(links.centers, links.neighbors, links.n_nodes, None, counts)
     return links
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gated_sum_of_counted_links(training):
+    """As if each link were there as often as it is counted, for a site and for the batch."""
+    links, n_sites = make_links(False), torch.tensor([3, 1, 2, 1, 1, 4])
+    counts = torch.tensor([2, 1, 1, 3, 1, 2, 1, 1, 1, 4, 1, 2])
+    merged = Links(links.centers, links.neighbors, 6, None, counts.double())
+    n_edges = counts * n_sites[links.centers]
+    rows = torch.repeat_interleave(n_edges)  # a copy of the sites is a site of its own
+    copies = torch.cat([torch.arange(n) for n in n_sites])
+    firsts = torch.cat([torch.zeros(1, dtype=torch.int64), n_sites.cumsum(0)])
+    places = torch.cat([torch.arange(n).repeat_interleave(c) for n, c in
+                        zip(n_sites[links.centers], counts, strict=True)])  # fmt: skip
+    centers = firsts[links.centers[rows]] + places
+    order = torch.argsort(centers, stable=True)
+    rows, whole = rows[order], Links(centers[order], centers[order] * 0, len(copies))
+
+    s, ours = random(len(counts), 8), make_norm(8, training)
+    norm = TrackedNorm(8).double().train(training)
+    norm.load_state_dict(ours.state_dict())
+    got = gated_sum(s, norm, merged, n_edges.double())
+    expected = plain_gated_sum(s[rows], ours, whole)
+    torch.testing.assert_close(got.repeat_interleave(n_sites, 0), expected)
+    torch.testing.assert_close(norm.state_dict(), ours.state_dict())
+
+    weights = torch.randn_like(expected)
+    total = (got.repeat_interleave(n_sites, 0) * weights).sum()
+    a = torch.autograd.grad(total, [s, norm.weight, norm.bias])
+    b = torch.autograd.grad((expected * weights).sum(), [s, ours.weight, ours.bias])
+    torch.testing.assert_close(a, b)
 
 
 def test_counted_sum(counted):
