@@ -1,11 +1,15 @@
 """Sums over the links of a graph, by the fastest way that torch has on a device."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# Links of a block: a dozen arrays of so many rows and 128 columns fit into a cache of some MB.
+BLOCK_SIZE = 2_048
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,29 @@ class Links:
         if x.is_cpu:
             return _sum_bags(x, self._by_neighbor)
         return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.neighbors, x)
+
+    @cached_property
+    def blocks(self) -> list[tuple[slice, slice, "Links"]]:
+        """Consecutive nodes, their links, and these as links of their own.
+
+        The centers of a block are counted from its first node, the neighbours as before. On a CPU,
+        a block has about 2,048 links: all steps of a computation on one block find it in the cache.
+        Elsewhere, there is one block.
+        """
+        if not self.centers.is_cpu:
+            return [(slice(0, self.n_nodes), slice(0, len(self.centers)), self)]
+        firsts = self.centers[BLOCK_SIZE::BLOCK_SIZE].tolist()
+        cuts = sorted({0, *firsts, self.n_nodes})
+        ends = self._by_center[1][cuts].tolist()
+        return [
+            (slice(*nodes), slice(*rows), self._block(slice(*nodes), slice(*rows)))
+            for nodes, rows in zip(itertools.pairwise(cuts), itertools.pairwise(ends), strict=True)
+        ]
+
+    def _block(self, nodes: slice, rows: slice) -> "Links":
+        counts = None if self.counts is None else self.counts[rows]
+        centers, n_nodes = self.centers[rows] - nodes.start, nodes.stop - nodes.start
+        return Links(centers, self.neighbors[rows], n_nodes, self.degree, counts)
 
     @cached_property
     def _by_center(self) -> tuple[Tensor, Tensor]:

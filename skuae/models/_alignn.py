@@ -4,8 +4,8 @@ from torch import Tensor, nn
 
 from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
-from skuae.models._edges import gated_mean, linear_at_edges
 from skuae.models._elements import Elements
+from skuae.models._gated_conv import gated_conv
 from skuae.models._layers import CountedNormSiLU, GaussianBasis
 
 _FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
@@ -167,8 +167,9 @@ class GatedConv(nn.Module):
 
         Without `n_edges`, there are no new edges: None.
         """
-        to_neighbor, to_center, own, values = self.nodes(h).chunk(4, dim=1)
-        to_center = to_center + self.edges.bias
-        m = linear_at_edges(to_center, to_neighbor, e, self.edges.weight, links)
-        h = h + self.node_norm(own + gated_mean(m, values, links), n_nodes)
-        return h, None if n_edges is None else e + self.edge_norm(m, n_edges)
+        neighbor, center, own, values = self.nodes(h).chunk(4, dim=1)
+        mean, e_new = gated_conv(
+            center + self.edges.bias, neighbor, values, e, self.edges.weight, self.edge_norm,
+            links, n_edges,
+        )  # fmt: skip
+        return h + self.node_norm(own + mean, n_nodes), e_new

@@ -1,0 +1,185 @@
+"""The edge-gated convolution of ALIGNN, in blocks of links that fit into a cache.
+
+Written step by step for all links at once, the convolution would spend its time moving
+(n_links, d) arrays. Here each block goes through all steps before the next one begins, and the
+backward pass keeps the linear part alone. Vectors of links may have a shorter dtype than those of
+nodes: sums, norms and gates are computed in the dtype of the nodes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from skuae.crystals import Links
+from skuae.models._layers import CountedNormSiLU
+
+
+def gated_conv(
+    center: Tensor,
+    neighbor: Tensor,
+    values: Tensor,
+    e: Tensor,
+    weight: Tensor,
+    norm: CountedNormSiLU,
+    links: Links,
+    n_links: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Return gated means of nodes, and new vectors of links.
+
+    With m_ij = center_i + neighbor_j + W e_ij, these are the mean of values_j over the links of
+    node i, weighted by sigmoid(m_ij), and e_ij + SiLU(BN(m_ij)).
+
+    Parameters
+    ----------
+    center, neighbor, values : Tensor of shape (n_nodes, d)
+    e : Tensor of shape (n_links, d)
+    weight : Tensor of shape (d, d)
+    norm : CountedNormSiLU of width d
+    links : Links
+    n_links : Tensor of shape (n_links,), or None
+        How many equal links of the batch each one stands for. None if nobody reads the new vectors
+        of links: they are None, too.
+
+    Returns
+    -------
+    mean : Tensor of shape (n_nodes, d)
+        0 where a node has no links.
+    e : Tensor of shape (n_links, d), or None
+    """
+    if not len(e):  # there are no statistics of nothing
+        return links.sum(e.to(values.dtype)), None if n_links is None else e
+    return _GatedConv.apply(
+        center, neighbor, values, e, weight, norm.weight, norm.bias, norm, links, n_links
+    )
+
+
+class _GatedConv(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        center: Tensor,
+        neighbor: Tensor,
+        values: Tensor,
+        e: Tensor,
+        weight: Tensor,
+        norm_weight: Tensor,
+        norm_bias: Tensor,
+        norm: CountedNormSiLU,
+        links: Links,
+        n_links: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        m, total, mean = torch.empty_like(e), torch.empty_like(values), torch.empty_like(values)
+        shares = n_links / n_links.sum() if n_links is not None and norm.training else None
+        moments = _Moments(values)
+        for nodes, rows, own in links.blocks:
+            x = neighbor.index_select(0, own.neighbors)
+            x += center[nodes].index_select(0, own.centers)
+            m[rows] = _add_product(x, e[rows], weight.t())
+            if shares is not None:
+                moments.add(x, shares[rows])
+            gate = torch.sigmoid(x)
+            total[nodes] = own.sum(gate, own.counts).add_(1e-6)
+            gate *= values.index_select(0, own.neighbors)
+            mean[nodes] = own.sum(gate, own.counts)
+        mean /= total
+        ctx.links = links
+        saved = values, e, weight, m, total, mean
+        if n_links is None:
+            ctx.save_for_backward(*saved)
+            return mean, None
+
+        center_m, variance = norm.running_mean, norm.running_var
+        if shares is not None:
+            center_m, variance = moments.mean, moments.squares
+            norm.update(center_m, variance, n_links.sum())
+        inv_std = torch.rsqrt(variance + norm.eps)
+        scale = norm_weight * inv_std
+        shift = norm_bias - center_m * scale
+        new = torch.empty_like(e)
+        for _, rows, _ in links.blocks:
+            x = torch.addcmul(shift, m[rows].to(shift.dtype), scale)
+            new[rows] = F.silu(x, inplace=True).add_(e[rows])
+        ctx.save_for_backward(*saved, center_m, inv_std, scale, shift, shares)
+        return mean, new
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_mean: Tensor, to_new: Tensor | None) -> tuple[Tensor | None, ...]:
+        values, e, weight, m, total, mean, *statistics = ctx.saved_tensors
+        links: Links = ctx.links
+        dtype = values.dtype
+        to_m, to_values, to_e = torch.empty_like(m), torch.empty_like(m), torch.empty_like(m)
+        to_norm_weight = to_norm_bias = None
+        if to_new is not None:
+            center_m, inv_std, scale, shift, shares = statistics
+            to_norm_bias, products = torch.zeros_like(scale), torch.zeros_like(scale)
+            for _, rows, _ in links.blocks:
+                x = m[rows].to(dtype)
+                y = torch.addcmul(shift, x, scale)
+                y = torch.ops.aten.silu_backward(to_new[rows].to(dtype), y)
+                torch.mul(y, scale, out=to_m[rows])
+                to_norm_bias += y.sum(0)
+                products += y.mul_(x).sum(0)
+            to_norm_weight = (products - center_m * to_norm_bias) * inv_std
+            # The statistics depend on m too.
+            slope = scale * inv_std * to_norm_weight
+            constant = scale * to_norm_bias - center_m * slope
+
+        to_center, to_weight = torch.empty_like(values), torch.zeros_like(weight)
+        to_mean = to_mean / total
+        for nodes, rows, own in links.blocks:
+            x = m[rows].to(dtype)
+            gate = torch.sigmoid(x)
+            grad = to_mean[nodes].index_select(0, own.centers)
+            if own.counts is not None:
+                grad *= own.counts[:, None]
+            torch.mul(grad, gate, out=to_values[rows])
+            grad *= gate.addcmul_(gate, gate, value=-1)
+            difference = values.index_select(0, own.neighbors)
+            difference -= mean[nodes].index_select(0, own.centers)
+            grad *= difference
+            if to_new is not None:
+                grad += to_m[rows]
+                if shares is not None:
+                    through_statistics = torch.addcmul(constant, x, slope, out=difference)
+                    grad.addcmul_(through_statistics, shares[rows, None], value=-1)
+            to_m[rows] = grad
+            to_center[nodes] = own.sum(grad)
+            short = to_m[rows]
+            to_weight += (e[rows].t() @ short).t()  # faster than short.t() @ e
+            if to_new is None:
+                torch.mm(short, weight.to(e.dtype), out=to_e[rows])
+            else:
+                torch.addmm(to_new[rows], short, weight.to(e.dtype), out=to_e[rows])
+        to_neighbor, to_values = links.sum_at_neighbors(to_m), links.sum_at_neighbors(to_values)
+        to_nodes = to_center, to_neighbor.to(dtype), to_values.to(dtype)
+        return *to_nodes, to_e, to_weight, to_norm_weight, to_norm_bias, None, None, None
+
+
+class _Moments:
+    """Weighted mean and mean square deviation of rows, from those of blocks.
+
+    Chan, Golub and LeVeque, The American Statistician 37, 242 (1983).
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.mean, self.squares = like.new_zeros(2, like.shape[1])
+        self.weight = like.new_zeros(())
+
+    def add(self, rows: Tensor, weights: Tensor) -> None:
+        """Take in a block, (n, d) with weights (n,) that add up to 1 over all blocks."""
+        weight = weights.sum()
+        mean = weights @ rows / weight
+        squares = weights @ (rows - mean).square_()
+        step, both = mean - self.mean, self.weight + weight
+        self.squares = self.squares + squares + step.square() * (self.weight * weight / both)
+        self.mean = self.mean + step * (weight / both)
+        self.weight = both
+
+
+def _add_product(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Add a @ b to x in place; the product is in the dtype of a."""
+    return x.addmm_(a, b) if a.dtype == x.dtype else x.add_(a @ b.to(a.dtype))
