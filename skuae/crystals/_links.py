@@ -67,6 +67,8 @@ class Links:
         """
         if x.is_cpu:
             return _sum_bags(x, self._by_neighbor)
+        if x.dtype == torch.bfloat16:  # sums of many would lose all but their largest terms
+            x = x.float()
         return x.new_zeros(self.n_nodes, x.shape[1]).index_add_(0, self.neighbors, x)
 
     @cached_property

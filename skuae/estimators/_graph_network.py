@@ -13,6 +13,8 @@ from skuae.training import (
     Network,
     TableInput,
     check_covered,
+    resolve_device,
+    resolve_precision,
     seen_elements,
     table_digest,
 )
@@ -67,7 +69,14 @@ def graph_network(
     elements = TableInput(
         start, kind, frozen, seen, origin, other_table(estimator, continued=False), coords
     )
-    return Network(backbone, elements, estimator._dtype)
+    precision = resolve_precision(
+        estimator.precision,
+        backbone,
+        data.crystals,
+        estimator.batch_size,
+        resolve_device(estimator.device),
+    )
+    return Network(backbone, elements, estimator._dtype, precision)
 
 
 def load_table(estimator: Any, config: dict, arrays: dict[str, np.ndarray]) -> TableInput:

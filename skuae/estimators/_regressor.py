@@ -64,6 +64,11 @@ class CrystalGNNRegressor(CrystalRegressor):
         `lr_schedule` or `save_pretrained`.
     device : str or torch.device, default="auto"
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
+    precision : {"float32", "bf16", "auto"}, default="float32"
+        Of the vectors of edges and angles: "bf16" halves their memory, and is faster on CPUs and
+        GPUs that multiply bfloat16. Weights, norms, sums and losses are float32 at all times.
+        "auto" takes bf16 where the device multiplies it, the back-end can (`ALIGNN`, `CoGN`) and
+        batches have more than 20,000 edges and angles.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
@@ -140,6 +145,7 @@ class CrystalGNNRegressor(CrystalRegressor):
         checkpoint_dir=None,
         callbacks=None,
         device="auto",
+        precision="float32",
         random_state=None,
         verbose=0,
     ):
@@ -163,6 +169,7 @@ class CrystalGNNRegressor(CrystalRegressor):
         self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
 

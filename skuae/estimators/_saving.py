@@ -130,7 +130,8 @@ class PretrainedEstimator(BaseEstimator):
         task = estimator.task_ = estimator._task().load(config["task"], tensors)
         backbone = decode_params({"spec": config["network"]["backbone"]})["spec"]
         elements = estimator._load_elements(config["network"]["elements"], tensors)
-        network = estimator.network_ = Network(backbone, elements, estimator._dtype)
+        precision = config["network"]["precision"]
+        network = estimator.network_ = Network(backbone, elements, estimator._dtype, precision)
         with _NothingDrawn():  # the first weights are replaced
             module = network.build(task.n_outputs)
         module.load_state_dict(

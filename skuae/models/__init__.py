@@ -1,7 +1,7 @@
 """The papers' models, one file each: a specification to choose and a torch module to read."""
 
 from skuae.models._alignn import ALIGNN
-from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs
+from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs, set_precision
 from skuae.models._cgcnn import CGCNN
 from skuae.models._check import check_backbone
 from skuae.models._cogn import CoGN
@@ -38,4 +38,5 @@ __all__ = [
     "encode_params",
     "resolve_backbone",
     "same_backbone",
+    "set_precision",
 ]

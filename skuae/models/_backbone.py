@@ -98,11 +98,15 @@ class CrystalModule(nn.Module):
         From the vectors of crystals to the outputs. Transfer to other targets leaves it out.
     width : int
         Columns of `embed`.
+    edge_dtype : torch.dtype or None
+        dtype of the vectors of edges and angles, as `set_precision` sets it; None for that of the
+        weights. Weights, norms, sums and vectors of sites do not have it.
     """
 
     elements: Elements
     head: nn.Module
     width: int
+    edge_dtype: torch.dtype | None = None
 
     @property
     def first_layer(self) -> nn.Module:
@@ -151,6 +155,21 @@ class CrystalModule(nn.Module):
         )
 
 
+def set_precision(module: CrystalModule, precision: str) -> None:
+    """Have a network compute the vectors of edges and angles in single or half precision.
+
+    Parameters
+    ----------
+    module : CrystalModule
+    precision : {"float32", "bf16"}
+        bfloat16 halves the memory, and is faster where the hardware multiplies it. Weights, norms,
+        sums and vectors of sites stay as they are.
+    """
+    for part in module.modules():
+        if isinstance(part, CrystalModule):
+            part.edge_dtype = torch.bfloat16 if precision == "bf16" else None
+
+
 class Backbone(BaseEstimator):
     """Base class of back-ends: the parameters of a network, what it reads and how it is built.
 
@@ -170,6 +189,8 @@ class Backbone(BaseEstimator):
         Largest norm of the gradient.
     pads : bool
         Whether batches should hold crystals of about equal size.
+    has_bf16 : bool
+        Whether the network heeds `CrystalModule.edge_dtype`.
     invariant : bool
         Whether the prediction depends neither on the order of the sites, nor on how the crystal is
         turned, nor on where its cell begins.
@@ -182,6 +203,7 @@ class Backbone(BaseEstimator):
     default_lr: ClassVar[float]
     clip_norm: ClassVar[float | None] = None
     pads: ClassVar[bool] = False
+    has_bf16: ClassVar[bool] = False
     invariant: ClassVar[bool] = True
     reads: ClassVar[str] = ""
 

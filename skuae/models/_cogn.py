@@ -13,7 +13,7 @@ from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import linear_at_edges
 from skuae.models._elements import Elements
-from skuae.models._layers import GaussianBasis
+from skuae.models._layers import GaussianBasis, widened
 
 _FARTHEST = 8.0  # Å, the last Gaussian of distances
 
@@ -69,6 +69,7 @@ class CoGN(Backbone):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 1e-3
+    has_bf16 = True
     reads = "distances to the 24 nearest neighbours, whole shells"
     clip_norm = 5.0  # without it, squared errors diverge at twice this learning rate
 
@@ -129,7 +130,7 @@ class CoGNModule(CrystalModule):
         h = self.atoms(self.elements(batch))  # (N, d)
         u = self.basis(batch.distances)  # (E, m)
         for block in self.blocks:
-            h = block(h, u, self.bonds, batch.bonds)
+            h = block(h, u, self.bonds, batch.bonds, self.edge_dtype)
         return h
 
     @property
@@ -151,11 +152,14 @@ class Block(nn.Module):
         self.others = nn.ModuleList(nn.Linear(d, d) for _ in range(n_edge_layers - 1))
         self.node = nn.Linear(d, d)
 
-    def forward(self, h: Tensor, u: Tensor, to_edge: nn.Linear, links: Links) -> Tensor:
+    def forward(
+        self, h: Tensor, u: Tensor, to_edge: nn.Linear, links: Links, edge_dtype: torch.dtype | None
+    ) -> Tensor:
         """Return new vectors of sites h (N, d), for Gaussians u (E, m) of the distances."""
         w_edge, w_center, w_neighbor = self.first.weight.chunk(3, dim=1)
         center = F.linear(h, w_center, self.first.bias + w_edge @ to_edge.bias)
         x = linear_at_edges(center, h @ w_neighbor.t(), u, w_edge @ to_edge.weight, links)  # (E, d)
+        x = x.to(edge_dtype or x.dtype)
         return h + F.silu(self.node(sum_of_messages(x, self.others, links)))
 
 
@@ -165,6 +169,7 @@ def sum_of_messages(x: Tensor, layers: Iterable[nn.Module], links: Links) -> Ten
     Parameters
     ----------
     x : Tensor of shape (E, d)
+        Its dtype is that of the layers; sums of bfloat16 are float32.
     layers : iterable of torch.nn.Linear
         L_1 to L_n, from d to d columns.
     links : Links
@@ -187,10 +192,11 @@ class _SumOfMessages(torch.autograd.Function):
         scratch = torch.empty_like(x)
         for weight, bias in zip(parameters[:n], parameters[n:], strict=True):
             torch.ops.aten.silu.out(inputs[-1], out=scratch)
-            inputs.append(torch.addmm(bias, scratch, weight.t()))
+            inputs.append(torch.addmm(bias.to(x.dtype), scratch, weight.t().to(x.dtype)))
         ctx.links = links
         ctx.save_for_backward(*inputs, *parameters[:n])
-        return links.sum(torch.ops.aten.silu.out(inputs[-1], out=scratch), links.counts)
+        messages = torch.ops.aten.silu.out(inputs[-1], out=scratch)
+        return links.sum(widened(messages), links.counts)
 
     @staticmethod
     @once_differentiable
@@ -200,6 +206,7 @@ class _SumOfMessages(torch.autograd.Function):
         grad = grad.index_select(0, ctx.links.centers)
         if ctx.links.counts is not None:
             grad *= ctx.links.counts[:, None]
+        grad = grad.to(inputs[0].dtype)
         torch.ops.aten.silu_backward.grad_input(grad, inputs[n], grad_input=grad)
         scratch, to_x = torch.empty_like(grad), torch.empty_like(grad)
         to_weights, to_biases = [], []
@@ -207,7 +214,7 @@ class _SumOfMessages(torch.autograd.Function):
             torch.ops.aten.silu.out(x, out=scratch)
             to_weights.append((scratch.t() @ grad).t())  # faster than grad.t() @ scratch
             to_biases.append(grad.sum(0))
-            torch.mm(grad, weight, out=to_x)
+            torch.mm(grad, weight.to(x.dtype), out=to_x)
             torch.ops.aten.silu_backward.grad_input(to_x, x, grad_input=to_x)
             grad, to_x = to_x, grad
         return grad, None, *reversed(to_weights), *reversed(to_biases)

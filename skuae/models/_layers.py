@@ -127,6 +127,11 @@ class _CountedNormSiLU(torch.autograd.Function):
         return to_x, to_weight, to_bias, None, None
 
 
+def widened(x: Tensor) -> Tensor:
+    """Return bfloat16 as float32, for sums of many; all else as it is."""
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
 def mean_over_sites(x: Tensor, batch: CrystalBatch) -> Tensor:
     """Average site vectors (N, d) over each crystal: (B, d)."""
     if batch.site_counts is not None:

@@ -15,6 +15,7 @@ from skuae.training._learned_input import LearnedInput, check_in_reach
 from skuae.training._net import CrystalNet
 from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device
+from skuae.training._precision import resolve_precision
 from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._settings import Settings
 from skuae.training._table_input import TableInput, check_covered, table_digest
@@ -49,6 +50,7 @@ __all__ = [
     "named",
     "read_labels",
     "resolve_device",
+    "resolve_precision",
     "seen_elements",
     "split_validation",
     "table_digest",

@@ -62,6 +62,7 @@ class Checkpoint(Callback):
         # A table may be frozen whatever `freeze_embedding` says: that of the paper always is.
         rates = settings.lr, settings.element_lr_ratio, settings.clip_norm
         relevant["rates"] = repr(rates)  # some are the backbone's to say
+        relevant["precision"] = repr(module.edge_dtype)
         relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
         crystals = data.crystals

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -18,9 +19,9 @@ from skuae.training._data import CrystalLoader, TargetsOfBatch
 from skuae.training._schedule import learning_rate
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": lambda groups, **options: torch.optim.SGD(groups, momentum=0.9, **options),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
 }
 
 

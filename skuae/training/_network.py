@@ -9,7 +9,7 @@ import torch
 from skuae._progress import show_progress
 from skuae.crystals import Crystals, PackedTensors
 from skuae.embedding import ElementTable
-from skuae.models import Backbone, CrystalModule, Elements, encode_params
+from skuae.models import Backbone, CrystalModule, Elements, encode_params, set_precision
 from skuae.training._net import CrystalNet
 from skuae.training._settings import Settings
 from skuae.training._task import FitData, FittedTask
@@ -132,11 +132,14 @@ class Network:
     backbone : Backbone
     elements : ElementInput
     dtype : torch.dtype, default=torch.float32
+    precision : {"float32", "bf16"}, default="float32"
+        Of the vectors of edges and angles.
     """
 
     backbone: Backbone
     elements: ElementInput
     dtype: torch.dtype = torch.float32
+    precision: str = "float32"
 
     def pack(
         self,
@@ -178,7 +181,9 @@ class Network:
         CrystalModule
         """
         elements = self.elements.build(self.backbone)
-        return self.backbone.build(elements, n_outputs).to(self.dtype)
+        module = self.backbone.build(elements, n_outputs).to(self.dtype)
+        set_precision(module, self.precision)
+        return module
 
     def check(self, crystals: Crystals) -> None:
         """Raise if nothing is known of an element; warn if the network can only guess.
@@ -232,9 +237,10 @@ class Network:
         Returns
         -------
         config : dict
-            All parameters of the back-end, also those that have their defaults today, and what the
-            element input needs.
+            All parameters of the back-end, also those that have their defaults today, the
+            precision, and what the element input needs.
         arrays : dict of str to ndarray
         """
         config, arrays = self.elements.state()
-        return {**encode_params({"backbone": self.backbone}), "elements": config}, arrays
+        backbone = encode_params({"backbone": self.backbone})
+        return {**backbone, "precision": self.precision, "elements": config}, arrays

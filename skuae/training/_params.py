@@ -16,9 +16,15 @@ from skorch.callbacks import (
 from skuae._numbers import is_real
 from skuae.training._loss import LOSSES
 from skuae.training._net import OPTIMIZERS
+from skuae.training._precision import PRECISIONS
 from skuae.training._schedule import SCHEDULES
 
-_CHOICES = {"loss": LOSSES, "optimizer": tuple(OPTIMIZERS), "lr_schedule": SCHEDULES}
+_CHOICES = {
+    "loss": LOSSES,
+    "optimizer": tuple(OPTIMIZERS),
+    "lr_schedule": SCHEDULES,
+    "precision": PRECISIONS,
+}
 _NOT_CALLBACKS = {  # that would stop the fit in the middle, or do nothing
     EpochScoring: "early_stopping=True records a validation loss",
     BatchScoring: "early_stopping=True records a validation loss",
