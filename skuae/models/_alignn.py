@@ -1,11 +1,14 @@
 """Atomistic line graph neural network, Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)."""
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._elements import Elements
 from skuae.models._gated_conv import gated_conv
+from skuae.models._interpolation import Tabulated, interpolate, spread
 from skuae.models._layers import CountedNormSiLU, GaussianBasis
 
 _FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
@@ -45,6 +48,7 @@ class ALIGNN(Backbone):
     native_table = "cgcnn"  # features of atoms, not trained
     native_frozen = True
     default_lr = 3e-3
+    has_bf16 = True
     reads = (
         "distances to the 12 nearest neighbours within 8 Å, whole shells, and angles between "
         "these bonds"
@@ -94,6 +98,8 @@ class ALIGNN(Backbone):
 class ALIGNNModule(CrystalModule):
     """The network; shapes with N sites, E bonds, A angles, B crystals, d = hidden_dim."""
 
+    grid: Tensor
+
     def __init__(self, spec: ALIGNN, elements: Elements, n_outputs: int) -> None:
         super().__init__()
         d = self.width = spec.hidden_dim
@@ -103,6 +109,8 @@ class ALIGNNModule(CrystalModule):
         self.bond_basis = GaussianBasis(0.0, _FARTHEST, 80, width=(_FARTHEST / 79) ** 0.5)
         self.bonds = nn.ModuleList([Layer(80, spec.expansion_dim), Layer(spec.expansion_dim, d)])
         self.angle_basis = GaussianBasis(-1.0, 1.0, 40, width=(2 / 39) ** 0.5)
+        # The Gaussians are 0.23 wide: cubic interpolation between 513 cosines is exact to float32.
+        self.register_buffer("grid", torch.linspace(-1, 1, 513), persistent=False)
         self.angles = nn.ModuleList([Layer(40, spec.expansion_dim), Layer(spec.expansion_dim, d)])
         self.bond_convs = nn.ModuleList(GatedConv(d) for _ in range(spec.n_alignn + spec.n_gcn))
         self.angle_convs = nn.ModuleList(GatedConv(d) for _ in range(spec.n_alignn))
@@ -114,12 +122,11 @@ class ALIGNNModule(CrystalModule):
         x = self.atoms(self.elements(batch), n_sites)  # (N, d)
         y = self.bond_basis(batch.distances)
         for layer in self.bonds:
-            y = layer(y, n_bonds)  # (E, d)
+            y = layer(y, n_bonds)
+        y = y.to(self.edge_dtype or y.dtype)  # (E, d)
         if self.angle_convs:
             n_angles = batch.angle_counts * n_bonds[batch.edges]
-            z = self.angle_basis(batch.cosines)
-            for layer in self.angles:
-                z = layer(z, n_angles)  # (A, d)
+            z = self.angle_vectors(batch.cosines, n_angles)
         n_convs, n_angle_convs = len(self.bond_convs), len(self.angle_convs)
         for i, conv in enumerate(self.bond_convs):
             # Bonds after the last convolution, and angles after their last, are read by nobody.
@@ -128,6 +135,24 @@ class ALIGNNModule(CrystalModule):
                 counts = n_angles if i + 1 < n_angle_convs else None
                 y, z = self.angle_convs[i](y, z, batch.angles, n_bonds, counts)
         return x
+
+    def angle_vectors(self, cosines: Tensor, counts: Tensor) -> "Tensor | Tabulated":
+        """Return vectors (A, d) of angles that occur so many times.
+
+        They are functions of one number. With many angles, these are computed on a grid, which is
+        exact in single precision.
+        """
+        if len(cosines) < 4 * len(self.grid) or cosines.dtype == torch.float64:
+            return self._embed_angles(cosines, counts).to(self.edge_dtype or cosines.dtype)
+        positions = (cosines + 1) * ((len(self.grid) - 1) / 2)
+        counts = spread(counts, positions, len(self.grid))
+        return Tabulated(self._embed_angles(self.grid, counts), positions)
+
+    def _embed_angles(self, cosines: Tensor, counts: Tensor) -> Tensor:
+        z = self.angle_basis(cosines)
+        for layer in self.angles:
+            z = layer(z, counts)
+        return z
 
     @property
     def first_layer(self) -> nn.Module:
@@ -161,15 +186,26 @@ class GatedConv(nn.Module):
         self.edge_norm = CountedNormSiLU(d)
 
     def forward(
-        self, h: Tensor, e: Tensor, links: Links, n_nodes: Tensor, n_edges: Tensor | None
+        self,
+        h: Tensor,
+        e: Tensor | Tabulated,
+        links: Links,
+        n_nodes: Tensor,
+        n_edges: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return new vectors of nodes h (n, d) and edges e (m, d) that occur so many times.
 
         Without `n_edges`, there are no new edges: None.
         """
-        neighbor, center, own, values = self.nodes(h).chunk(4, dim=1)
+        weight, bias = (parameter.to(h.dtype) for parameter in self.nodes.parameters())
+        of_nodes = F.linear(h, weight, bias).to(self.nodes.weight.dtype)
+        neighbor, center, own, values = of_nodes.chunk(4, dim=1)
+        product = None
+        if isinstance(e, Tabulated):
+            product = interpolate(F.linear(e.table, self.edges.weight), e.positions)
+            e = interpolate(e.table, e.positions).to(h.dtype)
         mean, e_new = gated_conv(
             center + self.edges.bias, neighbor, values, e, self.edges.weight, self.edge_norm,
-            links, n_edges,
+            links, n_edges, product,
         )  # fmt: skip
-        return h + self.node_norm(own + mean, n_nodes), e_new
+        return h + self.node_norm(own + mean, n_nodes).to(h.dtype), e_new

@@ -26,6 +26,7 @@ def gated_conv(
     norm: CountedNormSiLU,
     links: Links,
     n_links: Tensor | None,
+    product: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return gated means of nodes, and new vectors of links.
 
@@ -42,6 +43,8 @@ def gated_conv(
     n_links : Tensor of shape (n_links,), or None
         How many equal links of the batch each one stands for. None if nobody reads the new vectors
         of links: they are None, too.
+    product : Tensor of shape (n_links, d), or None
+        W e, if it is known; then `weight` is not read.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def gated_conv(
     if not len(e):  # there are no statistics of nothing
         return links.sum(e.to(values.dtype)), None if n_links is None else e
     return _GatedConv.apply(
-        center, neighbor, values, e, weight, norm.weight, norm.bias, norm, links, n_links
+        center, neighbor, values, e, weight, product, norm.weight, norm.bias, norm, links, n_links
     )
 
 
@@ -65,6 +68,7 @@ class _GatedConv(torch.autograd.Function):
         values: Tensor,
         e: Tensor,
         weight: Tensor,
+        product: Tensor | None,
         norm_weight: Tensor,
         norm_bias: Tensor,
         norm: CountedNormSiLU,
@@ -77,7 +81,10 @@ class _GatedConv(torch.autograd.Function):
         for nodes, rows, own in links.blocks:
             x = neighbor.index_select(0, own.neighbors)
             x += center[nodes].index_select(0, own.centers)
-            m[rows] = _add_product(x, e[rows], weight.t())
+            if product is None:
+                m[rows] = _add_product(x, e[rows], weight.t())
+            else:
+                m[rows] = x.add_(product[rows])
             if shares is not None:
                 moments.add(x, shares[rows])
             gate = torch.sigmoid(x)
@@ -85,7 +92,7 @@ class _GatedConv(torch.autograd.Function):
             gate *= values.index_select(0, own.neighbors)
             mean[nodes] = own.sum(gate, own.counts)
         mean /= total
-        ctx.links = links
+        ctx.links, ctx.multiplies = links, product is None
         saved = values, e, weight, m, total, mean
         if n_links is None:
             ctx.save_for_backward(*saved)
@@ -111,7 +118,8 @@ class _GatedConv(torch.autograd.Function):
         values, e, weight, m, total, mean, *statistics = ctx.saved_tensors
         links: Links = ctx.links
         dtype = values.dtype
-        to_m, to_values, to_e = torch.empty_like(m), torch.empty_like(m), torch.empty_like(m)
+        to_m, to_values = torch.empty_like(m), torch.empty_like(m)
+        to_e = torch.empty_like(m if ctx.multiplies else m[:0])
         to_norm_weight = to_norm_bias = None
         if to_new is not None:
             center_m, inv_std, scale, shift, shares = statistics
@@ -148,6 +156,8 @@ class _GatedConv(torch.autograd.Function):
                     grad.addcmul_(through_statistics, shares[rows, None], value=-1)
             to_m[rows] = grad
             to_center[nodes] = own.sum(grad)
+            if not ctx.multiplies:
+                continue
             short = to_m[rows]
             to_weight += (e[rows].t() @ short).t()  # faster than short.t() @ e
             if to_new is None:
@@ -156,7 +166,10 @@ class _GatedConv(torch.autograd.Function):
                 torch.addmm(to_new[rows], short, weight.to(e.dtype), out=to_e[rows])
         to_neighbor, to_values = links.sum_at_neighbors(to_m), links.sum_at_neighbors(to_values)
         to_nodes = to_center, to_neighbor.to(dtype), to_values.to(dtype)
-        return *to_nodes, to_e, to_weight, to_norm_weight, to_norm_bias, None, None, None
+        to_norm = to_norm_weight, to_norm_bias
+        if ctx.multiplies:
+            return *to_nodes, to_e, to_weight, None, *to_norm, None, None, None
+        return *to_nodes, to_new, None, to_m, *to_norm, None, None, None
 
 
 class _Moments:

@@ -2,6 +2,7 @@
 
 import torch
 
+from skuae._warnings import warn
 from skuae.crystals import CrystalGraphs, Crystals, ReducedGraphs
 from skuae.models import Backbone
 
@@ -41,6 +42,11 @@ def resolve_precision(
         raise ValueError(
             f'precision="bf16": {type(backbone).__name__} computes in float32 only; set '
             'precision="float32", or "auto" for what the back-end can do'
+        )
+    if precision == "bf16" and not multiplies_bf16(device):
+        warn(
+            f'precision="bf16": {device} has no instructions for products of bfloat16, and takes '
+            'several times as long as with precision="float32"; "auto" asks the device'
         )
     if precision != "auto":
         return precision

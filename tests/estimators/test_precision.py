@@ -9,6 +9,9 @@ from skuae import CrystalGNNClassifier, CrystalGNNRegressor
 from skuae.datasets import make_toy_crystals
 from skuae.training import _precision
 
+# Whether this machine has bfloat16 or not, the numbers are the same.
+pytestmark = pytest.mark.filterwarnings("ignore:precision=.bf16.*has no instructions")
+
 
 @pytest.fixture(scope="module")
 def toy():
@@ -55,6 +58,13 @@ def test_back_ends_that_lack_it_say_so(toy, backbone):
 def test_unknown_precision(toy):
     with pytest.raises(ValueError, match="precision must be one of float32, bf16, auto"):
         fit(toy, "float16")
+
+
+def test_slow_hardware_is_warned_of(toy, monkeypatch):
+    monkeypatch.setattr(_precision, "multiplies_bf16", lambda device: False)
+    with pytest.warns(UserWarning, match=r'precision="bf16": cpu has no instructions') as caught:
+        fit(toy, "bf16")
+    assert caught[0].filename == __file__
 
 
 def test_auto_asks_the_device_and_the_size_of_a_batch(toy, monkeypatch):

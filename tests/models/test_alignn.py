@@ -316,3 +316,33 @@ def test_what_the_gaussians_do_not_see_is_refused():
     ALIGNN(cutoff=8.0).check()
     with pytest.raises(ValueError, match=r"cutoff must be at most 8\.0 Å"):
         ALIGNN(cutoff=8.1).check()
+
+
+# -- angles on a grid ------------------------------------------------------------------------------
+
+
+def test_vectors_of_many_angles_are_those_of_each(pack, sample):
+    """In single precision, a grid of cosines gives the outputs, gradients and statistics."""
+    batch = pack(sample, ALIGNN(), torch.float32)
+    results = []
+    for on_grid in (True, False):
+        torch.manual_seed(0)
+        spec = ALIGNN(hidden_dim=16, n_alignn=2, n_gcn=1)
+        module = spec.build(ElementEmbedding(torch.randn(118, 7), False), 2)
+        assert len(batch.cosines) > 4 * len(module.grid)
+        if not on_grid:
+            embed = module._embed_angles
+            module.angle_vectors = embed  # one after the other
+        out = module(batch)
+        out.square().mean().backward()
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        results.append([out, *gradients, *module.state_dict().values()])
+        module.eval()
+        results[-1].append(module(batch))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_grid_is_not_saved():
+    spec = ALIGNN(hidden_dim=8, n_alignn=1, n_gcn=1)
+    assert "grid" not in spec.build(ElementEmbedding(torch.randn(118, 7), False), 1).state_dict()
