@@ -1,4 +1,8 @@
-"""Interpolation in tables: a network of one number is computed on a grid of few numbers."""
+"""Interpolation in a table of vectors.
+
+A network that reads one number only is evaluated on a fine grid if a batch has more numbers than
+the grid has points.
+"""
 
 from typing import Any, NamedTuple
 
@@ -36,7 +40,12 @@ class _Interpolate(torch.autograd.Function):
         first, weights = _stencil(positions, len(table))
         ctx.n_rows = len(table)
         ctx.save_for_backward(first, weights)
-        rows = first[:, None] + torch.arange(4, device=first.device)
+        if not table.is_cpu:
+            out = table.new_zeros(len(positions), table.shape[1])
+            for i, weight in enumerate(weights.unbind(1)):
+                out.addcmul_(table.index_select(0, first + i), weight[:, None])
+            return out
+        rows = first[:, None] + torch.arange(4)
         return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
 
     @staticmethod

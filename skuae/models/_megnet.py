@@ -11,7 +11,10 @@ from skuae.crystals import CrystalBatch, Crystals
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import counted_sum, linear_at_edges
 from skuae.models._elements import Elements
+from skuae.models._interpolation import interpolate
 from skuae.models._layers import GaussianBasis, mean_over_sites
+
+_STEP = 0.01  # Å, between the lengths for which vectors of bonds are computed
 
 
 class MEGNet(Backbone):
@@ -40,8 +43,10 @@ class MEGNet(Backbone):
     steps, in the read-out. The Gaussians are those of the first, ``exp(-(d - c)**2 / 0.5**2)``;
     matgl has ``exp(-0.5 * (d - c)**2)``. The vector of the crystal starts from two zeros. Without
     ``embedding=``, elements have 16 numbers each, drawn at random and trained with all else. Equal
-    sites and bonds of a crystal are computed once and counted. An atom without neighbours, an error
-    in the reference code, has 0 for the mean of its bonds.
+    sites and bonds of a crystal are computed once and counted. The first vector of a bond depends
+    on its length alone; it is interpolated between lengths 0.01 Å apart, as accurately as single
+    precision allows. An atom without neighbours, an error in the reference code, has 0 for the mean
+    of its bonds.
     """
 
     native_table = "random16"  # where its own element vectors start from
@@ -88,6 +93,7 @@ class MEGNetModule(CrystalModule):
         hidden, d = spec.hidden_dim, spec.block_dim
         self.elements = elements
         self.basis = GaussianBasis(0.0, spec.cutoff + 1, 100, width=0.5)
+        self.n_steps = math.ceil(spec.cutoff / _STEP) + 3
         self.atoms = MLP(elements.n_dims, hidden, d)
         self.bonds = MLP(len(self.basis), hidden, d)
         self.state = MLP(2, hidden, d)
@@ -100,7 +106,7 @@ class MEGNetModule(CrystalModule):
 
     def embed(self, batch: CrystalBatch) -> Tensor:
         v = self.atoms(self.elements(batch))  # (N, d)
-        e = self.bonds(self.basis(batch.distances))  # (E, d)
+        e = self.bond_vectors(batch.distances)  # (E, d)
         u = self.state(v.new_zeros(len(batch), 2))  # (B, d)
         degrees = counted_sum(torch.ones_like(batch.distances)[:, None], batch.bonds)  # (N, 1)
         for block in self.blocks:
@@ -110,6 +116,15 @@ class MEGNetModule(CrystalModule):
         atoms = self.read_atoms(v, batch.crystal, batch.site_counts, len(batch))  # (B, 2d)
         bonds = self.read_bonds(e, crystal, n_bonds, len(batch))  # (B, 2d)
         return self.hidden(torch.cat([atoms, bonds, u], dim=1))  # (B, 16)
+
+    def bond_vectors(self, distances: Tensor) -> Tensor:
+        """Return the vectors (E, d) of bonds with these lengths (E,) before the first block.
+
+        A batch has far more bonds than there are steps up to the cutoff. A step is a fiftieth of
+        the width of a Gaussian, so that the error of the interpolation is below that of rounding.
+        """
+        steps = torch.arange(self.n_steps, dtype=distances.dtype, device=distances.device)
+        return interpolate(self.bonds(self.basis(steps * _STEP)), distances / _STEP)
 
     @property
     def first_layer(self) -> nn.Module:
