@@ -9,10 +9,11 @@ from torch.nn import functional as F
 
 from skuae.crystals import CrystalBatch, Crystals
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
-from skuae.models._edges import counted_sum, linear_at_edges
+from skuae.models._edges import counted_sum
 from skuae.models._elements import Elements
 from skuae.models._interpolation import interpolate
 from skuae.models._layers import GaussianBasis, mean_over_sites
+from skuae.models._megnet_layers import activate, update_bonds
 
 _STEP = 0.01  # Å, between the lengths for which vectors of bonds are computed
 
@@ -137,8 +138,8 @@ class MLP(nn.ModuleList):
     def __init__(self, *widths: int) -> None:
         super().__init__(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
 
-    def forward(self, x: Tensor, first: int = 0) -> Tensor:
-        for layer in itertools.islice(self, first, None):
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self:
             x = activate(layer(x))
         return x
 
@@ -159,23 +160,26 @@ class Block(nn.Module):
     def forward(
         self, v0: Tensor, e0: Tensor, u0: Tensor, batch: CrystalBatch, degrees: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        v, e, u = v0, e0, u0
+        v, u = v0, u0
+        of_dense: list[Tensor] = []
         if self.dense is not None:
-            v, e, u = (layers(x) for layers, x in zip(self.dense, (v, e, u), strict=True))
-        weight, bias = self.phi_e.get_parameter("0.weight"), self.phi_e.get_parameter("0.bias")
+            v, u = self.dense[0](v), self.dense[2](u)
+            of_dense = list(self.dense[1].parameters())  # weight, bias, weight, bias
+        weight, bias, *others = self.phi_e.parameters()
         w_center, w_neighbor, w_bond, w_state = weight.chunk(4, dim=1)
         center = v @ w_center.t() + F.linear(u, w_state, bias).index_select(0, batch.crystal)
-        e = linear_at_edges(center, v @ w_neighbor.t(), e, w_bond, batch.bonds)
-        e = self.phi_e(activate(e), first=1)  # (E, d)
+        weights = [*of_dense[::2], w_bond, *others[::2]]
+        biases = [*of_dense[1::2], *others[1::2]]
+        e, around = update_bonds(e0, center, v @ w_neighbor.t(), weights, biases, batch.bonds)
 
-        around = counted_sum(e, batch.bonds) / degrees.clamp(min=1)
+        around = around / degrees.clamp(min=1)
         v = self.phi_v(torch.cat([around, v, u.index_select(0, batch.crystal)], dim=1))  # (N, d)
 
         # The mean over the bonds of a crystal, from the means over those of its sites.
         n_bonds = degrees[:, 0] * batch.site_counts
         e_mean = mean_over_crystals(around, batch.crystal, n_bonds, len(u))
         u = self.phi_u(torch.cat([e_mean, mean_over_sites(v, batch), u], dim=1))  # (B, d)
-        return v0 + v, e0 + e, u0 + u
+        return v0 + v, e, u0 + u
 
 
 class Set2Set(nn.Module):
@@ -208,8 +212,3 @@ def mean_over_crystals(x: Tensor, crystal: Tensor, weights: Tensor, n_crystals: 
     total = x.new_zeros(n_crystals, x.shape[1]).index_add(0, crystal, x * weights[:, None])
     weight = weights.new_zeros(n_crystals).index_add(0, crystal, weights)
     return total / torch.where(weight > 0, weight, 1)[:, None]
-
-
-def activate(x: Tensor) -> Tensor:
-    """softplus(x) - ln 2."""
-    return F.softplus(x).sub_(math.log(2))
