@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skuae.crystals import CrystalBatch, Crystals
+from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import counted_sum
 from skuae.models._elements import Elements
 from skuae.models._interpolation import interpolate
 from skuae.models._layers import GaussianBasis, mean_over_sites
-from skuae.models._megnet_layers import activate, update_bonds
+from skuae.models._megnet_layers import activate, attend, update_bonds
 
 _STEP = 0.01  # Å, between the lengths for which vectors of bonds are computed
 
@@ -193,17 +193,13 @@ class Set2Set(nn.Module):
     def forward(self, x: Tensor, crystal: Tensor, counts: Tensor, n_crystals: int) -> Tensor:
         """Read sets of vectors x (n, d), each there counts (n,) times: (B, 2d)."""
         d = x.shape[1]
+        members = Links(crystal, crystal, n_crystals)
         read = x.new_zeros(n_crystals, 2 * d)
         state = x.new_zeros(n_crystals, d), x.new_zeros(n_crystals, d)
         for _ in range(self.steps):
             state = self.lstm(read, state)
             query = state[0]
-            score = (x * query.index_select(0, crystal)).sum(1)
-            largest = score.new_zeros(n_crystals).scatter_reduce(
-                0, crystal, score.detach(), "amax", include_self=False
-            )
-            share = counts * torch.exp(score - largest[crystal])
-            read = torch.cat([query, mean_over_crystals(x, crystal, share, n_crystals)], dim=1)
+            read = torch.cat([query, attend(x, query, members, counts)], dim=1)
         return read
 
 

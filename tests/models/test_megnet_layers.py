@@ -1,13 +1,14 @@
-"""The hand-written update of bonds of MEGNet against plain formulas."""
+"""The hand-written update of bonds and attention of MEGNet against plain formulas."""
 
 import itertools
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from skuae.crystals import Links
 from skuae.models import _megnet_layers as layers
-from skuae.models._megnet_layers import activate, update_bonds
+from skuae.models._megnet_layers import activate, attend, update_bonds
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +116,23 @@ def test_activation_is_that_of_torch():
     links = Links(n, n, 1)
     y = update_bonds(x, torch.zeros(1, 3), torch.zeros(1, 3), [eye] * 3, [nought] * 2, links)[0] - x
     torch.testing.assert_close(y, activate(activate(activate(x))), rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_attention():
+    sets = torch.repeat_interleave(torch.tensor([4, 0, 7, 1]))
+    counts = torch.randint(1, 4, (12,)).double()
+    x, query = random(12, 3), random(4, 3)
+    members = Links(sets, sets, 4)
+    rows = []
+    for i in range(4):
+        own = x[sets == i]
+        score = own @ query[i] + counts[sets == i].log()
+        rows.append(F.softmax(score, dim=0) @ own)
+    got, expected = attend(x, query, members, counts), torch.stack(rows)
+    torch.testing.assert_close(got, expected)
+    factors = torch.randn_like(got)
+    for a, b in zip(
+        *(torch.autograd.grad(o, (x, query), factors) for o in (got, expected)), strict=True
+    ):
+        torch.testing.assert_close(a, b)
