@@ -39,7 +39,7 @@ class Runs:
         table = torch.tensor(np.nan_to_num(get_table(spec.native_table).values))
         embedding = ElementEmbedding(table, spec.native_frozen)
         self.module = spec.build(embedding, 1).to(self.device)
-        self.optimizer = torch.optim.AdamW(self.module.parameters())
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), fused=True)
         y = torch.tensor(crystals.volumes / crystals.sizes, dtype=torch.float32)[:, None]
         y = ((y - y.mean()) / y.std()).to(self.device)
         data = CrystalDataset(packed, np.resize(np.arange(len(crystals)), self.n_rows), y)

@@ -48,7 +48,7 @@ class Skuae:
         del rows, n_epochs, n_steps
         table = torch.tensor(np.nan_to_num(get_table(self.spec.native_table).values))
         self.module = self.spec.build(ElementEmbedding(table, self.spec.native_frozen), 1)
-        self.optimizer = torch.optim.AdamW(self.module.parameters())
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), fused=True)
         return self.module
 
     def loader(self, rows, shuffle, batch_size):

@@ -83,7 +83,7 @@ def main():
             loss.backward()
             optimizer.step()
 
-    optimizers = {m: torch.optim.AdamW(m.parameters()) for m in (ours, plain)}
+    optimizers = {m: torch.optim.AdamW(m.parameters(), fused=True) for m in (ours, plain)}
     compare(
         {
             "skuae": lambda: epoch(ours, optimizers[ours], packed),

@@ -28,7 +28,7 @@ def main():
     torch.manual_seed(0)
     spec = CrystalTransformer(n_layers=args.n_layers)
     module = spec.build(LearnedElements(spec.d_model // 2, True, None), 1)
-    optimizer = torch.optim.AdamW(module.parameters())
+    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
     targets = torch.randn(len(crystals), 1, generator=torch.Generator().manual_seed(0))
     dataset = CrystalDataset(PackedTensors(crystals), np.arange(len(crystals)), targets)
 

@@ -161,7 +161,7 @@ class _GatedSum(torch.autograd.Function):
         # First the gradient of y, [gate (1 - gate) minus_core, gate (1 - complement)] times that of
         # the sum, then the gradient of s.
         n, d = gate.shape
-        grad = (gate * _spread(grad.neg(), ctx.links)).view(n, 1, d)
+        grad = _times(gate, grad.neg(), ctx.links).view(n, 1, d)
         out = torch.addcmul(grad, grad, sigmoids.view(n, 2, d), value=-1)
         out[:, 0] *= minus_core
         out = out.view(n, 2 * d)
@@ -210,12 +210,14 @@ def _normalise(
     return torch.addcmul(bias - mean * scale, s, scale), mean, inv_std
 
 
-def _spread(x: Tensor, links: Links) -> Tensor:
-    """Return, for every link, the row of x (N, d) of its center, as often as the link is there."""
+def _times(y: Tensor, x: Tensor, links: Links) -> Tensor:
+    """Multiply each link's row of y with that of x (N, d) of its center, and with its count."""
     if links.degree is not None and links.counts is None:
-        return x.repeat_interleave(links.degree, 0, output_size=len(links.centers))
+        return y.view(len(x), links.degree, -1) * x[:, None]
     x = x.index_select(0, links.centers)
-    return x if links.counts is None else x.mul_(links.counts[:, None])
+    if links.counts is not None:
+        x *= links.counts[:, None]
+    return x.mul_(y)
 
 
 class _GatedMean(torch.autograd.Function):
