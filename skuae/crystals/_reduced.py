@@ -42,9 +42,9 @@ _COSINE = (1 << _BITS) - 1
 class ReducedGraphs(Neighbors):
     """Packed graphs of packed crystals, equal parts merged. S sites, E edges, A angles.
 
-    Edges run both ways: if a site has a neighbour, the neighbour has the site. In those that
-    `Crystals.merged_graph` makes, edges are as in `CrystalGraphs`. The center and the neighbor of
-    an edge are as in `CrystalGraphs`.
+    The center and the neighbor of an edge are as in `CrystalGraphs`. The graphs of
+    `Crystals.reduced_graph` have every edge in both directions, those of `Crystals.merged_graph`
+    have the edges of `Crystals.graph`.
 
     Attributes
     ----------

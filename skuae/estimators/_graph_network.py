@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
+from skuae._progress import show_progress
 from skuae._warnings import warn
 from skuae.embedding import ElementTable, get_table, labels_for, resolve_table
 from skuae.models import Backbone, resolve_backbone, same_backbone
@@ -69,13 +70,15 @@ def graph_network(
     elements = TableInput(
         start, kind, frozen, seen, origin, other_table(estimator, continued=False), coords
     )
-    precision = resolve_precision(
-        estimator.precision,
-        backbone,
-        data.crystals,
-        estimator.batch_size,
-        resolve_device(estimator.device),
-    )
+    with show_progress(estimator.verbose):  # "auto" looks at the graphs
+        precision = resolve_precision(
+            estimator.precision,
+            backbone,
+            data.crystals,
+            estimator.batch_size,
+            resolve_device(estimator.device),
+            merge=not elements.keeps_sites,
+        )
     return Network(backbone, elements, estimator._dtype, precision)
 
 

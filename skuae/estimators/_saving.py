@@ -27,7 +27,7 @@ from skuae.training import (
     resolve_device,
 )
 
-FORMAT = "skuae-model-1"
+FORMAT = "skuae-model-2"
 _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
 
 

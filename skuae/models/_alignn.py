@@ -8,7 +8,7 @@ from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._elements import Elements
 from skuae.models._gated_conv import gated_conv
-from skuae.models._interpolation import Tabulated, interpolate, spread
+from skuae.models._interpolation import Tabulated, interpolate, is_exact, spread
 from skuae.models._layers import CountedNormSiLU, GaussianBasis
 
 _FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
@@ -109,7 +109,7 @@ class ALIGNNModule(CrystalModule):
         self.bond_basis = GaussianBasis(0.0, _FARTHEST, 80, width=(_FARTHEST / 79) ** 0.5)
         self.bonds = nn.ModuleList([Layer(80, spec.expansion_dim), Layer(spec.expansion_dim, d)])
         self.angle_basis = GaussianBasis(-1.0, 1.0, 40, width=(2 / 39) ** 0.5)
-        # The Gaussians are 0.23 wide: cubic interpolation between 513 cosines is exact to float32.
+        # The Gaussians are 0.23 wide, 57 steps of this grid.
         self.register_buffer("grid", torch.linspace(-1, 1, 513), persistent=False)
         self.angles = nn.ModuleList([Layer(40, spec.expansion_dim), Layer(spec.expansion_dim, d)])
         self.bond_convs = nn.ModuleList(GatedConv(d) for _ in range(spec.n_alignn + spec.n_gcn))
@@ -139,14 +139,20 @@ class ALIGNNModule(CrystalModule):
     def angle_vectors(self, cosines: Tensor, counts: Tensor) -> "Tensor | Tabulated":
         """Return vectors (A, d) of angles that occur so many times.
 
-        They are functions of one number. With many angles, these are computed on a grid, which is
-        exact in single precision.
+        They are functions of one number. With many angles on a CPU, these are computed on a grid,
+        where that is exact: a norm over few different cosines makes them too steep.
         """
-        if len(cosines) < 4 * len(self.grid) or cosines.dtype == torch.float64:
-            return self._embed_angles(cosines, counts).to(self.edge_dtype or cosines.dtype)
-        positions = (cosines + 1) * ((len(self.grid) - 1) / 2)
-        counts = spread(counts, positions, len(self.grid))
-        return Tabulated(self._embed_angles(self.grid, counts), positions)
+        many = len(cosines) >= 4 * len(self.grid) and cosines.dtype != torch.float64
+        if many and cosines.is_cpu:
+            positions = (cosines + 1) * ((len(self.grid) - 1) / 2)
+            statistics = [buffer.clone() for buffer in self.angles.buffers()]
+            shares = spread(counts, positions, len(self.grid))
+            table = self._embed_angles(self.grid, shares)
+            if is_exact(table):
+                return Tabulated(table, positions)
+            for buffer, before in zip(self.angles.buffers(), statistics, strict=True):
+                buffer.copy_(before)
+        return self._embed_angles(cosines, counts).to(self.edge_dtype or cosines.dtype)
 
     def _embed_angles(self, cosines: Tensor, counts: Tensor) -> Tensor:
         z = self.angle_basis(cosines)

@@ -164,7 +164,14 @@ def set_precision(module: CrystalModule, precision: str) -> None:
     precision : {"float32", "bf16"}
         bfloat16 halves the memory, and is faster where the hardware multiplies it. Weights, norms,
         sums and vectors of sites stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If it is neither of these.
     """
+    if precision not in ("float32", "bf16"):
+        raise ValueError(f'precision must be "float32" or "bf16"; got {precision!r}')
     for part in module.modules():
         if isinstance(part, CrystalModule):
             part.edge_dtype = torch.bfloat16 if precision == "bf16" else None
@@ -190,7 +197,7 @@ class Backbone(BaseEstimator):
     pads : bool
         Whether batches should hold crystals of about equal size.
     has_bf16 : bool
-        Whether the network heeds `CrystalModule.edge_dtype`.
+        Whether the network computes in `CrystalModule.edge_dtype`.
     invariant : bool
         Whether the prediction depends neither on the order of the sites, nor on how the crystal is
         turned, nor on where its cell begins.

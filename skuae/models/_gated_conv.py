@@ -184,6 +184,8 @@ class _Moments:
 
     def add(self, rows: Tensor, weights: Tensor) -> None:
         """Take in a block, (n, d) with weights (n,) that add up to 1 over all blocks."""
+        if not len(rows):
+            return
         weight = weights.sum()
         mean = weights @ rows / weight
         squares = weights @ (rows - mean).square_()

@@ -11,7 +11,7 @@ from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import counted_sum
 from skuae.models._elements import Elements
-from skuae.models._interpolation import interpolate
+from skuae.models._interpolation import interpolate, is_exact
 from skuae.models._layers import GaussianBasis, mean_over_sites
 from skuae.models._megnet_layers import activate, attend, update_bonds
 
@@ -121,11 +121,16 @@ class MEGNetModule(CrystalModule):
     def bond_vectors(self, distances: Tensor) -> Tensor:
         """Return the vectors (E, d) of bonds with these lengths (E,) before the first block.
 
-        A batch has far more bonds than there are steps up to the cutoff. A step is a fiftieth of
-        the width of a Gaussian, so that the error of the interpolation is below that of rounding.
+        They are functions of one number. With many bonds on a CPU, these are computed on a grid,
+        where interpolation in it is as exact as single precision.
         """
-        steps = torch.arange(self.n_steps, dtype=distances.dtype, device=distances.device)
-        return interpolate(self.bonds(self.basis(steps * _STEP)), distances / _STEP)
+        many = len(distances) > 2 * self.n_steps and distances.dtype != torch.float64
+        if many and distances.is_cpu:
+            steps = torch.arange(self.n_steps, dtype=distances.dtype)
+            table = self.bonds(self.basis(steps * _STEP))
+            if is_exact(table):
+                return interpolate(table, distances / _STEP)
+        return self.bonds(self.basis(distances))
 
     @property
     def first_layer(self) -> nn.Module:

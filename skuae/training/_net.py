@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -19,9 +18,10 @@ from skuae.training._data import CrystalLoader, TargetsOfBatch
 from skuae.training._schedule import learning_rate
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "adam": partial(torch.optim.Adam, fused=True),
-    "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    # The fused one fails where a weight gets its first gradient later than others.
+    "sgd": lambda groups, fused: torch.optim.SGD(groups, momentum=0.9),
 }
 
 
@@ -113,12 +113,12 @@ class CrystalNet(NeuralNet):
             ratio = self.embedding_lr_ratio if id(parameter) in elements else 1.0
             plain = parameter.ndim < 2 or id(parameter) in elements
             groups.setdefault((ratio, 0.0 if plain else self.weight_decay), []).append(parameter)
-        self.optimizer_ = OPTIMIZERS[self.optimizer](
-            [
-                {"params": parameters, "lr": self.lr * ratio, "weight_decay": decay}
-                for (ratio, decay), parameters in groups.items()
-            ]
-        )
+        options = [
+            {"params": parameters, "lr": self.lr * ratio, "weight_decay": decay}
+            for (ratio, decay), parameters in groups.items()
+        ]
+        fused = torch.device(self.device).type in ("cpu", "cuda")
+        self.optimizer_ = OPTIMIZERS[self.optimizer](options, fused=fused)
         self.peak_lrs_ = [group["lr"] for group in self.optimizer_.param_groups]
         return self
 

@@ -17,6 +17,8 @@ def resolve_precision(
     crystals: Crystals,
     batch_size: int,
     device: torch.device,
+    *,
+    merge: bool = True,
 ) -> str:
     """Return the precision that an estimator asks for; "auto" takes what is faster.
 
@@ -28,6 +30,8 @@ def resolve_precision(
         Of the fit.
     batch_size : int
     device : torch.device
+    merge : bool, default=True
+        As of `Backbone.inputs`.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def resolve_precision(
         return precision
     if not backbone.has_bf16 or not multiplies_bf16(device):
         return "float32"
-    graphs = backbone.inputs(crystals).graphs
+    graphs = backbone.inputs(crystals, merge=merge).graphs
     n_links = 0 if graphs is None else _count_links(graphs)
     return "bf16" if n_links * batch_size > _WORTHWHILE * len(crystals) else "float32"
 

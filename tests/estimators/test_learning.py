@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import r2_score
 from skorch.callbacks import Callback
@@ -372,3 +373,17 @@ def test_a_target_without_weight(gnn, X, y):
         fitted.score(X, np.stack([second, second], axis=1), weight)
     first = r2_score(y, fitted.predict(X)[:, 0], sample_weight=weight)
     assert fitted.score(X, np.stack([y, second], axis=1), weight) == pytest.approx(first)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_weights_whose_first_gradient_comes_late(optimizer):
+    """A first batch without a single bond has no gradient for the weights of bonds."""
+    lone = Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])
+    bonded = Structure(Lattice.cubic(3), ["Po"], [[0, 0, 0]])
+    crystals = [lone] * 8 + [bonded] * 2
+    for seed in range(4):
+        model = CrystalGNNRegressor(
+            models.CGCNN(atom_dim=8, n_conv=1, hidden_dim=8), batch_size=2, max_epochs=2,
+            optimizer=optimizer, lr=1e-3, random_state=seed, device="cpu",
+        )  # fmt: skip
+        assert np.isfinite(model.fit(crystals, np.arange(10.0)).predict(crystals)).all()

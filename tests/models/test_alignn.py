@@ -14,6 +14,7 @@ from skuae.crystals import as_crystals
 from skuae.embedding import get_table
 from skuae.models import ALIGNN, ElementEmbedding
 from skuae.models._alignn import GatedConv
+from skuae.models._interpolation import Tabulated, interpolate
 
 SMALL = {"hidden_dim": 12, "expansion_dim": 8, "n_alignn": 2, "n_gcn": 2}
 
@@ -346,3 +347,24 @@ def test_vectors_of_many_angles_are_those_of_each(pack, sample):
 def test_the_grid_is_not_saved():
     spec = ALIGNN(hidden_dim=8, n_alignn=1, n_gcn=1)
     assert "grid" not in spec.build(ElementEmbedding(torch.randn(118, 7), False), 1).state_dict()
+
+
+@pytest.mark.parametrize("n_different", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize("training", [True, False])
+def test_few_different_angles(n_different, training):
+    """A norm over few different cosines is steep, too steep for the grid."""
+    cosines = torch.linspace(-0.9, 0.77, n_different)[torch.arange(3000) % n_different]
+    counts = torch.rand(3000) + 1
+    for seed in range(5):
+        torch.manual_seed(seed)
+        spec = ALIGNN(hidden_dim=16, n_alignn=1, n_gcn=1)
+        module = spec.build(ElementEmbedding(torch.randn(118, 7), False), 2).train(training)
+        if not training:
+            module.angles[0].norm.running_var.fill_(1e-6)
+        other = copy.deepcopy(module)
+        got, expected = module.angle_vectors(cosines, counts), other._embed_angles(cosines, counts)
+        if isinstance(got, Tabulated):
+            got = interpolate(*got)
+        torch.testing.assert_close(got, expected, rtol=0, atol=2e-4)
+        for a, b in zip(module.state_dict().values(), other.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

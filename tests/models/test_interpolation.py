@@ -4,16 +4,9 @@ import pytest
 import torch
 
 from skuae.models import ElementEmbedding, MEGNet
-from skuae.models._interpolation import interpolate
+from skuae.models._interpolation import interpolate, is_exact, spread
 
 
-@pytest.fixture(params=["cpu", "other"])
-def path(request, monkeypatch):
-    """Take the path of a CPU, or that of other devices."""
-    monkeypatch.setattr(torch.Tensor, "is_cpu", request.param == "cpu", raising=False)
-
-
-@pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_cubic_polynomials_are_exact_and_extrapolated(dtype):
     def cubic(x):
@@ -26,7 +19,6 @@ def test_cubic_polynomials_are_exact_and_extrapolated(dtype):
     assert interpolate(cubic(grid), x[:0]).shape == (0, 2)
 
 
-@pytest.mark.usefixtures("path")
 def test_gradient():
     table = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     x = torch.tensor([4.9, 0.2, 2.5, 2.4, 5.0, 2.5], dtype=torch.float64)
@@ -68,3 +60,39 @@ def test_vectors_of_bonds(scale, cutoff):
         single = module.bonds(module.basis(distances.float()))
         assert error < (single - exact).norm() / exact.norm()
         assert error < 2e-7
+
+
+# -- where it is used ------------------------------------------------------------------------------
+
+
+def test_weighted_sums_of_interpolated_rows():
+    table = torch.randn(9, 3, dtype=torch.float64)
+    positions = 8 * torch.rand(50, dtype=torch.float64)
+    counts = torch.rand(50, dtype=torch.float64)
+    weights = spread(counts, positions, len(table))
+    torch.testing.assert_close(weights @ table, counts @ interpolate(table, positions))
+    torch.testing.assert_close(weights.sum(), counts.sum())
+    assert not spread(counts[:0], positions[:0], 5).any()
+
+
+@pytest.mark.parametrize("n", [101, 102])
+def test_which_tables_are_exact(n):
+    x = torch.linspace(0, 3, n)[:, None]
+    smooth = torch.cat([x.sin(), 1 - x], dim=1)
+    assert is_exact(smooth)
+    assert is_exact(smooth * 1e6)
+    for odd in ((40 * x).sin(), x.sin() + 1e-3 * (x > 1), x / 0):
+        assert not is_exact(torch.cat([smooth, odd], dim=1))
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 30.0])
+def test_bonds_of_large_weights(scale):
+    """Where the network is too steep for the table, it is computed bond by bond."""
+    module = MEGNet().build(ElementEmbedding(torch.zeros(118, 2), True), 1)
+    with torch.no_grad():
+        for parameter in module.bonds.parameters():
+            parameter.mul_(scale)
+        distances = 4 * torch.rand(5000)
+        got = module.bond_vectors(distances).double()
+        expected = module.double().bonds(module.basis(distances.double()))
+    assert (got - expected).abs().max() < 1e-5 * expected.std()

@@ -102,3 +102,8 @@ def test_what_is_kept_for_the_backward_pass_is_shorter(name, make, pack, sample)
             module(batch)
         kept[precision] = sum(seen.values())
     assert kept["bf16"] < 0.8 * kept["float32"]
+
+
+def test_unknown_precision(make):
+    with pytest.raises(ValueError, match='must be "float32" or "bf16"; got \'bfloat16\''):
+        set_precision(make("alignn"), "bfloat16")
