@@ -99,13 +99,15 @@ def test_losses(estimator):
         check_training_params(estimator(loss="mse"))
 
 
-def test_optimizers_are_those_of_torch():
-    group = [{"params": [torch.nn.Parameter(torch.zeros(2))], "lr": 0.1, "weight_decay": 0.2}]
+@pytest.mark.parametrize("fused", [True, False])
+def test_optimizers_are_those_of_torch(fused):
+    group = {"params": [torch.nn.Parameter(torch.zeros(2))], "lr": 0.1, "weight_decay": 0.2}
     for name, kind in (
         ("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD),
     ):  # fmt: skip
-        optimizer = OPTIMIZERS[name](group)
+        optimizer = OPTIMIZERS[name]([dict(group)], fused=fused)
         assert type(optimizer) is kind
+        assert optimizer.param_groups[0]["fused"] == (fused if name != "sgd" else None)
         assert optimizer.param_groups[0]["lr"] == 0.1
         assert optimizer.param_groups[0]["weight_decay"] == 0.2
     assert optimizer.param_groups[0]["momentum"] == 0.9
