@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from skuae.crystals import Links
-from skuae.models._layers import TrackedNorm
+from skuae.models._layers import TrackedNorm, counted_statistics
 
 
 def linear_at_edges(
@@ -68,23 +68,6 @@ def gated_sum(s: Tensor, norm: TrackedNorm, links: Links, n_edges: Tensor | None
     if not len(s):  # no site has a neighbour, and there are no statistics of nothing
         return links.sum(s.chunk(2, dim=1)[0])
     return _GatedSum.apply(s, norm.weight, norm.bias, norm, links, n_edges)
-
-
-def gated_mean(m: Tensor, values: Tensor, links: Links) -> Tensor:
-    """Return the mean of values[j] over a node's edges, weighted by sigmoid(m[ij]).
-
-    Parameters
-    ----------
-    m : Tensor of shape (E, d)
-    values : Tensor of shape (N, d)
-    links : Links
-
-    Returns
-    -------
-    Tensor of shape (N, d)
-        0 where a node has no edges.
-    """
-    return _GatedMean.apply(m, values, links)
 
 
 class _LinearAtEdges(torch.autograd.Function):
@@ -197,15 +180,7 @@ def _normalise(
         norm.num_batches_tracked += 1
         return torch.native_batch_norm(s, weight, bias, *running, True, norm.momentum, norm.eps)
     else:
-        total = n_edges.sum()
-        shares = n_edges / total
-        mean = shares @ s
-        y = s - mean
-        variance = shares @ y.square_()
-        norm.update(mean, variance, total)
-        inv_std = torch.rsqrt(variance + norm.eps)
-        scale = weight * inv_std
-        return torch.addcmul(bias - mean * scale, s, scale, out=y), mean, inv_std
+        _, mean, inv_std = counted_statistics(s, n_edges, norm)
     scale = weight * inv_std
     return torch.addcmul(bias - mean * scale, s, scale), mean, inv_std
 
@@ -218,31 +193,3 @@ def _times(y: Tensor, x: Tensor, links: Links) -> Tensor:
     if links.counts is not None:
         x *= links.counts[:, None]
     return x.mul_(y)
-
-
-class _GatedMean(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, m: Tensor, values: Tensor, links: Links) -> Tensor:
-        gate = torch.sigmoid(m)
-        norm = links.sum(gate, links.counts).add_(1e-6)
-        gate *= values.index_select(0, links.neighbors)
-        mean = links.sum(gate, links.counts).div_(norm)
-        ctx.links = links
-        ctx.save_for_backward(m, values, norm, mean)
-        return mean
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        m, values, norm, mean = ctx.saved_tensors
-        links = ctx.links
-        gate = torch.sigmoid(m)
-        slope = (grad / norm).index_select(0, links.centers)
-        if links.counts is not None:
-            slope *= links.counts[:, None]
-        slope *= gate
-        to_values = links.sum_at_neighbors(slope)
-        slope.addcmul_(slope, gate, value=-1)
-        difference = values.index_select(0, links.neighbors)
-        difference -= mean.index_select(0, links.centers)
-        return slope.mul_(difference), to_values, None

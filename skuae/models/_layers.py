@@ -99,17 +99,11 @@ class _CountedNormSiLU(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, counts: Tensor, norm: CountedNormSiLU
     ) -> Tensor:
-        total = counts.sum()
-        shares = counts / total
-        mean = shares @ x
-        scratch = x - mean
-        variance = shares @ scratch.square_()
-        norm.update(mean, variance, total)
-        inv_std = torch.rsqrt(variance + norm.eps)
+        shares, mean, inv_std = counted_statistics(x, counts, norm)
         scale = weight * inv_std
         shift = bias - mean * scale
         ctx.save_for_backward(x, shares, mean, inv_std, scale, shift)
-        return F.silu(torch.addcmul(shift, x, scale, out=scratch), inplace=True)
+        return F.silu(torch.addcmul(shift, x, scale), inplace=True)
 
     @staticmethod
     @once_differentiable
@@ -125,6 +119,21 @@ class _CountedNormSiLU(torch.autograd.Function):
         torch.addcmul(scale * to_bias - mean * slope, x, slope, out=scratch)
         to_x = to_y.mul_(scale).addcmul_(scratch, shares[:, None], value=-1)
         return to_x, to_weight, to_bias, None, None
+
+
+def counted_statistics(
+    x: Tensor, counts: Tensor, norm: TrackedNorm
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return shares (n,), mean (d,) and 1 / std of rows x (n, d) that occur so many times.
+
+    The running statistics of the norm move towards these. There are no gradients.
+    """
+    total = counts.sum()
+    shares = counts / total
+    mean = shares @ x
+    variance = shares @ (x - mean).square_()
+    norm.update(mean, variance, total)
+    return shares, mean, torch.rsqrt(variance + norm.eps)
 
 
 def widened(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skuae.crystals import Links
-from skuae.models._edges import counted_sum, gated_mean, gated_sum, linear_at_edges
+from skuae.models._edges import counted_sum, gated_sum, linear_at_edges
 from skuae.models._layers import TrackedNorm
 
 
@@ -219,64 +219,6 @@ def test_counted_sum(counted):
     expected = plain_sum(x * counts[:, None], counted)
     torch.testing.assert_close(counted_sum(x, counted), expected)
     assert torch.autograd.gradcheck(lambda x: counted_sum(x, counted), (x,))
-
-
-def plain_gated_mean(m, values, links):
-    """Every link as often as it is there, one node after the other."""
-    counts = torch.ones(len(m)) if links.counts is None else links.counts
-    rows = []
-    for i in range(links.n_nodes):
-        own = torch.repeat_interleave(torch.arange(len(m)), counts.long() * (links.centers == i))
-        gate = torch.sigmoid(m[own])
-        rows.append((gate * values[links.neighbors[own]]).sum(0) / (gate.sum(0) + 1e-6))
-    return torch.stack(rows)
-
-
-def test_gated_mean(counted):
-    m, values = random(len(counted.centers), 4), random(6, 4)
-    got, expected = gated_mean(m, values, counted), plain_gated_mean(m, values, counted)
-    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-    if counted.degree is None:
-        assert not got[[1, 4]].any()  # nobody is linked to these
-
-    weights = torch.randn_like(got)
-    a = torch.autograd.grad((got * weights).sum(), [m, values])
-    b = torch.autograd.grad((expected * weights).sum(), [m, values])
-    torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-11)
-
-
-def test_gradient_of_gated_mean(counted):
-    inputs = random(len(counted.centers), 4), random(6, 4)
-    assert torch.autograd.gradcheck(lambda m, v: gated_mean(m, v, counted), inputs)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gated_mean_of_closed_gates(counted, dtype):
-    """Where gates are closed, 1e-6 keeps the division sane; wide open, they are one."""
-    links = (
-        counted
-        if counted.counts is None
-        else Links(
-            counted.centers, counted.neighbors, counted.n_nodes, None, counted.counts.to(dtype)
-        )
-    )
-    values = torch.randn(6, 4, dtype=dtype, requires_grad=True)
-    for value in (-1e4, -100, -20, 20, 1e4):
-        m = torch.full((len(links.centers), 4), value, dtype=dtype, requires_grad=True)
-        got, expected = gated_mean(m, values, links), plain_gated_mean(m, values, links)
-        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
-        a = torch.autograd.grad(got.sum(), [m, values])
-        b = torch.autograd.grad(expected.sum(), [m, values])
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-
-
-def test_gated_mean_without_edges():
-    empty = torch.empty(0, dtype=torch.int64)
-    m, values = torch.empty(0, 4, requires_grad=True), torch.randn(6, 4, requires_grad=True)
-    out = gated_mean(m, values, Links(empty, empty, 6))
-    assert out.tolist() == [[0.0] * 4] * 6
-    out.sum().backward()
-    assert not values.grad.any()
 
 
 def test_gated_sum_of_one_edge():

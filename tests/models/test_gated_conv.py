@@ -110,6 +110,28 @@ def test_a_product_that_is_known(links, training):
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [-1e4, -100.0, -20.0, 20.0, 1e4])
+def test_closed_and_open_gates(links, dtype, value):
+    """Where gates are closed, 1e-6 keeps the division sane; wide open, they are one."""
+    counts = None if links.counts is None else links.counts.to(dtype)
+    links = Links(links.centers, links.neighbors, 7, links.degree, counts)
+    norm, inputs = make(links, False)
+    inputs = [x.detach().to(dtype).requires_grad_() for x in inputs]
+    values, weight = inputs[2], inputs[4]
+    with torch.no_grad():
+        inputs[0].fill_(value)
+        inputs[1].zero_()
+        weight.zero_()
+    got, _ = gated_conv(*inputs, norm, links, None)
+    expected, _ = plain(*inputs, lambda m, n: m, links, None)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    differentiated = [inputs[0], values]
+    a = torch.autograd.grad(got.sum(), differentiated)
+    b = torch.autograd.grad(expected.sum(), differentiated)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_no_links():
     empty = torch.empty(0, dtype=torch.int64)
     norm = CountedNormSiLU(4)
