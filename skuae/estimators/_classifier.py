@@ -68,7 +68,7 @@ class CrystalGNNClassifier(CrystalClassifier):
     device : str or torch.device, default="auto"
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     precision : {"float32", "bf16", "auto"}, default="float32"
-        Of the vectors of edges and angles: "bf16" halves their memory, and is faster on CPUs and
+        Of the vectors of edges and angles: "bf16" halves their memory. It is meant for CPUs and
         GPUs that multiply bfloat16. Weights, norms, sums and losses are float32 at all times.
         "auto" takes bf16 where the device multiplies it, the back-end can (`ALIGNN`, `CoGN`) and
         batches have more than 20,000 edges and angles.

@@ -162,8 +162,8 @@ def set_precision(module: CrystalModule, precision: str) -> None:
     ----------
     module : CrystalModule
     precision : {"float32", "bf16"}
-        bfloat16 halves the memory, and is faster where the hardware multiplies it. Weights, norms,
-        sums and vectors of sites stay as they are.
+        bfloat16 halves the memory of these vectors. It is meant for hardware that multiplies it.
+        Weights, norms, sums and vectors of sites stay as they are.
 
     Raises
     ------
