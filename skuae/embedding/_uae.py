@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._cells import number_in, why_no_number
 from skuae.crystals import as_crystals, structure_from_file
 from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
@@ -270,9 +271,14 @@ def _read_file(item):
 
 
 def _are_texts(y):
-    """Tell whether y can only be classes: numbers, as texts too, may be either."""
+    """Tell whether y can only be classes: numbers, as texts too, may be either.
+
+    Texts that were meant as numbers, such as ``1,5``, are no classes: a regressor refuses them.
+    """
     labels = np.asarray(y)
     if labels.ndim != 1 or labels.dtype.kind not in "OU":
         return False
-    texts = all(isinstance(label, str) for label in labels.tolist())
-    return texts and bool(pd.to_numeric(pd.Series(labels), errors="coerce").isna().any())
+    texts = labels.tolist()
+    if not all(isinstance(text, str) for text in texts) or any(map(why_no_number, texts)):
+        return False
+    return any(number_in(text) is None for text in texts)

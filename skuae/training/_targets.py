@@ -78,7 +78,11 @@ def check_targets(
 def names_of(y: Any) -> list[str] | None:
     """Return the column names of a DataFrame, the name of a Series in a list, or None."""
     if isinstance(y, pd.DataFrame):
-        return [str(c) for c in y.columns]
+        names = [str(c) for c in y.columns]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"y has two columns {twice!r}; rename one, or leave it out")
+        return names
     if isinstance(y, pd.Series) and y.name is not None:
         return [str(y.name)]
     return None

@@ -322,3 +322,5 @@ def test_a_regressor_learns_from_texts_as_columns(structures):
         np.testing.assert_array_equal(
             UAETransformer(learner).fit_transform(structures, y), expected
         )
+    with pytest.raises(ValueError, match="'1,5' is no number: it has a comma"):
+        UAETransformer(learner).fit(structures, np.resize(["1.5", "1,5"], len(structures)))

@@ -7,6 +7,7 @@ import pandas as pd
 from pymatgen.core.periodic_table import Element
 
 from skuae._elements import SYMBOLS, atomic_number
+from skuae._numbers import as_floats
 
 # name: how axes call it
 PROPERTY_LABELS = {
@@ -104,8 +105,13 @@ def _own(frame):
         )
     if np.iscomplexobj(frame):
         raise ValueError("properties are real numbers; got complex ones")
-    frame = frame.astype(float).set_axis([SYMBOLS[z - 1] for z in numbers])
+    known = frame.astype(object).where(frame.notna(), np.nan)  # numpy knows no pd.NA
+    symbols = [SYMBOLS[z - 1] for z in numbers]
+    frame = pd.DataFrame(as_floats(known), symbols, frame.columns)
     frame.columns = ["property" if name in (0, None) else str(name) for name in frame.columns]
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"the properties have two columns {twice!r}; rename one")
     if np.isinf(frame.to_numpy()).any():
         bad = frame.columns[np.isinf(frame).any()][0]
         raise ValueError(f"property {bad!r} has infinite values; make them NaN to leave them out")

@@ -103,6 +103,8 @@ def test_parts_of_one_element_have_no_r2(table, planted):
         (pd.Series({"Li": 1.0, 3: 2.0}), "several rows for Li"),
         (pd.Series({"Li": np.inf}, name="mine"), "'mine' has infinite"),
         ({"Li": 1.0j}, "properties are real numbers"),
+        ({"Li": "4_1"}, "'4_1' is no number: it has an underscore"),
+        (pd.DataFrame([[1.0, 2.0]], ["Li"], ["a", "a"]), "two columns 'a'"),
         ({"Li": 1.0, "Na": 2.0}, "2 elements have a value"),
         ({"Xx": 1.0}, "is not an element"),
         (pd.Series(1.0, index=["Li", *"BCNOFHPSK"], name="one"), "'one' is the same for all"),
