@@ -12,16 +12,17 @@ from joblib import Parallel, delayed
 from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
+from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae.crystals import Crystals, as_crystals, structure_from_dict, structure_from_file
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._folder import read_folder
-from skuae.datasets._id_prop import blank_unknown
+from skuae.datasets._labels import as_labels
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
-_EMPTY = ["", "NA", "na", "N/A", "n/a", "<NA>", "NaN", "nan", "None", "null", "NULL"]
 _ROWS_PER_TASK = 64
+_LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
 
 def read_file(path, *, target=None, n_jobs=None, verbose=0):
@@ -45,8 +46,9 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         have no ids.
     target : str or list of str, optional
         Columns that are the target. Empty cells and JARVIS's ``na`` are NaN. A column of texts
-        without any number holds class names; booleans without gaps, if they are the only target,
-        stay what they are.
+        without any number holds class names, unless most of them were meant as numbers, such as
+        ``1,5`` or ``1.5 eV``. Booleans without gaps, if they are the only target, stay what they
+        are.
     n_jobs : int, optional
         Processes that read structures; -1 takes all cores.
     verbose : int, default=0
@@ -63,8 +65,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, a column is missing, or a row cannot be read: row and reason are
-        named.
+        If the file is damaged, a column is missing or given twice, a label is no finite number, or
+        a row cannot be read: row and reason are named.
 
     Examples
     --------
@@ -85,7 +87,9 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         raise ValueError(
             f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, labels.columns))}"
         )
-    for name in names:
+    if len(set(names)) < len(names):
+        raise ValueError(f"target={names} names a column twice")
+    for name in [] if path.is_dir() else names:
         labels[name] = _label(path, labels[name], alone=len(names) == 1)
     return make_bunch(
         structures,
@@ -115,21 +119,12 @@ def read_labels(path):
 
 def _label(path, column, alone):
     """Return a label column as floats, NaN where it is empty; or classes as they are."""
-    column = blank_unknown(column.astype(object))  # or dates would become nanoseconds
-    known = column.dropna()
-    if alone and len(known) == len(column) and known.map(type).eq(bool).all():
+    cells = list(column.astype(object))  # or dates would become nanoseconds
+    if alone and all(isinstance(cell, (bool, np.bool_)) for cell in cells):
         return column.astype(bool)
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    if len(known) and known.map(type).eq(str).all() and not np.isfinite(numbers).any():
-        return column.where(column.notna(), None)
-    wrong = (numbers.isna() & column.notna()) | np.isinf(numbers)
-    if wrong.any():
-        row = wrong.idxmax()
-        raise ValueError(
-            f"{path}, row {row}: {column.name} is {column[row]!r}, no finite number; leave unknown "
-            "labels empty"
-        )
-    return numbers
+    labels = as_labels(cells, lambda row: f"{path}, row {column.index[row]}: {column.name}")
+    dtype = object if isinstance(labels, list) else None
+    return pd.Series(labels, column.index, dtype, column.name)
 
 
 def _read_frame(path):
@@ -137,6 +132,7 @@ def _read_frame(path):
     frame = _read_table(path)
     if not len(frame):
         raise ValueError(f"{path} holds no rows")
+    check_names(path, list(frame.columns))
     others = {str(name).lower(): name for name in frame.columns[::-1]}  # "ID", say
     found = others | {name: name for name in ID_COLUMNS if name in frame}
     column = next((found[name] for name in ID_COLUMNS if name in found), None)
@@ -151,9 +147,14 @@ def _read_frame(path):
 def _names(path, index):
     """Return the ids of the rows as text."""
     if pd.api.types.is_float_dtype(index) and (index == index.round()).all():
+        if abs(index).max() >= _LARGEST_EXACT:
+            raise ValueError(
+                f"{path}: the ids in {index.name} are floats, which hold no more than 15 digits; "
+                "save ids as texts or integers"
+            )
         index = index.astype(np.int64)  # whole numbers, as parquet and JSON may hold them
-    ids = pd.Index(index.astype(str), name="id")
-    missing = index.isna() | (ids.str.strip() == "")
+    ids = pd.Index(index.astype(str).str.strip(), name="id")
+    missing = index.isna() | (ids == "")
     if missing.any():
         raise ValueError(
             f"{path}, row {int(missing.argmax())}: it has no {index.name or 'id'}; give each row "
@@ -170,21 +171,17 @@ def _read_table(path):
         raise FileNotFoundError(f"there is no file {path}")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:])
+    if kind == ".csv":
+        return _read_csv(path)
     try:
         if kind == ".parquet":
             return _read_parquet(path)
-        if kind == ".csv":
-            # ids as they are: "007" is no number, and "NA" is not unknown
-            names = pd.read_csv(path, nrows=0).columns
-            unknown = {name: [] if name.lower() in ID_COLUMNS else _EMPTY for name in names}
-            ids = {name: str for name in names if name.lower() in ID_COLUMNS}
-            return pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=unknown)
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
             opened = gzip.open if kind.endswith(".gz") else open
             with opened(path, "rt", encoding="utf-8-sig") as file:
                 if kind.startswith(".jsonl"):
                     return _frame_of_records(_lines(file))
-                return _frame_of(json.load(file))
+                return _frame_of(json.load(file, object_pairs_hook=_unique))
     except (ValueError, EOFError, OSError, zlib.error) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
     raise ValueError(
@@ -192,23 +189,44 @@ def _read_table(path):
     )
 
 
+def _read_csv(path):
+    frame = as_table(path, read_lines(path))
+    for name in frame:
+        # ids and names of files as they are: "007" is no number
+        if name not in _STRUCTURES and name.lower() not in ID_COLUMNS:
+            frame[name] = as_typed(frame[name])
+    return frame
+
+
 def _lines(file):
     rows = []
     for number, line in enumerate(file, 1):
         try:
-            rows += [json.loads(line)] if line.strip() else []
+            rows += [json.loads(line, object_pairs_hook=_unique)] if line.strip() else []
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
     return rows
 
 
+def _unique(pairs):
+    """Return a JSON object as a dict, which would keep the last of several values alone."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has two entries {twice!r}; keep one")
+    return record
+
+
 def _read_parquet(path):
     try:
-        return pd.read_parquet(path)
+        from pyarrow.parquet import read_schema
     except ImportError as error:
         raise ImportError(
             'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
         ) from error
+    check_names(path, read_schema(path).names)  # pandas would give pages of a schema
+    return pd.read_parquet(path)
 
 
 def _frame_of(content):

@@ -53,7 +53,8 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
         `target_names`, `labels`, `ids`, `frame`, `files` (path of each structure, relative to the
         folder), `errors` (DataFrame with columns id, file, reason: the rows left out) and `DESCR`.
         Empty labels, ``nan``, ``NA`` and ``null`` are NaN, which skuae's estimators take for
-        unknown. A column without any number holds class names.
+        unknown. A column without any number holds class names, unless most of them were meant as
+        numbers, such as ``1,5`` or ``1.5 eV``.
 
     Raises
     ------

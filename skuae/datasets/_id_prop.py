@@ -1,15 +1,14 @@
 """The table ``id_prop.csv``: names of structure files and their labels."""
 
-import csv
-import math
-
 import pandas as pd
 
+from skuae._cells import number_in, says_unknown, why_no_number
+from skuae._csv import check_names, check_widths, read_lines, without_empty_end, wrong_delimiter
 from skuae._warnings import warn
+from skuae.datasets._labels import as_labels
 
 TABLE = "id_prop.csv"
 SUFFIXES = ("", ".cif", ".CIF", ".vasp", ".POSCAR", ".json")
-UNKNOWN = {"", "nan", "na", "n/a", "none", "null"}
 _ID_NAMES = {"id", "ids", "name", "names", "file", "filename", "jid", "material_id", "material-id"}
 
 
@@ -33,35 +32,25 @@ def read_table(folder, target_names):
             "Structures without any table are read by "
             'as_crystals(sorted(pathlib.Path(folder).glob("*.cif")))'
         )
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            lines = [(reader.line_num, [c.strip() for c in line]) for line in reader]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{table} is not UTF-8 text ({error}); save it as UTF-8") from error
-    lines = [(number, line) for number, line in lines if any(line)]
+    lines = read_lines(table, strict=False)
     if not lines:
         raise ValueError(f"{table} is empty; expected a line `name,label` per structure file")
+    _check_lines(folder, table, lines)
+    lines = without_empty_end(lines)
     width = len(lines[0][1])
-    for number, line in lines:
-        if len(line) != width:
-            raise ValueError(
-                f"{table} line {number} has {len(line)} columns, the first line has {width}; "
-                "separate columns by commas and quote names that contain one"
-            )
     header = lines.pop(0)[1] if _is_header(folder, [line for _, line in lines]) else None
     if header is not None and header[0].lower() not in _ID_NAMES:
         warn(
             f"{table}: the first line, {','.join(header)!r}, is taken for a header, since it names "
             "no file"
         )
-    if header is not None and len(set(header)) < len(header):
-        raise ValueError(f"{table}: the header names a column twice: {','.join(header)!r}")
+    if header is not None:
+        check_names(table, header)
     ids = [line[0] for _, line in lines]
     names = _label_names(table, header, width - 1, target_names)
     columns = {
-        name: _parse_column(table, name, [(number, line[column]) for number, line in lines])
-        for name, column in names.items()
+        name: as_labels([line[c] for _, line in lines], _where(table, name, lines))
+        for name, c in names.items()
     }
     labels = pd.DataFrame(columns, index=pd.Index(ids, name="id", dtype=object))
     repeated = labels.index[labels.index.duplicated()].unique()
@@ -73,6 +62,39 @@ def read_table(folder, target_names):
     return labels
 
 
+def _where(table, name, lines):
+    return lambda row: f"{table} line {lines[row][0]}, column {name!r}"
+
+
+def _check_lines(folder, table, lines):
+    """Raise ValueError where lines are no lines of names and labels."""
+    for number, line in lines:
+        broken = next((cell for cell in line if "\n" in cell or "\r" in cell), None)
+        if broken is not None:
+            raise ValueError(
+                f"{table} line {number}: {broken[:40]!r} goes on over lines; close the quote that "
+                "begins it"
+            )
+    names = [line[0] for _, line in lines]
+    delimiter = _delimiter(folder, names)
+    if delimiter is not None:
+        raise wrong_delimiter(table, delimiter)
+    check_widths(table, lines)
+
+
+def _delimiter(folder, names):
+    """Return what separates columns instead of a comma, as the names of files show, or None."""
+    if any(find_file(folder, name) for name in names):
+        return None
+    for delimiter in ";\t| ":
+        first = [name.partition(delimiter)[0].strip() for name in names if delimiter in name]
+        if any(find_file(folder, name) for name in first):
+            return delimiter
+        if len(first) == len(names) and delimiter != " ":
+            return delimiter
+    return None
+
+
 def _is_header(folder, lines):
     """Tell a header from a line of labels: names no file, and is unlike the lines below it."""
     first, *others = lines
@@ -80,12 +102,14 @@ def _is_header(folder, lines):
         return False
     if first[0].lower() in _ID_NAMES:
         return True
-    texts = [label for label in first[1:] if label.lower() not in UNKNOWN]
-    return (
-        len(texts) == len(first) - 1 > 0
-        and not any(_is_number(text) for text in texts)
-        and all(any(_is_number(line[c]) for line in others) for c in range(1, len(first)))
+    return len(first) > 1 and all(
+        _is_word(first[c]) and any(number_in(line[c]) is not None for line in others)
+        for c in range(1, len(first))
     )
+
+
+def _is_word(text):
+    return not says_unknown(text) and number_in(text) is None and why_no_number(text) is None
 
 
 def _label_names(table, header, n_labels, target_names):
@@ -112,47 +136,6 @@ def _label_names(table, header, n_labels, target_names):
             "no header line; give one name a column"
         )
     return {name: c for c, name in enumerate(target_names, start=1)}
-
-
-def _parse_column(table, name, cells):
-    """Return floats, NaN where unknown; or the texts, if none of them is a number."""
-    known = [text for _, text in cells if text.lower() not in UNKNOWN]
-    if known and not any(_is_number(text) for text in known):
-        return [None if text.lower() in UNKNOWN else text for _, text in cells]
-    bad = [
-        (number, text)
-        for number, text in cells
-        if text.lower() not in UNKNOWN and not (_is_number(text) and math.isfinite(float(text)))
-    ]
-    if bad:
-        number, text = bad[0]
-        raise ValueError(
-            f"{table} line {number}, column {name!r}: {text!r} is not a finite number "
-            f"({len(bad)} such lines); leave the cell empty where the label is unknown"
-        )
-    return [math.nan if text.lower() in UNKNOWN else float(text) for _, text in cells]
-
-
-def blank_unknown(column):
-    """Return a column with NaN where it says that nothing is known, as JARVIS's ``na`` does.
-
-    Parameters
-    ----------
-    column : Series
-
-    Returns
-    -------
-    Series
-    """
-    return column.mask([isinstance(v, str) and v.strip().lower() in UNKNOWN for v in column])
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def find_file(folder, name):

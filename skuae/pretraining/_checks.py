@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from skuae._numbers import is_real
 from skuae.crystals import check_same_order
-from skuae.datasets import blank_unknown
+from skuae.datasets import as_numbers
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.training import check_in_reach
 
@@ -73,16 +73,8 @@ def _numbers(labels, crystals):
     """Return the labels of a target as floats, NaN where there is none."""
     if np.iscomplexobj(labels):
         raise ValueError(f"{labels.name} holds complex numbers; a target is real")
-    labels = blank_unknown(labels.astype(object))  # or dates would become nanoseconds
-    values = pd.to_numeric(labels, errors="coerce").to_numpy(dtype=float)
-    wrong = np.isinf(values) | (np.isnan(values) & labels.notna().to_numpy())
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"{crystals.where(row)}: {labels.name} is {labels.iloc[row]!r}, no finite number "
-            f"({wrong.sum()} such rows); repair it, or set it to NaN where it is unknown"
-        )
-    return values
+    cells = list(labels.astype(object))  # or dates would become nanoseconds
+    return as_numbers(cells, lambda row: f"{crystals.where(row)}: {labels.name}")
 
 
 def check_units(units, targets):

@@ -154,8 +154,8 @@ class TestTable:
         ("lines", "message"),
         [
             (["c0,1.0", "c1,2.0,3.0"], "line 2 has 3 columns, the first line has 2"),
-            (["c0,1.0", "c1,oops"], "line 2, column 'target': 'oops' is not a finite number"),
-            (["c0,1.0", "c1,inf"], "line 2, column 'target': 'inf' is not a finite number"),
+            (["c0,1.0", "c1,oops"], "line 2, column 'target' is 'oops', no finite number"),
+            (["c0,1.0", "c1,inf"], "line 2, column 'target' is 'inf', no finite number"),
             (["c0,1.0", "c1,2.0", "c0,3.0"], "names 'c0' more than once"),
             ([""], "is empty"),
         ],
