@@ -1,8 +1,13 @@
 """Checks that tables and pooling share, and how their messages end."""
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from skuae._numbers import as_floats
+from skuae._cells import number_in
+from skuae._elements import name_elements
+from skuae._numbers import as_floats, no_number
+from skuae._warnings import warn
 
 ON_MISSING = ("raise", "mean", "nan")
 WAY_OUT = (
@@ -18,17 +23,58 @@ def check_on_missing(value):
 
 
 def as_matrix(values):
-    """Return values as a float64 matrix, or say which column holds no numbers."""
+    """Return values as a float64 matrix, or say what in it is no number."""
+    if isinstance(values, pd.DataFrame):
+        check_cells(values)
     try:
         rows = as_floats(values)
     except (TypeError, ValueError) as error:
-        text = []
-        if isinstance(values, pd.DataFrame):
-            text = [c for c in values if not pd.api.types.is_numeric_dtype(values[c])]
-        where = f" (columns {text})" if text else ""
-        raise ValueError(f"the values of an element table are numbers{where}: {error}") from error
+        raise ValueError(f"the values of an element table are numbers: {error}") from error
     if rows.ndim != 2:
         raise ValueError(
             f"the values of an element table have shape (n_elements, n_dims), got {rows.shape}"
         )
     return rows
+
+
+def check_cells(frame, path=None):
+    """Raise ValueError if a text in a data frame is no number; name its element and column."""
+    for name, column in frame.items():
+        for element, cell in () if is_numeric_dtype(column) else column.items():
+            if isinstance(cell, str) and number_in(cell) is None:
+                where = "element table" if path is None else path
+                raise ValueError(f"{where}: column {name!r} of {element}: {no_number(cell)}")
+
+
+def warn_filler(name, rows, numbers):
+    """Warn of rows that look as if nothing were known of their elements.
+
+    That is: rows of zeros, or one row of five elements or more, in eight columns or more (a few
+    properties, such as numbers of electrons, may well be 0 or the same); and the mean of all rows.
+
+    Parameters
+    ----------
+    name : str
+    rows : ndarray of shape (n_elements, n_dims)
+    numbers : ndarray of int of shape (n_elements,)
+        Atomic numbers.
+    """
+    if rows.shape[1] < 2 or len(rows) < 3 or (rows == rows[0]).all():
+        return
+    _, first, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    many = rows.shape[1] >= 8
+    mean = rows.mean(axis=0)
+    kinds = {
+        "zeros only": many & ~rows.any(axis=1),
+        "the mean of all rows": np.isclose(rows, mean, rtol=1e-6, atol=1e-6 * rows.std(axis=0)).all(
+            1
+        ),
+        "one and the same row": many & (counts[first.ravel()] >= 5),
+    }
+    for kind, found in kinds.items():
+        if found.any():
+            warn(
+                f"table {name!r} has {kind} for {name_elements(np.sort(numbers[found]))}. If "
+                "nothing is known of them, leave them out, so that on_missing_element can decide"
+            )
+            return

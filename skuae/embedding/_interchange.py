@@ -1,11 +1,16 @@
 """Element tables to and from the formats of ElementEmbeddings and of matminer."""
 
+import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._cells import number_in, says_unknown
+from skuae._csv import as_table, as_typed, read_lines, wrong_delimiter
+from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
+from skuae.embedding._checks import check_cells
 
 if TYPE_CHECKING:
     from skuae.embedding._table import ElementTable
@@ -61,15 +66,30 @@ class InterchangeMixin:
         Returns
         -------
         ElementTable
+
+        Raises
+        ------
+        ValueError
+            If a row is none of an element, as ``Uut`` in ElementEmbeddings' ``random_200``.
+
+        Warns
+        -----
+        UserWarning
+            Rows look as if nothing were known of their elements: see `ElementTable`.
         """
         symbols = list(embedding.embeddings)
+        strange = [symbol for symbol in symbols if symbol not in SYMBOLS]
+        if strange:
+            raise ValueError(
+                f"the embedding {embedding.embedding_name!r} has rows for "
+                f"{', '.join(map(repr, strange[:8]))}, which are no elements; take these out of "
+                "its dict, embedding.embeddings.pop(name), or rename them"
+            )
         rows = np.stack([np.asarray(embedding.embeddings[symbol], float) for symbol in symbols])
         card = {"source": "ElementEmbeddings", "citation": embedding.citation() or []}
         return cls(
-            rows,
-            symbols,
+            pd.DataFrame(rows, index=symbols, columns=embedding.feature_labels),
             name=name or embedding.embedding_name or "element-embeddings",
-            columns=embedding.feature_labels,
             metadata={**card, **(metadata or {})},
         )
 
@@ -103,7 +123,15 @@ class InterchangeMixin:
         Returns
         -------
         ElementTable
-            It covers the elements for which the source knows any of the features.
+            It covers the elements for which the source knows any of the features. Means that the
+            source imputed, and rows that stand for all it does not know, are no knowledge; the
+            metadata list elements of which some values are imputed.
+
+        Raises
+        ------
+        ValueError
+            If a feature is known of no element, is no number, or is known of some covered elements
+            only, so that NaN would be left.
         """
         rows, symbols, card = _read_matminer(data_source, features)
         card["name"] = name or card["name"]
@@ -138,49 +166,140 @@ class MatminerSource:
 
 def _read_matminer(data_source, features):
     """Return ``(rows, symbols, arguments of ElementTable)`` of a matminer data source."""
-    from pymatgen.core.periodic_table import Element
-
     if features is None:
         features = getattr(data_source, "features", None) or getattr(
             data_source, "prop_names", None
         )
     source = getattr(data_source, "data_source", data_source)  # of an ElementProperty
+    name = type(source).__name__
     if features is None:
         raise ValueError(
-            f"{type(source).__name__} does not list its properties; pass features=[...], e.g. "
+            f"{name} does not list its properties; pass features=[...], e.g. "
             'ElementProperty.from_preset("magpie").features'
         )
-    rows = np.full((N_ELEMENTS, len(features)), np.nan)
-    for row, symbol in enumerate(SYMBOLS):
-        for column, feature in enumerate(features):
-            try:
-                rows[row, column] = source.get_elemental_property(Element(symbol), feature)
-            except KeyError:  # how some sources say that they do not know the element
-                pass
-    known = ~np.isnan(rows).all(axis=1)
-    name = type(source).__name__
-    card = {"name": name, "columns": features, "metadata": {"source": f"matminer {name}"}}
+    features = list(features)
+    measured = _properties(_without_imputation(source), features)
+    _check_features(name, features, measured)
+    known = ~np.isnan(measured).all(axis=1)
+    rows = measured if not _imputes(source) else _properties(source, features)
+    metadata = {"source": f"matminer {name}"}
+    imputed = known & (np.isnan(measured) & ~np.isnan(rows)).any(axis=1)
+    if imputed.any():
+        metadata["partly_imputed_with_mean"] = name_elements(
+            np.flatnonzero(imputed) + 1, most=N_ELEMENTS
+        )
+    card = {"name": name, "columns": features, "metadata": metadata}
     return rows[known], np.flatnonzero(known) + 1, card
+
+
+def _imputes(source):
+    return bool(getattr(source, "impute_nan", False))
+
+
+def _without_imputation(source):
+    """Return a data source as it is before it gives means to elements it does not know."""
+    if not _imputes(source):
+        return source
+    names = inspect.signature(type(source)).parameters
+    given = {name: getattr(source, name) for name in names if hasattr(source, name)}
+    try:
+        plain = type(source)(**{**given, "impute_nan": False})
+    except Exception as error:  # a class of somebody else's
+        raise ValueError(
+            f"{type(source).__name__} imputes means, and which values these are cannot be told "
+            f"({error}); pass one made with impute_nan=False"
+        ) from error
+    if getattr(plain, "prop_names", None) != getattr(source, "prop_names", None):
+        raise ValueError(
+            f"{type(source).__name__} imputes means, and which values these are cannot be told, "
+            "since it has other properties than one with the same arguments; pass one made with "
+            "impute_nan=False"
+        )
+    return plain
+
+
+def _properties(source, features):
+    """Return what a source knows, one row per element; NaN where it knows nothing."""
+    from pymatgen.core.periodic_table import DummySpecies, Element
+
+    rows = np.full((N_ELEMENTS, len(features)), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen has one for each value that it does not know
+        for row, symbol in enumerate(SYMBOLS):
+            rows[row] = [_property(source, Element(symbol), feature) for feature in features]
+        try:  # MEGNet's source has a row for all that it does not know
+            filler = [_property(source, DummySpecies("X"), feature) for feature in features]
+        except Exception:  # what a source without one raises is its own affair
+            return rows
+    rows[(rows == filler).all(axis=1)] = np.nan
+    return rows
+
+
+def _property(source, element, feature):
+    try:
+        value = source.get_elemental_property(element, feature)
+    except (KeyError, AttributeError):  # how some sources say that they do not know something
+        return np.nan
+    if value is None:
+        return np.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{type(source).__name__}: {feature!r} of {element} is {value!r}, no number; leave it "
+            "out of features"
+        ) from error
+
+
+def _check_features(name, features, rows):
+    unknown = np.flatnonzero(np.isnan(rows).all(axis=0))
+    if len(unknown):
+        raise ValueError(
+            f"{name} knows {features[unknown[0]]!r} of no element; see whether the name is right"
+        )
 
 
 def read_csv(path):
     """Read a CSV whose first column names the elements, as a data frame indexed by them."""
-    try:
-        frame = pd.read_csv(path, index_col=0)
-    except ValueError as error:  # empty, of uneven rows, or in another encoding
-        raise ValueError(
-            f"{path} is no CSV in UTF-8, with commas between columns: {error}"
-        ) from error
-    if not frame.shape[1]:
+    lines = read_lines(path)
+    _check_elements(path, lines)
+    texts = as_table(path, lines)
+    if texts.shape[1] < 2:
         raise ValueError(
             f"{path} has one column only; expected elements in the first and their values after "
             "it, with commas between them"
         )
-    first, *cells = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-    known = pd.Series(cells).dropna()
-    if first in _ELEMENTS and pd.to_numeric(known, errors="coerce").notna().all():
+    elements, *columns = texts
+    frame = texts[columns].apply(as_typed).set_axis(_elements(path, texts[elements]))
+    check_cells(frame, path)
+    return frame.astype(float)
+
+
+def _check_elements(path, lines):
+    """Raise ValueError where a CSV has no header or other delimiters, as its elements show."""
+    for _, line in lines[:2]:
+        for delimiter in ";\t|" if len(line) > 1 else ";\t| ":
+            first, found, _ = line[0].partition(delimiter)
+            if found and first.strip() in _ELEMENTS:
+                raise wrong_delimiter(path, delimiter)
+    if not lines:
+        return
+    first, *cells = lines[0][1]
+    known = [cell for cell in cells if not says_unknown(cell)]
+    if first in _ELEMENTS and known and all(number_in(cell) is not None for cell in known):
         raise ValueError(
             f"{path} has no header: its first line, of {first}, holds numbers. Put a line with the "
             "names of the columns before it"
         )
-    return frame
+
+
+def _elements(path, names):
+    """Return the symbols of the elements named by symbol or atomic number."""
+    symbols = []
+    for name in names:
+        number = number_in(name)
+        try:
+            symbols.append(SYMBOLS[atomic_number(name if number is None else number) - 1])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return symbols

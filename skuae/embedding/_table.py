@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
 from skuae._files import read_safetensors, write_bytes, write_safetensors
 from skuae.embedding import _neighbors
-from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
+from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing, warn_filler
 from skuae.embedding._interchange import InterchangeMixin, read_csv
 
 _FORMAT = "skuae-element-table-1"
@@ -49,7 +49,13 @@ class ElementTable(InterchangeMixin):
     Raises
     ------
     ValueError
-        If an element is unknown or given twice, or a value is missing or not finite.
+        If an element is unknown or given twice, two columns have one name, or a value is no number.
+
+    Warns
+    -----
+    UserWarning
+        Rows of a data frame or CSV look as if nothing were known of their elements: zeros, the mean
+        of all rows, or one row of five elements or more. They count as covered.
 
     See Also
     --------
@@ -84,6 +90,8 @@ class ElementTable(InterchangeMixin):
         self._columns = tuple(str(column) for column in columns)
         numbers = np.array([atomic_number(symbol) for symbol in symbols], dtype=np.int64)
         self._check(rows, numbers)
+        if isinstance(values, pd.DataFrame):
+            warn_filler(self.name, rows, numbers)
         self._values = np.full((N_ELEMENTS, rows.shape[1]), np.nan, dtype=np.float32)
         self._values[numbers - 1] = rows
         self._seen = np.zeros(N_ELEMENTS, dtype=bool)

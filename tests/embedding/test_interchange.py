@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from skuae._elements import SYMBOLS
 from skuae.embedding import ElementTable, get_table
 
 
@@ -69,6 +70,73 @@ def test_from_matminer_element_property():
         ElementTable.from_matminer(featurizer.data_source)
     part = ElementTable.from_matminer(featurizer.data_source, ["Row", "Column"], name="part")
     np.testing.assert_array_equal(part["Fe"], [4, 8])
+
+
+@pytest.mark.parametrize("impute_nan", [False, True])
+@pytest.mark.parametrize(
+    ("source", "n_elements"), [("MEGNetElementData", 94), ("MatscholarElementData", 103)]
+)
+def test_filler_of_matminer_covers_no_element(source, n_elements, impute_nan):
+    data = pytest.importorskip("matminer.utils.data")
+    table = ElementTable.from_matminer(getattr(data, source)(impute_nan=impute_nan))
+    assert table.seen.sum() == n_elements
+    assert len(np.unique(table.values[table.seen], axis=0)) == n_elements
+    assert "partly_imputed_with_mean" not in table.metadata
+    with pytest.raises(ValueError, match=r"no vector for Og \(Z=118\)"):
+        table["Og"]
+
+
+def test_imputed_elements_of_matminer_are_not_covered():
+    composition = pytest.importorskip("matminer.featurizers.composition")
+    data = pytest.importorskip("matminer.utils.data")
+    table = ElementTable.from_matminer(composition.ElementProperty.from_preset("magpie"))
+    assert table.symbols == list(SYMBOLS[:112])
+    assert "He (Z=2)" in table.metadata["partly_imputed_with_mean"]  # without a melting point
+    assert "Fe (Z=26)" not in table.metadata["partly_imputed_with_mean"]
+    electronegativity = ElementTable.from_matminer(data.PymatgenData(), ["X"])
+    assert not {"He", "Ne", "Ar"} & set(electronegativity.symbols)
+    assert electronegativity["F"][0] == np.float32(3.98)
+
+
+def test_a_source_that_hides_what_it_imputed_is_refused():
+    pytest.importorskip("matminer")
+
+    class Source:
+        impute_nan = True
+        prop_names = ("a",)
+
+        def __init__(self, path):
+            pass
+
+        def get_elemental_property(self, element, name):
+            return 1.0
+
+    with pytest.raises(
+        ValueError, match=r"Source imputes means.*pass one made with impute_nan=False"
+    ):
+        ElementTable.from_matminer(Source("file"))
+
+
+@pytest.mark.parametrize(
+    ("source", "feature", "message"),
+    [
+        ("MagpieData", "Nmber", "MagpieData knows 'Nmber' of no element"),
+        ("MagpieData", "OxidationStates", r"'OxidationStates' of H is \[-1.0, 1.0\], no number"),
+        ("PymatgenData", "ionic_radii", r"'ionic_radii' of H is \{\}, no number"),
+    ],
+)
+def test_features_that_are_no_numbers(source, feature, message):
+    data = pytest.importorskip("matminer.utils.data")
+    with pytest.raises(ValueError, match=message):
+        ElementTable.from_matminer(getattr(data, source)(), [feature])
+
+
+def test_names_that_are_no_elements():
+    core = pytest.importorskip("elementembeddings.core")
+    with pytest.raises(
+        ValueError, match=r"'random_200' has rows for 'Uut', 'Uup', 'Uuh', which are"
+    ):
+        ElementTable.from_element_embeddings(core.Embedding.load_data("random_200"))
 
 
 def test_from_matminer_covers_what_the_source_knows():

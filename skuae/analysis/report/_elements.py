@@ -263,8 +263,10 @@ def centre(table):
     -------
     ElementTable
     """
-    frame = table.to_frame().astype(np.float64)
-    return ElementTable(frame - frame.mean(), name=table.name)
+    rows = table.values[table.seen].astype(np.float64)
+    return ElementTable(
+        rows - rows.mean(axis=0), table.symbols, name=table.name, columns=table.columns
+    )
 
 
 def _blocks(symbols):

@@ -145,9 +145,15 @@ def _drop_means(table):
         )
     if far.all():
         return table, []
-    frame = table.to_frame()
-    kept = ElementTable(frame[far], name=table.name, metadata=table.metadata)
-    return kept, list(frame.index[~far])
+    symbols = np.array(table.symbols)
+    kept = ElementTable(
+        table.values[table.seen][far],
+        symbols[far],
+        name=table.name,
+        metadata=table.metadata,
+        columns=table.columns,
+    )
+    return kept, symbols[~far].tolist()
 
 
 def _quiet_figures():

@@ -1,0 +1,109 @@
+"""Element tables from CSV files and data frames: what is no number, no column or no knowledge."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skuae.embedding import ElementTable, get_table
+
+
+def load(path, text):
+    path.write_text(text, encoding="utf-8")
+    return ElementTable.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('element,a\nFe,"1,5"\n', "column 'a' of Fe: '1,5' is no number: it has a comma"),
+        ("element,a\nFe,4_1\n", "column 'a' of Fe: '4_1' is no number: it has an underscore"),
+        ("element,a\nFe,1.5 eV\n", "column 'a' of Fe: '1.5 eV' is no number"),
+        ("element,a\nFe,\uff11\n", r"'\uff11' \(U\+FF11\)"),
+        ("element,a\nFe,TRUE\nH,1\n", "column 'a' of Fe: 'TRUE' is no number"),
+        ("element,name,a\nFe,iron,1\n", "column 'name' of Fe: 'iron' is no number"),
+        ("element,a\nFe,9007199254740993\n", "more digits than a float64 keeps"),
+        ("element,a,a\nFe,1,2\n", "two columns 'a'; rename one"),
+        ("element,a, a\nFe,1,2\n", "two columns 'a'; rename one"),
+        ("element;a;b\nFe;1,5;2\n", "separates columns by semicolons"),
+        ("Fe;1,5;2\nH;1,5;2\n", "separates columns by semicolons"),
+        ("element\ta\nFe\t1\n", "separates columns by tabs"),
+        ("element a\nFe 1\n", "separates columns by spaces"),
+        ("Fe 1\nH 2\n", "separates columns by spaces"),
+        ("element,a\nFe,1,\n", "line 2 has 3 columns, the first line has 2"),
+        ("element,a,b\nFe,1\n", "line 2 has 2 columns, the first line has 3"),
+        ("# mine\nelement,a\nFe,1\n", "line 1 is a comment"),
+        ("element,a\nfe,1\n", "'fe' is not an element"),
+        ("element,a\n,1\n", "'' is not an element"),
+    ],
+)
+def test_what_would_be_misread(tmp_path, text, message):
+    with pytest.raises(ValueError, match=rf"t\.csv.*{message}"):
+        load(tmp_path / "t.csv", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "element,a,b\nFe,1,0\nNa,2,1\n",
+        "\ufeffelement,a,b,\r\n Fe , +1 ,False,\r\nNa,2.0,TRUE,\r\n,,,\r\n",
+        "Z,a,b\n26,1,0\n11.0,2,1\n",
+    ],
+)
+def test_what_spreadsheets_write(tmp_path, text):
+    table = load(tmp_path / "t.csv", text)
+    assert table.symbols == ["Na", "Fe"] and table.columns == ["a", "b"]
+    np.testing.assert_array_equal(table.values[table.seen], [[2, 1], [1, 0]])
+
+
+def test_data_frames_are_read_as_files_are():
+    frame = pd.DataFrame({"a": ["1.5", "2"]}, index=["Fe", "H"])
+    np.testing.assert_array_equal(ElementTable(frame, name="t")["Fe"], [1.5])
+    with pytest.raises(
+        ValueError, match="column 'a' of H: '4_1' is no number: it has an underscore"
+    ):
+        ElementTable(frame.replace("2", "4_1"), name="t")
+    with pytest.raises(ValueError, match="row 1: '4_1' is no number"):
+        ElementTable([["1"], ["4_1"]], ["Fe", "H"], name="t")
+    twice = pd.DataFrame([[1, 2]], index=["Fe"], columns=["a", "a"])
+    with pytest.raises(ValueError, match="two columns of one name"):
+        ElementTable(twice, name="t")
+
+
+@pytest.fixture
+def rows():
+    """Rows of seven elements in nine columns."""
+    return pd.DataFrame(np.random.default_rng(0).random((7, 9)), index=list("HBCNOFP"))
+
+
+def test_rows_without_knowledge_are_told(rows, tmp_path):
+    unknown = rows.copy()
+    unknown.loc[["H", "B"]] = np.nan
+    imputed = unknown.fillna(unknown.mean())
+    same = rows.copy()
+    same.loc[list("BCNOF")] = 1.0
+    for frame, said in [
+        (imputed, "the mean of all rows"),
+        (1000 + imputed.astype(np.float32), "the mean of all rows"),
+        (imputed[[0, 1]], "the mean of all rows"),
+        (unknown.fillna(0), "zeros only"),
+    ]:
+        with pytest.warns(UserWarning, match=rf"has {said} for H \(Z=1\), B \(Z=5\)\. If nothing"):
+            ElementTable(frame, name="t")
+    with pytest.warns(
+        UserWarning, match="one and the same row for B .*C .*N .*O .*F .*leave them out"
+    ):
+        ElementTable(same, name="t")
+    imputed.to_csv(tmp_path / "t.csv")
+    with pytest.warns(UserWarning, match="the mean of all rows"):
+        ElementTable.load(tmp_path / "t.csv")
+
+
+def test_rows_of_few_properties_may_be_zero_or_the_same(rows):
+    electrons = pd.DataFrame({"d": [0.0] * 6 + [1], "f": [0.0] * 6 + [2]}, index=rows.index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ElementTable(electrons, name="t")
+        ElementTable(rows, name="t")
+        ElementTable(get_table("cgcnn").to_frame(), name="t")  # Bk, Cf, Es and Fm share a row
