@@ -133,7 +133,10 @@ def _umap(rows, seed):
     try:
         import umap
     except ImportError as error:
-        raise ImportError('this needs UMAP: pip install "skuae[analysis]"') from error
+        raise ImportError(
+            'this needs UMAP: pip install "skuae[analysis]". Without it, use '
+            'map_elements(table, "pca") or "tsne", and space="pca" or "table" for clusters'
+        ) from error
     # The eigensolver needs some rows, and falls back on numbers of its own, other ones on every
     # call, where all are equally far apart, as in a one-hot table.
     lengths = pdist(rows)

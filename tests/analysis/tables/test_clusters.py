@@ -240,3 +240,12 @@ def test_says_what_to_install(blobs, module, call, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r'pip install "skuae\[analysis\]"'):
         cluster_elements(blobs[0], **call)
+
+
+def test_does_without_extras(blobs, monkeypatch):
+    for module in ("umap", "graspologic_native"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r'map_elements.table, "pca".* space="pca" or "table"'):
+        map_elements(blobs[0])
+    assert map_elements(blobs[0], "pca").shape[1] == 2
+    cluster_elements(blobs[0], space="pca", k_range=[2], n_seeds=1, controls=False)
