@@ -134,4 +134,4 @@ def _check_classes(cells: Sequence[Any], where: Callable[[int], str]) -> None:
 
 
 def _times(rows: Sequence[int]) -> str:
-    return f" ({len(rows)} such cells)" if len(rows) > 1 else ""
+    return f" ({len(rows)} such cell{'s' if len(rows) > 1 else ''})"
