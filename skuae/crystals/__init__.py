@@ -9,7 +9,7 @@ from skuae.crystals._packing import offsets_from_sizes, take_rows
 from skuae.crystals._parsing import structure_from_dict, structure_from_file
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
-from skuae.crystals._validation import check_finite, check_geometry, check_same_order
+from skuae.crystals._validation import check_geometry, check_same_order
 
 if TYPE_CHECKING:
     from skuae.crystals._augment import augment, random_orthogonal
@@ -36,7 +36,6 @@ __all__ = [
     "ReducedGraphs",
     "as_crystals",
     "augment",
-    "check_finite",
     "check_geometry",
     "check_same_order",
     "offsets_from_sizes",

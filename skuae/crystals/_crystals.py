@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
-from skuae._elements import N_ELEMENTS
+from skuae.crystals._arrays import packed, packed_entries, precision_of
 from skuae.crystals._contents import composition_of, structure_of
-from skuae.crystals._graphs import CrystalGraphs, build_graphs
+from skuae.crystals._graphs import CrystalGraphs, Neighbors, build_graphs, warn_of_isolated
 from skuae.crystals._levels import (
     Arrays,
     Column,
-    Levels,
     join_levels,
     offsets_of,
     schema_of,
@@ -23,10 +22,10 @@ from skuae.crystals._levels import (
 from skuae.crystals._merged import build_merged_graphs
 from skuae.crystals._packing import frozen, read_npz, write_npz
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
-from skuae.crystals._validation import check_occupancies
+from skuae.crystals._validation import check_cells, moved_near
 
 _FORMAT = "skuae-crystals-1"
-Graphs = TypeVar("Graphs", bound=Levels)
+Graphs = TypeVar("Graphs", bound=Neighbors)
 
 # A slice this large a part of its parent has its graphs built for the whole parent: the other
 # slices of a cross-validation then find theirs ready.
@@ -37,17 +36,18 @@ class Crystals:
     """Packed crystals: all sites of all crystals, end to end.
 
     Made from structures by :func:`skuae.crystals.as_crystals`; the constructor takes arrays that
-    are packed already, and takes them over: do not write to them later. Indexing with an int gives
-    a pymatgen Structure, with a slice, an int array or a mask another `Crystals`.
+    are packed already, and copies them. Indexing with an int gives a pymatgen Structure, with a
+    slice, an int array or a mask another `Crystals`.
 
     Parameters
     ----------
     numbers : array-like of shape (n_sites,)
         Atomic numbers, 1 to 118. On a disordered site, that of the majority element.
     frac_coords : array-like of shape (n_sites, 3)
-        Fractional coordinates.
+        Fractional coordinates. They need not lie in the cell; a coordinate more than 10 cells away
+        is moved into it.
     lattices : array-like of shape (n_crystals, 3, 3)
-        Lattice vectors a, b, c as rows, in Å.
+        Lattice vectors a, b, c as rows, 0.5 to 1000 Å long. Right-handed or not.
     offsets : array-like of shape (n_crystals + 1,)
         Crystal ``i`` owns the sites ``offsets[i]:offsets[i + 1]``.
     ids : array-like of str of shape (n_crystals,), optional
@@ -63,6 +63,14 @@ class Crystals:
     volumes : ndarray of shape (n_crystals,)
         Cell volumes in Å³.
     is_disordered : ndarray of bool of shape (n_crystals,)
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit together, or a crystal has no sites, coordinates or a cell that are
+        not finite, a cell without volume, a lattice vector shorter than 0.5 Å or longer than
+        1000 Å, less than 0.5 Å³ per site, or coordinates so large that rounding moves a site by
+        0.001 Å. Atoms that are too close to one another are left to `as_crystals`.
 
     Examples
     --------
@@ -80,7 +88,8 @@ class Crystals:
     lattices: Annotated[np.ndarray, Column("crystals", np.float64, (3, 3))]
     offsets: Annotated[np.ndarray, offsets_of("sites")]
     ids: Annotated[np.ndarray | None, Column("crystals", np.str_, in_batch=False)]
-    # Arrays if occ_sites is one, else None.
+    # All three are arrays, or None.
+    occ_sites: Any
     occ_numbers: Annotated[Any, Column("entries", np.uint8)]
     occ_values: Annotated[Any, Column("entries", np.float64)]
 
@@ -96,39 +105,14 @@ class Crystals:
         occ_numbers: ArrayLike | None = None,
         occ_values: ArrayLike | None = None,
     ) -> None:
-        numbers = np.asarray(numbers)
-        in_table = numbers.size == 0 or 1 <= numbers.min() <= numbers.max() <= N_ELEMENTS
-        self.numbers = frozen(numbers, np.uint8)
-        self.frac_coords = frozen(frac_coords, np.float64)
-        self.lattices = frozen(lattices, np.float64)
-        self.offsets = frozen(offsets, np.int64)
-        self.ids = None if ids is None else frozen(ids, np.str_)
-        sites = frozen(() if occ_sites is None else occ_sites, np.int64)
-        occupied = len(sites) > 0
-        self.occ_sites = sites if occupied else None
-        self.occ_numbers = frozen(occ_numbers, np.uint8) if occupied else None
-        self.occ_values = frozen(occ_values, np.float64) if occupied else None
-        n, n_sites = len(self.lattices), len(self.numbers)
-        if (
-            self.lattices.shape != (n, 3, 3)
-            or self.frac_coords.shape != (n_sites, 3)
-            or self.offsets.shape != (n + 1,)
-            or self.offsets[0] != 0
-            or self.offsets[-1] != n_sites
-            or np.any(np.diff(self.offsets) < 0)
-            or not in_table
-            or np.any(self.numbers != numbers)
-            or (self.ids is not None and self.ids.shape != (n,))
-        ):
-            raise ValueError(
-                "arrays do not describe packed crystals: expected numbers (n_sites,), each an "
-                "integer from 1 to 118, frac_coords (n_sites, 3), lattices (n, 3, 3), offsets "
-                "(n + 1,) from 0 to n_sites; got "
-                f"{self.numbers.shape}, {self.frac_coords.shape}, {self.lattices.shape}, "
-                f"{self.offsets.shape}. Build Crystals from structures with as_crystals(X)."
-            )
-        if occupied:
-            check_occupancies(self, occ_numbers)
+        self._take_over(packed(numbers, frac_coords, lattices, offsets, ids))
+        self.__dict__.update(packed_entries(occ_sites, occ_numbers, occ_values, self))
+        check_cells(self)
+        self.frac_coords = moved_near(self, precision_of(frac_coords))
+
+    def _take_over(self, arrays: dict[str, Any]) -> None:
+        """Hold arrays that nobody else can write to."""
+        self.__dict__.update(arrays)
         self._graphs: dict[tuple, Any] = {}
         # Where graphs may be ready, see graph().
         self._parent: tuple[Crystals, np.ndarray] | None = None
@@ -187,15 +171,10 @@ class Crystals:
         note = f", {disordered} disordered" if disordered else ""
         return f"Crystals(n_crystals={len(self)}, n_sites={self.n_sites}{note})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Graphs take longer to send to a worker than to build there.
-        return {**self.__dict__, "_graphs": {}, "_parent": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        for value in state.values():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False  # numpy does not keep that in pickles and copies
+    def __reduce__(self) -> tuple:
+        # Through the constructor, which checks, and without graphs: they take longer to send to a
+        # worker than to build there.
+        return _rebuild, (type(self), {name: getattr(self, name) for name in _NAMES})
 
     def where(self, row: int) -> str:
         """Return how messages call a crystal.
@@ -255,7 +234,7 @@ class Crystals:
         -------
         CrystalGraphs
         """
-        return self._cached(build_graphs, (float(cutoff), max_neighbors, bool(whole_shell)))
+        return self._searched(build_graphs, (float(cutoff), max_neighbors, bool(whole_shell)))
 
     def merged_graph(
         self, cutoff: float, max_neighbors: int, whole_shell: bool = False
@@ -280,7 +259,7 @@ class Crystals:
             symmetry. One crystal in fifty tells.
         """
         setting = (float(cutoff), max_neighbors, bool(whole_shell))
-        return self._cached(build_merged_graphs, setting)
+        return self._searched(build_merged_graphs, setting)
 
     def reduced_graph(
         self,
@@ -315,7 +294,12 @@ class Crystals:
         ReducedGraphs
         """
         setting = (float(cutoff), max_neighbors, bool(whole_shell), bool(angles), bool(merge))
-        return self._cached(build_reduced_graphs, setting)
+        return self._searched(build_reduced_graphs, setting)
+
+    def _searched(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
+        graphs = self._cached(build, setting)
+        warn_of_isolated(self, graphs)
+        return graphs
 
     def _cached(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
         key = (build.__name__, *setting)
@@ -338,10 +322,17 @@ class Crystals:
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, Any]) -> Self:
+        """Return crystals that are made of parts of others, which have been checked."""
+        schema, crystals = schema_of(Crystals), cls.__new__(cls)
         offsets = arrays.pop("occ_offsets", None)
-        if offsets is not None:
-            arrays["occ_sites"] = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        return cls(**arrays)
+        values: dict[str, Any] = {n: frozen(a, schema[n].dtype) for n, a in arrays.items()}
+        if len(values.get("occ_values", ())):
+            sites = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+            values["occ_sites"] = frozen(sites, np.int64)
+        else:
+            values |= {"occ_numbers": None, "occ_values": None}
+        crystals._take_over({**dict.fromkeys(_NAMES), **values})
+        return crystals
 
     @classmethod
     def concatenate(cls, parts: Sequence["Crystals"]) -> Self:
@@ -377,7 +368,7 @@ class Crystals:
         ----------
         path : str or path-like
         """
-        values = {name: getattr(self, name) for name in (*schema_of(Crystals), "occ_sites")}
+        values = {name: getattr(self, name) for name in _NAMES}
         write_npz(path, _FORMAT, {k: v for k, v in values.items() if v is not None})
 
     @classmethod
@@ -398,3 +389,10 @@ class Crystals:
             If the file is not one that :meth:`save` wrote, or is damaged.
         """
         return read_npz(path, _FORMAT, lambda a: cls(**a), what="crystals", cls="Crystals")
+
+
+_NAMES = (*schema_of(Crystals), "occ_sites")
+
+
+def _rebuild(cls: type[Crystals], values: dict[str, Any]) -> Crystals:
+    return cls(**values)

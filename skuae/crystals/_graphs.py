@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from skuae._progress import progress_bar
+from skuae._warnings import warn
 from skuae.crystals._levels import Column, Levels, offsets_of
 from skuae.crystals._packing import offsets_from_sizes
+from skuae.crystals._search import MAX_CUTOFF, Search
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
 
 SHELL_TOLERANCE = 1e-3  # Å; neighbours this close in distance belong to one shell
+_MAX_IMAGE = np.iinfo(np.int16).max
 _DISTANCE_QUANTUM = 5e-6  # Å; closer distances than this are a tie
 CHUNK_SITES = 2_000  # of one vectorised selection: bounds its memory, and fits a cache
-_PERIODIC = np.ones(3, dtype=np.int64)
 _NOTHING_FOUND = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0))
 
 
@@ -55,8 +56,8 @@ class CrystalGraphs(Neighbors):
         In Å.
     images : ndarray of int16 of shape (n_edges, 3)
         Lattice translation of the neighbour: the edge is
-        ``(frac_coords[neighbor] + image - frac_coords[site]) @ lattice``, with the coordinates as
-        given, not wrapped into the cell.
+        ``(frac_coords[neighbor] + image - frac_coords[site]) @ lattice``, with the `frac_coords` of
+        the crystals, which need not lie in the cell.
     cutoff : float
         Radius in Å within which neighbours were searched.
     max_neighbors : int or None
@@ -103,25 +104,43 @@ def check_setting(cutoff: float, max_neighbors: int | None) -> None:
     """Raise ValueError if no neighbours can be found with these."""
     if not cutoff > 0:
         raise ValueError(f"cutoff must be a positive number of Å, got {cutoff}")
+    if cutoff > MAX_CUTOFF:
+        raise ValueError(f"cutoff must be at most {MAX_CUTOFF} Å, got {cutoff}")
     if max_neighbors is not None and max_neighbors < 1:
         raise ValueError(f"max_neighbors must be at least 1 or None, got {max_neighbors}")
+
+
+def warn_of_isolated(crystals: Crystals, graphs: Neighbors) -> None:
+    """Warn of crystals in which no atom has a neighbour.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    graphs : CrystalGraphs or ReducedGraphs
+        Of these crystals.
+    """
+    first_edges = graphs.edge_offsets[graphs.offsets]
+    rows = np.flatnonzero(first_edges[1:] == first_edges[:-1])
+    if len(rows):
+        named = ", ".join(crystals.where(int(row)) for row in rows[:5])
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+        warn(
+            f"{named}{more}: no atom has a neighbour within {graphs.cutoff:g} Å, so a network sees "
+            "only the elements; check that cells are in Å, or choose a larger cutoff"
+        )
 
 
 def _search(
     crystals: Crystals, rows: range, cutoff: float, max_neighbors: int | None, whole_shell: bool
 ) -> CrystalGraphs:
     """Return the graphs of consecutive crystals."""
-    first = crystals.offsets[rows.start]
-    sites = slice(first, crystals.offsets[rows.stop])
-    offsets = crystals.offsets[rows.start : rows.stop + 1] - first
-    lattices = np.array(crystals.lattices[rows.start : rows.stop])
-    center, neighbor, image, distance = _find_points(
-        crystals.frac_coords[sites], lattices, offsets, cutoff, max_neighbors
-    )
+    search = Search(crystals, rows, cutoff)
+    offsets = search.offsets
+    center, neighbor, image, distance = _find_points(search, cutoff, max_neighbors)
     others = np.flatnonzero(distance > 1e-6)  # each site finds itself, too
     center, neighbor, distance = (a.take(others) for a in (center, neighbor, distance))
-    shift = np.repeat(offsets[:-1], np.diff(offsets))[center]
-    tie_break = crystals.numbers[sites][neighbor + shift].astype(np.int64)
+    site = neighbor + np.repeat(offsets[:-1], np.diff(offsets))[center]
+    tie_break = crystals.numbers[crystals.offsets[rows.start] :][site].astype(np.int64)
     quantum = (distance / _DISTANCE_QUANTUM).astype(np.int64)
     # One sort of one integer, site | distance | element, is much faster than a lexsort. It is
     # stable, so that which of equal neighbours stay does not depend on the crystals around.
@@ -131,11 +150,9 @@ def _search(
         order = order[_nearest(distance[order], degrees, max_neighbors, whole_shell)]
         degrees = np.bincount(center[order], minlength=len(degrees))
     image = image.take(others[order], axis=0)
-    if np.abs(image).max(initial=0) > np.iinfo(np.int16).max:
-        raise ValueError(
-            "fractional coordinates lie thousands of cells away; wrap them into the cell "
-            "(frac_coords % 1)"
-        )
+    if search.cells.any():
+        image += search.cells[center[order]] - search.cells[site[order]]
+    _check_images(crystals, rows, offsets, center[order], image)
     return CrystalGraphs(
         offsets=offsets,
         edge_offsets=offsets_from_sizes(degrees),
@@ -148,38 +165,42 @@ def _search(
     )
 
 
+def _check_images(
+    crystals: Crystals, rows: range, offsets: np.ndarray, center: np.ndarray, image: np.ndarray
+) -> None:
+    """Raise ValueError if images do not fit into 16 bits."""
+    if np.abs(image).max(initial=0) > _MAX_IMAGE:
+        far = (np.abs(image) > _MAX_IMAGE).any(axis=1)
+        crystal = np.searchsorted(offsets, center[far][0], side="right") - 1
+        raise ValueError(
+            f"{crystals.where(rows[crystal])}: the cell is so skewed that neighbours lie thousands "
+            "of cells away; reduce it (structure.get_reduced_structure())"
+        )
+
+
 def _find_points(
-    frac_coords: np.ndarray,
-    lattices: np.ndarray,
-    offsets: np.ndarray,
-    cutoff: float,
-    max_neighbors: int | None,
+    search: Search, cutoff: float, max_neighbors: int | None
 ) -> tuple[np.ndarray, ...]:
     """Return centers, neighbors within the crystal, images and distances, crystal by crystal."""
-    sizes = np.diff(offsets)
-    coords = np.einsum("si,sij->sj", frac_coords, np.repeat(lattices, sizes, axis=0))
-    radius = np.full(len(sizes), float(cutoff))
+    sizes = np.diff(search.offsets)
+    radius = np.full(len(search), float(cutoff))
     if max_neighbors is not None:
-        volume_per_site = np.abs(np.linalg.det(lattices)) / sizes
-        expected = 2 * max_neighbors * volume_per_site * 3 / (4 * np.pi)
+        expected = 2 * max_neighbors * search.volumes / sizes * 3 / (4 * np.pi)
         radius = np.minimum(cutoff, np.cbrt(expected))
 
-    found = [_NOTHING_FOUND] * len(sizes)
-    pending = np.arange(len(sizes))
+    found = [_NOTHING_FOUND] * len(search)
+    pending = np.arange(len(search))
     while len(pending):
         short = []
-        for i in pending:
-            points = coords[offsets[i] : offsets[i + 1]]
-            center, neighbor, image, distance = find_points_in_spheres(
-                points, points, r=radius[i], pbc=_PERIODIC, lattice=lattices[i], tol=1e-8
-            )
-            if max_neighbors is not None and radius[i] < cutoff:
+        for i, r in zip(pending.tolist(), radius[pending].tolist(), strict=True):
+            center, neighbor, image, distance = search.find(i, r)
+            if max_neighbors is not None and r < cutoff:
                 # Farther ones may belong to a shell that the sphere cuts; each site finds itself.
-                inside = np.bincount(center[distance < radius[i] - SHELL_TOLERANCE])
-                if len(inside) < len(points) or inside.min() <= max_neighbors:
+                inside = np.bincount(center[distance < r - SHELL_TOLERANCE])
+                if len(inside) < sizes[i] or inside.min() <= max_neighbors:
                     short.append(i)
                     continue
-            found[i] = (center + offsets[i], neighbor, image, distance)
+            found[i] = (center + search.offsets[i], neighbor, image, distance)
         pending = np.array(short, dtype=np.int64)
         radius[pending] = np.minimum(cutoff, 1.4 * radius[pending])
     return tuple(np.concatenate(c) for c in zip(_NOTHING_FOUND, *found, strict=True))

@@ -33,7 +33,6 @@ from skuae.crystals._packing import offsets_from_sizes, take_rows
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
 
-MAX_CUTOFF = 250  # Å; a distance in steps takes 32 bits
 _BITS = 26  # of a cosine, from 0 to 2, in steps
 _COSINE = (1 << _BITS) - 1
 
@@ -99,8 +98,6 @@ def build_reduced_graphs(
 ) -> ReducedGraphs:
     """Find neighbours and angles and merge equal ones; see :meth:`Crystals.reduced_graph`."""
     check_setting(cutoff, max_neighbors)
-    if cutoff > MAX_CUTOFF:
-        raise ValueError(f"cutoff must be at most {MAX_CUTOFF} Å, got {cutoff}")
     parts = []
     for rows, graph in searched(crystals, cutoff, max_neighbors, whole_shell):
         fields: dict[str, Any] = {**_reduce(crystals, rows, graph, angles, merge)}

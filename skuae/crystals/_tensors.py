@@ -13,6 +13,7 @@ from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._levels import LEVELS, Arrays, Column, schema_of, take_levels
 from skuae.crystals._reduced import ReducedGraphs
+from skuae.crystals._search import wrap
 
 Graphs = CrystalGraphs | ReducedGraphs
 Coords = Literal["wrapped", "given"]
@@ -220,7 +221,7 @@ def _gather(
     if coords is None:
         del arrays["frac_coords"], arrays["lattices"]
     elif coords == "wrapped":
-        arrays["frac_coords"] = arrays["frac_coords"] % 1.0
+        arrays["frac_coords"], _ = wrap(arrays["frac_coords"])
     if isinstance(graphs, ReducedGraphs):
         if coords is not None and len(graphs.sites) != crystals.n_sites:
             raise ValueError("sites of these graphs are merged: build graphs with merge=False")

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from skuae._elements import N_ELEMENTS
 from skuae.crystals._graphs import chunks
+from skuae.crystals._search import Search, heights_of, wrap
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
@@ -21,54 +19,22 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 _CHUNK_SITES = 50_000  # bounds the memory of one grid, and fits a cache
 _GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)  # of 2**64; multiples of it spread evenly
 MIN_DISTANCE = 0.5  # Å; the shortest real distance, H-H, is 0.74
-_NO_VOLUME = "the cell has no volume (a lattice vector is zero or all lie in a plane)"
+# Of 250,000 published crystals, the longest lattice vector is 211 Å (long polytypes reach 990 Å,
+# molecules are put into boxes of 500 Å) and the densest has 4.4 Å³ per site (hydrogen at 500 GPa
+# has 1). A cell in pm, or multiplied by 1000, is beyond these.
+MAX_LENGTH = 1000.0  # Å
+MIN_VOLUME = 0.5  # Å³ per site
+_FAR = 10  # cells; batches hold coordinates as float32
+_MAX_LOSS = 1e-3  # Å
+_WIDE = 50.0  # Å³; bins of skewed cells reach far
+_MOST_IN_BIN = 128
+_FULL = 1.001  # the most occupancy at one point, as of one site
 
 
-def check_geometry(crystals: Crystals) -> None:
-    """Raise ValueError at the first crystal that cannot be one.
+def check_cells(crystals: Crystals) -> None:
+    """Raise ValueError at the first crystal whose cell or coordinates cannot be searched.
 
-    Parameters
-    ----------
-    crystals : Crystals
-
-    Raises
-    ------
-    ValueError
-        No sites, coordinates or cell not finite, a cell without volume, or two atoms closer than
-        0.5 Å.
-    """
-    volumes = _checked_volumes(crystals)
-    lengths = np.linalg.norm(crystals.lattices, axis=2)
-    flat = volumes < 1e-3 * lengths.prod(axis=1)
-    _refuse(
-        crystals,
-        flat | (lengths.min(axis=1) < MIN_DISTANCE),
-        f"{_NO_VOLUME}, or a lattice vector is shorter than {MIN_DISTANCE} Å; repair the lattice",
-    )
-    first, second, distance = close_pairs(crystals)
-    if len(first):
-        rows = _row_of_site(crystals)[first]
-        pair = rows.argmin()
-        a, b = (
-            first[pair] - crystals.offsets[rows[pair]],
-            second[pair] - crystals.offsets[rows[pair]],
-        )
-        if a == b:
-            what, way_out = f"site {a} and its own periodic image are", "repair the lattice"
-        else:
-            what = f"sites {a} and {b} are"
-            way_out = 'merge duplicate sites (structure.merge_sites(mode="delete"))'
-        message = (
-            f"{what} {distance[pair]:.3f} Å apart, closer than {MIN_DISTANCE} Å; {way_out} or drop "
-            "the structure"
-        )
-        _refuse(crystals, np.isin(np.arange(len(crystals)), rows), message)
-
-
-def check_finite(crystals: Crystals) -> None:
-    """Raise ValueError at the first crystal that no graph or symmetry could be found of.
-
-    Published sets have such rows, and keep them; what is only odd passes.
+    Every way to make `Crystals` comes through here.
 
     Parameters
     ----------
@@ -77,34 +43,147 @@ def check_finite(crystals: Crystals) -> None:
     Raises
     ------
     ValueError
-        No sites, coordinates or cell not finite, or a cell without volume.
+        No sites, coordinates or cell not finite, a cell without volume, a lattice vector shorter
+        than 0.5 Å or longer than 1000 Å, or less than 0.5 Å³ per site.
     """
-    _checked_volumes(crystals)
-
-
-def _checked_volumes(crystals: Crystals) -> np.ndarray:
-    """Return the volumes; raise as `check_finite` does."""
     _refuse(crystals, crystals.sizes == 0, "the structure has no sites; drop the row")
-    finite = np.ones(len(crystals), dtype=bool)
-    finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
-    finite &= np.isfinite(crystals.lattices).all(axis=(1, 2))
+    finite = np.isfinite(crystals.lattices).all(axis=(1, 2))
+    if not np.isfinite(crystals.frac_coords).all():
+        finite[_row_of_site(crystals)[~np.isfinite(crystals.frac_coords).all(axis=1)]] = False
     _refuse(
         crystals,
         ~finite,
         "coordinates or lattice are NaN or infinite; repair or drop the structure",
     )
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(crystals.lattices, axis=2)
+    _refuse(
+        crystals,
+        lengths.max(axis=1, initial=0) > MAX_LENGTH,
+        f"a lattice vector is longer than {MAX_LENGTH:g} Å, as in no crystal; repair the lattice "
+        "(lengths are in Å)",
+    )
     volumes = crystals.volumes
-    _refuse(crystals, ~(volumes > 0), f"{_NO_VOLUME}; repair the lattice")
-    return volumes
+    flat = ~(volumes > 0) | (volumes < 1e-3 * lengths.prod(axis=1))
+    _refuse(
+        crystals,
+        flat | (lengths.min(axis=1, initial=MAX_LENGTH) < MIN_DISTANCE),
+        "the cell has no volume (a lattice vector is zero or all lie in a plane), or a lattice "
+        f"vector is shorter than {MIN_DISTANCE} Å; repair the lattice",
+    )
+    _refuse(
+        crystals,
+        volumes < MIN_VOLUME * crystals.sizes,
+        f"the cell has less than {MIN_VOLUME} Å³ per site, denser than any crystal; repair the "
+        "lattice (lengths are in Å)",
+    )
+
+
+def moved_near(crystals: Crystals, precision: float) -> np.ndarray:
+    """Return the coordinates, those more than ten cells away moved into the cell.
+
+    Parameters
+    ----------
+    crystals : Crystals
+        Which have passed `check_cells`.
+    precision : float
+        Relative precision of the numbers that the coordinates were given in.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_sites, 3)
+
+    Raises
+    ------
+    ValueError
+        If coordinates are so large that the place in the cell is lost: rounded by 0.001 Å or more.
+    """
+    coords = crystals.frac_coords
+    far = np.abs(coords) > _FAR
+    exact = precision <= np.finfo(np.float64).eps
+    if exact and not far.any():
+        return coords
+    rows = _row_of_site(crystals)
+    loss = np.abs(coords) * precision * np.linalg.norm(crystals.lattices, axis=2)[rows]
+    lost = np.zeros(len(crystals), dtype=bool)
+    lost[rows[(loss > _MAX_LOSS).any(axis=1)]] = True
+    _refuse(
+        crystals,
+        lost,
+        f"fractional coordinates are rounded to steps of more than {_MAX_LOSS:g} Å, so that places "
+        "in the cell are lost; wrap them into the cell where they come from, and keep them as "
+        "float64",
+    )
+    coords = np.where(far, wrap(coords)[0], coords)
+    coords.flags.writeable = False
+    return coords
+
+
+def check_geometry(crystals: Crystals) -> None:
+    """Raise ValueError at the first crystal with atoms that are too close to one another.
+
+    Cells are checked when `Crystals` are made. This takes longer; published sets have such rows,
+    and keep them.
+
+    Parameters
+    ----------
+    crystals : Crystals
+
+    Raises
+    ------
+    ValueError
+        If two sites are closer than 0.5 Å and hold more than one atom together, or several sites
+        within 0.25 Å of one do.
+    """
+    first, second, distance = close_pairs(crystals)
+    occupancy = _occupancies(crystals)
+    together = occupancy[first] + occupancy[second]
+    near = np.flatnonzero((distance < MIN_DISTANCE / 2) & (first != second))
+    if len(near):
+        # All sites this close to one are close to each other: their occupancies add up.
+        pairs = np.unique(np.stack([first[near], second[near]]), axis=1)
+        around = occupancy.copy()
+        for here, there in (pairs, pairs[::-1]):
+            around += np.bincount(here, occupancy[there], minlength=len(occupancy))
+        together[near] = np.maximum(around[first[near]], around[second[near]])
+    bad = np.flatnonzero(together > _FULL)
+    if len(bad):
+        rows = _row_of_site(crystals)[first[bad]]
+        pair = bad[rows.argmin()]
+        message = _too_close(crystals, first[pair], second[pair], distance[pair], together[pair])
+        _refuse(crystals, np.isin(np.arange(len(crystals)), rows), message)
+
+
+def _too_close(crystals: Crystals, first: int, second: int, distance: float, atoms: float) -> str:
+    start = crystals.offsets[np.searchsorted(crystals.offsets, first, side="right") - 1]
+    if first == second:
+        what, way_out = f"site {first - start} and its own periodic image are", "repair the lattice"
+    else:
+        what = f"sites {first - start} and {second - start} are"
+        way_out = 'merge duplicate sites (structure.merge_sites(mode="delete"))'
+    whole = f"closer than {MIN_DISTANCE} Å"
+    if _occupancies(crystals)[[first, second]].min() < 1:
+        whole += f", and occupancies there add up to {atoms:.4g}"
+        way_out = "correct the occupancies (at most 1 together)"
+    return f"{what} {distance:.3f} Å apart, {whole}; {way_out} or drop the structure"
+
+
+def _occupancies(crystals: Crystals) -> np.ndarray:
+    """Return the atoms per site, shape (n_sites,)."""
+    if crystals.occ_sites is None:
+        return np.ones(crystals.n_sites)
+    amounts = np.bincount(crystals.occ_sites, crystals.occ_values, minlength=crystals.n_sites)
+    return np.where(amounts > 0, amounts, 1.0)
 
 
 def close_pairs(crystals: Crystals) -> Pairs:
-    """Find pairs of fully occupied sites closer than 0.5 Å, periodic images included.
+    """Find pairs of sites closer than 0.5 Å, periodic images included.
 
     Sites are put on a grid of bins at least 1 Å wide, and on the seven grids shifted by half a bin
     in some directions: a close pair shares a bin of at least one of them. That is linear in the
     number of sites and has no loop over single crystals. Cells so skewed that they are less than
-    1 Å high are searched one by one; a site may be close to its own image there.
+    1 Å high, or that their bins are large, are searched one by one; a site may be close to its own
+    image there.
 
     Parameters
     ----------
@@ -116,33 +195,32 @@ def close_pairs(crystals: Crystals) -> Pairs:
         Site indices.
     distance : ndarray of float64
         In Å.
+
+    Raises
+    ------
+    ValueError
+        If more than 128 sites lie in one bin.
     """
-    whole = np.ones(crystals.n_sites, dtype=bool)
-    if crystals.occ_sites is not None:
-        whole[crystals.occ_sites] = False  # split positions may lie close to one another
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(crystals.lattices), axis=1)  # of the cell, (n, 3)
-    flat = (heights < 1.0).any(axis=1)
+    heights = heights_of(crystals.lattices)
+    bins = np.maximum(np.floor(heights), 1).astype(np.int64)
+    flat = (heights < 1.0).any(axis=1) | (crystals.volumes > _WIDE * bins.prod(axis=1))
     rows = _row_of_site(crystals)
-    on_grid = np.flatnonzero(whole & ~flat[rows])
+    on_grid = np.flatnonzero(~flat[rows])
     starts = [crystals.offsets[part.start] for part in chunks(crystals, _CHUNK_SITES)]
     found = [
-        _close_on_grid(crystals, sites, rows[sites], heights)
+        _close_on_grid(crystals, sites, rows[sites], bins[rows[sites]])
         for sites in np.split(on_grid, np.searchsorted(on_grid, starts[1:]))
     ]
-    found += [
-        _close_in_crystal(crystals, int(row), np.flatnonzero(whole & (rows == row)))
-        for row in np.flatnonzero(flat)
-    ]
+    found += [_close_in_crystal(crystals, int(row)) for row in np.flatnonzero(flat)]
     first, second, distance = (np.concatenate(column) for column in zip(*found, strict=True))
     return first, second, distance
 
 
 def _close_on_grid(
-    crystals: Crystals, sites: np.ndarray, rows: np.ndarray, heights: np.ndarray
+    crystals: Crystals, sites: np.ndarray, rows: np.ndarray, bins: np.ndarray
 ) -> Pairs:
     empty = np.empty(0, dtype=np.int64)
-    wrapped = crystals.frac_coords[sites] % 1.0
-    bins = np.clip(np.floor(heights), 1, 1000).astype(np.int64)[rows]
+    wrapped, _ = wrap(crystals.frac_coords[sites])
     # A bin is known by one number, the sum of these; twice per axis, as it is and shifted.
     along = [
         [1000 ** (2 - axis) * _bins_along(wrapped[:, axis], bins[:, axis], s) for s in (0.0, 0.5)]
@@ -155,10 +233,10 @@ def _close_on_grid(
         order = _possibly_equal(key)
         order = order[np.argsort(key[order], kind="stable")]
         key = key[order]
+        _check_crowd(crystals, rows[order], key)
         step = 1
         same = key[1:] == key[:-1]
-        # Not even 256 sites fit into a bin (2 Å at most) without a close pair among them.
-        while same.any() and step <= 256:
+        while same.any():
             at = np.flatnonzero(same)
             pairs.append(np.stack([order[at], order[at + step]]))
             step += 1
@@ -173,6 +251,17 @@ def _close_on_grid(
     )
     close = distance < MIN_DISTANCE
     return sites[first[close]], sites[second[close]], distance[close]
+
+
+def _check_crowd(crystals: Crystals, rows: np.ndarray, keys: np.ndarray) -> None:
+    """Raise ValueError if too many of the sorted keys are equal."""
+    equal = keys[_MOST_IN_BIN:] == keys[:-_MOST_IN_BIN]
+    if equal.any():
+        bad = np.isin(np.arange(len(crystals)), rows[_MOST_IN_BIN:][equal])
+        message = (
+            f"more than {_MOST_IN_BIN} sites lie within some {_WIDE:g} Å³; merge duplicate sites"
+        )
+        _refuse(crystals, bad, message)
 
 
 def _bins_along(wrapped: np.ndarray, bins: np.ndarray, shift: float) -> np.ndarray:
@@ -193,14 +282,12 @@ def _possibly_equal(keys: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.bincount(slots)[slots] > 1)
 
 
-def _close_in_crystal(crystals: Crystals, row: int, sites: np.ndarray) -> Pairs:
-    lattice = np.array(crystals.lattices[row])
-    points = crystals.frac_coords[sites] @ lattice
-    first, second, image, distance = find_points_in_spheres(
-        points, points, r=MIN_DISTANCE, pbc=np.ones(3, dtype=np.int64), lattice=lattice, tol=1e-8
-    )
+def _close_in_crystal(crystals: Crystals, row: int) -> Pairs:
+    search = Search(crystals, range(row, row + 1), MIN_DISTANCE)
+    first, second, image, distance = search.find(0, MIN_DISTANCE)
     close = (first < second) | ((first == second) & (image != 0).any(axis=1))
-    return sites[first[close]], sites[second[close]], distance[close]
+    start = crystals.offsets[row]
+    return start + first[close], start + second[close], distance[close]
 
 
 def _row_of_site(crystals: Crystals) -> np.ndarray:
@@ -212,34 +299,6 @@ def _refuse(crystals: Crystals, bad: np.ndarray, message: str) -> None:
     if len(rows):
         more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
         raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{more}")
-
-
-def check_occupancies(crystals: Crystals, numbers: ArrayLike | None) -> None:
-    """Raise ValueError unless the entries of disordered sites fit together and the sites.
-
-    Parameters
-    ----------
-    crystals : Crystals
-    numbers : array-like of shape (n_entries,)
-        Atomic numbers as they were given, before they became small integers.
-    """
-    numbers, sites, values = np.asarray(numbers), crystals.occ_sites, crystals.occ_values
-    if (
-        sites is None
-        or not sites.shape == numbers.shape == values.shape == (len(sites),)
-        or not 0 <= sites[0] <= sites[-1] < crystals.n_sites
-        or np.any(np.diff(sites) < 0)
-        or not 1 <= numbers.min() <= numbers.max() <= N_ELEMENTS
-        or np.any(numbers != crystals.occ_numbers)
-        or not (values > 0).all()
-        or not np.bincount(sites, values).max() < 1.001
-    ):
-        raise ValueError(
-            "occ_sites, occ_numbers and occ_values do not describe disordered sites: expected "
-            "three arrays of one length, sites sorted and below n_sites, numbers 1 to 118, "
-            "occupancies above 0 and, on a site, up to 1 together. Build Crystals from structures "
-            "with as_crystals(X)."
-        )
 
 
 def check_same_order(index: pd.Index, crystals: Crystals, what: str) -> None:

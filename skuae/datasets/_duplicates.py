@@ -6,7 +6,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from skuae._warnings import warn
-from skuae.crystals import as_crystals, check_finite
+from skuae.crystals import as_crystals
 from skuae.datasets._compositions import label_compositions
 
 _ROWS_PER_TASK = 128
@@ -72,8 +72,7 @@ def find_duplicates(
     Raises
     ------
     ValueError
-        If a parameter makes no sense, or a crystal has no volume or coordinates that are no
-        numbers.
+        If a parameter makes no sense.
 
     Warns
     -----
@@ -108,8 +107,6 @@ def find_duplicates(
     if not symprec > 0:
         raise ValueError(f"symprec={symprec} must be above 0, in Å")
     A, B = as_crystals(A), as_crystals(B)
-    check_finite(A)
-    check_finite(B)
     atoms_a, atoms_b = _n_atoms(A), _n_atoms(B)
     log_a, log_b = np.log(A.volumes / atoms_a), np.log(B.volumes / atoms_b)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from skuae._warnings import warn
-from skuae.crystals import Crystals, as_crystals, check_finite
+from skuae.crystals import Crystals, as_crystals
 from skuae.embedding._table import ElementTable
 
 # Functions that may append columns, with the default of their axis.
@@ -179,7 +179,6 @@ def crystals_and_table(X):
                 "X has columns beside those of UAETransformer; a crystal estimator reads the "
                 "structures only and ignores them"
             )
-        check_finite(carried)
         return carried, X.table
     frame_of_numbers = isinstance(X, pd.DataFrame) and all(
         map(pd.api.types.is_numeric_dtype, X.dtypes)
@@ -194,9 +193,7 @@ def crystals_and_table(X):
             "estimator follow UAETransformer directly, or give it the structures and "
             "embedding=... instead"
         )
-    crystals = as_crystals(X)
-    check_finite(crystals)  # packed ones have not been through it
-    return crystals, None
+    return as_crystals(X), None
 
 
 def _rows_selected(key):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from skuae.crystals import Crystals, _crystals, _graphs, as_crystals
+from skuae.crystals import Crystals, _crystals, _graphs, _search, as_crystals
 from skuae.crystals._graphs import build_graphs
 
 FCC = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -113,13 +113,13 @@ def test_nearest_are_the_first_of_all(menagerie):
 
 def test_sphere_is_widened_for_sites_that_stand_alone(slab, monkeypatch):
     radii = []
-    search = _graphs.find_points_in_spheres
+    search = _search.find_points_in_spheres
 
     def counted(*args, r, **kwargs):
         radii.append(r)
         return search(*args, r=r, **kwargs)
 
-    monkeypatch.setattr(_graphs, "find_points_in_spheres", counted)
+    monkeypatch.setattr(_search, "find_points_in_spheres", counted)
     graphs = build_graphs(as_crystals([slab]), 12.0, 12)
     assert len(radii) > 1
     assert radii == sorted(radii)

@@ -245,3 +245,75 @@ def test_odd_but_real_cells_pass(random_structure):
     flat = Structure(Lattice.from_parameters(8, 8, 8, 12, 12, 12), ["Bi"], [[0, 0, 0]])
     left_handed = Structure(Lattice([[0, 3, 0], [3, 0, 0], [0, 0, 3]]), ["Fe"], [[0, 0, 0]])
     assert len(as_crystals([lone, needle, hydrogen, flat, left_handed])) == 5
+
+
+# -- sites that are not whole ---------------------------------------------------------------------
+
+
+def at(*sites, length=4.0):
+    """Sites, each a species or a content and a place along c, and oxygen far from them."""
+    contents, places = zip(*sites, strict=True)
+    coords = [[0, 0, z / length] for z in places]
+    return Structure(Lattice.cubic(length), [*contents, "O"], [*coords, [0.5] * 3])
+
+
+@pytest.mark.parametrize(
+    ("structure", "said"),
+    [
+        (at(({"Li": 0.9}, 0), ({"Na": 0.9}, 0)), "0 and 1 are 0.000 Å .* add up to 1.8;"),
+        (at(("Li", 0), ({"Na": 0.999}, 0.04)), "0 and 1 are 0.040 Å .* add up to 1.999;"),
+        (at(({"Li": 0.6}, 0.1), ({"Na": 0.6}, -0.2)), "0 and 1 are 0.300 Å .* add up to 1.2;"),
+        (at(({"Li": 0.3, "K": 0.3}, 0), ({"Na": 0.41}, 0.45)),
+         "0 and 1 are 0.450 Å .* add up to 1.01;"),
+        (at(({"Li": 0.9}, 2), ({"Na": 0.45}, 0), ({"K": 0.45}, 0), ({"Rb": 0.45}, 3.9)),
+         "1 and 2 are 0.000 Å .* add up to 1.35;"),
+    ],
+)  # fmt: skip
+def test_more_than_one_atom_at_one_place(structure, said, disordered):
+    with pytest.raises(ValueError, match=rf"^row 1: sites {said} correct the occupancies"):
+        as_crystals([disordered, structure])
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        at(({"Li": 0.5}, 0), ({"Na": 0.5}, 0)),
+        at(({"Li": 0.3, "K": 0.3}, 0), ({"Na": 0.4}, 0.45)),
+        at(({"Li": 0.9}, 0), ({"Na": 0.9}, 0.51)),
+        at(({"Li": 1 / 3}, 0), ({"Na": 1 / 3}, 0.1), ({"K": 1 / 3}, 3.9)),
+        # The outer two may both be there: they are 0.6 Å apart.
+        at(({"H": 0.6}, 0), ({"H": 0.4}, 0.3), ({"H": 0.6}, 0.6)),
+        at(({"Li": 0.0001}, 0), ({"Na": 0.9999}, 0)),
+    ],
+)
+def test_split_sites_that_hold_one_atom_together(structure):
+    assert as_crystals([structure]).is_disordered.all()
+
+
+def test_a_partly_filled_site_and_its_own_image():
+    lattice = Lattice([[5, 0, 0], [5, 0.3, 0], [0, 0, 5]])
+    assert len(as_crystals([Structure(lattice, [{"Fe": 0.5}], [[0, 0, 0]])])) == 1
+    with pytest.raises(ValueError, match=r"site 0 and its own .* 0\.300 Å .* add up to 1.2"):
+        as_crystals([Structure(lattice, [{"Fe": 0.6}], [[0, 0, 0]])])
+
+
+def test_a_crowd_of_sites_is_refused(perovskite):
+    crowd = Structure(Lattice.cubic(6), [{"H": 0.005}] * 150, np.full((150, 3), 0.3))
+    with pytest.raises(ValueError, match="row 1: more than 128 sites lie within"):
+        as_crystals([perovskite(), crowd])
+
+
+@pytest.mark.parametrize("site", [[1.0, 1.0, 1.0], [-1e-17, 0, 0], [1 - 1e-16, 0, 0], [-3e9, 0, 0]])
+def test_overlap_across_the_boundary_of_rounding(site):
+    structure = Structure(Lattice.cubic(4), ["H", "He"], [[0, 0, 0], site])
+    with pytest.raises(ValueError, match=r"row 0: sites 0 and 1 are 0\.000 Å apart"):
+        as_crystals([structure])
+
+
+def test_close_pairs_of_a_very_skewed_cell():
+    """Bins of such a cell are large: it is searched one by one, and fast."""
+    cell = Lattice([[4, 0, 0], [60, 4, 0], [60, 60, 4]])
+    near = Structure(cell, ["Fe", "Fe"], [[0, 0, 0], [0.25, 0, 0]])
+    assert len(as_crystals([near])) == 1
+    with pytest.raises(ValueError, match=r"sites 0 and 1 are 0\.400 Å apart"):
+        as_crystals([near, Structure(cell, ["Fe", "Fe"], [[0, 0, 0], [0.1, 0, 0]])])

@@ -9,7 +9,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 
-from skuae import CrystalGNNClassifier, Crystals, ElementTable, models
+from skuae import CrystalGNNClassifier, ElementTable, models
 from skuae.analysis import LossCurveDisplay
 from skuae.embedding import get_table
 
@@ -314,20 +314,6 @@ def test_callbacks_are_called_as_skorch_does(make, X, y):
     callback = Protocol()
     make(callbacks=[callback], early_stopping=True, validation_fraction=0.25).fit(X, y)
     assert callback.seen == {"train", "begin", 6, "end"}
-
-
-@pytest.mark.parametrize("spoiled", ["frac_coords", "lattices"])
-def test_packed_crystals_with_gaps(make, X, y, spoiled):
-    arrays = {k: getattr(X, k).copy() for k in ("numbers", "frac_coords", "lattices", "offsets")}
-    arrays[spoiled][-1] = np.nan
-    broken = Crystals(**arrays)
-    message = r"row 23: coordinates or lattice are NaN"
-    with pytest.raises(ValueError, match=message):
-        make().fit(broken, y)
-    with pytest.raises(ValueError, match=message):
-        make().fit(X, y).predict(broken)
-    with pytest.raises(ValueError, match="row 1: the structure has no sites"):
-        make().fit(X, y).predict(Crystals([1], [[0, 0, 0]], [3 * np.eye(3)] * 2, [0, 1, 1]))
 
 
 @pytest.mark.parametrize(
