@@ -68,10 +68,11 @@ def disturb(content: Any, rng: np.random.Generator) -> tuple[str, Any]:
         A changed copy.
     """
     content = json.loads(json.dumps(content))
-    node, path, last = content, "", ""
+    node, path = content, ""
     holder: Any = None
+    last: Any = None
     while isinstance(node, (dict, list)) and node and (holder is None or rng.random() < 0.75):
-        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        keys: list = list(node if isinstance(node, dict) else range(len(node)))
         holder, last = node, keys[int(rng.integers(len(keys)))]
         node, path = node[last], f"{path}/{'#' if isinstance(last, int) else last}"
     if rng.random() < 0.3:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 
+from campaign.mutate import pick
 from campaign.sample import Atoms
 from campaign.use import check_atoms, check_use
 from skuae import Crystals, as_crystals
@@ -20,6 +22,14 @@ def _from_folder(path: Path) -> Crystals:
     return read_folder(path.parent).structures
 
 
+def _in_two_processes(path: Path) -> Crystals:
+    (path.parent / "id_prop.csv").write_text(f"{path.name},1.5\n")
+    try:
+        return read_folder(path.parent, n_jobs=2).structures
+    finally:
+        get_reusable_executor().shutdown()  # they have limits of their own, and what they say
+
+
 def _from_table(path: Path) -> Crystals:
     table = path.with_name("table.csv")
     table.write_text(f"file\n{path.name}\n")
@@ -30,7 +40,9 @@ DOORS: dict[str, Callable[[Path], Crystals]] = {
     "as_crystals": _listed,
     "read_folder": _from_folder,
     "read_file": _from_table,
+    "two processes": _in_two_processes,
 }
+_RARE = 0.01  # starting processes takes seconds
 
 
 def names_of(file: str) -> tuple[str, ...]:
@@ -48,7 +60,8 @@ def enter(file: str, expected: Atoms | None, rng: np.random.Generator) -> Callab
         None if the atoms are not known.
     rng : Generator
     """
-    door = DOORS[str(rng.choice(list(DOORS)))]
+    rare = rng.random() < _RARE
+    door = DOORS["two processes" if rare else pick(rng, "as_crystals", "read_folder", "read_file")]
 
     def check(folder: Path) -> None:
         crystals = door(folder / file)

@@ -16,7 +16,12 @@ def _crash(folder: Path) -> None:
 
 
 def _hang(folder: Path) -> None:
-    time.sleep(60)
+    while True:
+        pass
+
+
+def _sleep(folder: Path) -> None:
+    time.sleep(600)
 
 
 def _swallow(folder: Path) -> None:
@@ -30,6 +35,7 @@ def _mutter(folder: Path) -> None:
 PLANTED: dict[str, Callable[[Path], None]] = {
     "crash": _crash,
     "hang": _hang,
+    "sleep": _sleep,
     "memory": _swallow,
     "stderr": _mutter,
 }

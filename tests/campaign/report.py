@@ -74,7 +74,7 @@ def keep_smallest(outcomes: Iterable[Outcome], folder: Path) -> None:
         Made if missing.
     """
     for number, ((kind, fault, _), group) in enumerate(grouped(outcomes).items()):
-        cases = []
+        cases: list[tuple] = []
         for outcome in group:
             if "index" in outcome.where:  # kills and the like have no input
                 where = outcome.where

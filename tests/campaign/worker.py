@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +16,8 @@ import numpy as np
 
 from campaign.case import Case, Outcome, judge
 
-SECONDS = 10.0  # for one input
+SECONDS = 10  # of CPU time for one input
+_PATIENCE = 60.0  # seconds on the clock: others may be at work on this machine, or it may sleep
 _MEMORY = 4 << 30  # bytes beside what an idle worker has mapped
 Make = Callable[[np.random.Generator], Case]
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -29,14 +33,18 @@ def build(kind: str, make: Make, seed: int, index: int) -> Case:
 def limit_memory() -> None:
     """Let this process map so much more memory, where the system can limit that."""
     if sys.platform.startswith("linux"):
-        import resource
-
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * os.sysconf("SC_PAGE_SIZE") + _MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def _work(kind: str, make: Make, connection: Connection, said: Path) -> None:
+def limit_time(seconds: int) -> None:
+    """End this process by SIGXCPU when it has used so much more CPU time."""
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + seconds, most))
+
+
+def _work(kind: str, make: Make, connection: Connection, said: Path, seconds: int) -> None:
     from campaign.use import fitted
 
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
@@ -49,6 +57,7 @@ def _work(kind: str, make: Make, connection: Connection, said: Path) -> None:
         case = build(kind, make, seed, index)
         for name, content in case.files.items():
             (folder / name).write_bytes(content)
+        limit_time(seconds)
         outcome = judge(case, folder)
         if outcome.end != "fault" and said.stat().st_size > before:
             outcome = Outcome("fault", "stderr", said.read_text()[before:], case.mutations)
@@ -77,18 +86,20 @@ class Supervisor:
     def __exit__(self, *error: object) -> None:
         if self._process is not None:
             self._connection.send(None)
-        self._end(patience=5.0)
+        self._end()
         self._folder.cleanup()
 
     def _start(self) -> None:
         self._connection, other = CONTEXT.Pipe()
         said = Path(self._folder.name) / "stderr"
-        self._process = CONTEXT.Process(target=_work, args=(self._kind, self._make, other, said))
+        self._process = CONTEXT.Process(
+            target=_work, args=(self._kind, self._make, other, said, SECONDS)
+        )
         self._process.start()
         other.close()
         assert self._connection.recv() == "ready"
 
-    def _end(self, patience: float = 0.2) -> int | None:
+    def _end(self, patience: float = 5.0) -> int | None:
         """Kill the worker and return how it had ended, None if it had not."""
         process, self._process = self._process, None
         if process is None:
@@ -116,13 +127,15 @@ class Supervisor:
         where: dict[str, int | str] = {"kind": self._kind, "seed": seed, "index": index}
         with tempfile.TemporaryDirectory() as folder:
             self._connection.send((seed, index, Path(folder)))
-            outcome = Outcome("fault", "hang", f"over {SECONDS:g} s")
+            outcome = Outcome("fault", "hang", "it goes on and on")
             try:
-                if self._connection.poll(SECONDS):
+                if self._connection.poll(_PATIENCE):
                     outcome = self._connection.recv()
                 else:
-                    self._end()
+                    self._end(patience=0.0)
             except (EOFError, OSError):
-                outcome = Outcome("fault", "crash", f"the process ended with {self._end()}")
+                code = self._end()
+                if code != -signal.SIGXCPU:
+                    outcome = Outcome("fault", "crash", f"the process ended with {code}")
         mutations = outcome.mutations or build(self._kind, self._make, seed, index).mutations
         return Outcome(outcome.end, outcome.fault, outcome.text, mutations, where)
