@@ -8,6 +8,7 @@ from campaign import symbols
 from campaign.case import Case, Verdict
 from campaign.damage import damage
 from campaign.doors import enter, names_of
+from campaign.layout import lay_out
 from campaign.mutate import Mutations, pick
 from campaign.sample import Atoms, Sample, draw, orbit, total
 
@@ -96,8 +97,8 @@ def make(rng: np.random.Generator) -> Case:
     content = cif.text().encode()
     atoms: Atoms | None = cif.atoms()
     if rng.random() < 0.5:
-        name, content, whole = _laid_out(content, rng)
-        names, verdict = (*names, name), verdict if whole or verdict == "refuse" else "either"
+        name, content, must = lay_out(content, rng, more=_ways(content))
+        names, verdict = (*names, name), verdict if must or verdict == "refuse" else "either"
     elif rng.random() < 0.3:
         name, content = damage(content, rng)
         names, verdict, atoms = (*names, name), "either", None
@@ -105,26 +106,15 @@ def make(rng: np.random.Generator) -> Case:
     return Case(names, {FILE: content}, verdict, enter(FILE, expected, rng), names_of(FILE))
 
 
-def _laid_out(content: bytes, rng: np.random.Generator) -> tuple[str, bytes, bool]:
-    """Write the same in other bytes; tell whether these must be read."""
+def _ways(content: bytes) -> dict[str, tuple[bytes, bool]]:
     lines = content.split(b"\n")
-    ways = {
-        "byte-order mark": (b"\xef\xbb\xbf" + content, True),
-        "CRLF": (content.replace(b"\n", b"\r\n"), True),
-        "CR": (content.replace(b"\n", b"\r"), False),
+    capitals = b"\n".join(x.upper() if x.startswith(b"_atom") else x for x in lines)
+    return {
         "comments": (b"# comment\n" + content.replace(b"\nloop_", b"\n# here\nloop_"), True),
         "Latin-1 comment": (content + b"# 3 \xc5\n", False),
         "blank lines": (content.replace(b"loop_", b"\n\nloop_"), True),
-        "tabs": (b"\n".join(x if b"'" in x else x.replace(b" ", b"\t") for x in lines), True),
-        "trailing blanks": (b"\n".join(x + b"  " for x in lines), True),
-        "no last newline": (content.rstrip(b"\n"), True),
-        "capital tags": (
-            b"\n".join(x.upper() if x.startswith(b"_atom") else x for x in lines),
-            True,
-        ),
+        "capital tags": (capitals, True),
     }
-    name = pick(rng, *ways)
-    return name, *ways[name]
 
 
 # -- what a site is -------------------------------------------------------------------------------

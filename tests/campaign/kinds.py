@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from campaign import cif, dicts, poscar, saved, tables
+from campaign import cif, dicts, elements, poscar, saved, tables
 from campaign.case import Case
 
 KINDS: dict[str, Callable[[np.random.Generator], Case]] = {
@@ -12,6 +12,7 @@ KINDS: dict[str, Callable[[np.random.Generator], Case]] = {
     "POSCAR": poscar.make,
     "dict": dicts.make,
     "id_prop": tables.make,
+    "element CSV": elements.make,
     "model": saved.make_model,
     "element table": saved.make_table,
     "crystals": saved.make_packed,

@@ -8,6 +8,7 @@ from campaign import symbols
 from campaign.case import Case, Verdict
 from campaign.damage import damage
 from campaign.doors import enter, names_of
+from campaign.layout import lay_out
 from campaign.mutate import Mutations, pick
 from campaign.sample import Atoms, Sample, draw, total
 
@@ -63,7 +64,10 @@ def make(rng: np.random.Generator) -> Case:
     names, verdict = MUTATIONS.apply(poscar, rng)
     content = poscar.text().encode()
     atoms: Atoms | None = total([(a, 1.0) for a in poscar.atoms])
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
+        name, content, must = lay_out(content, rng)
+        names, verdict = (*names, name), verdict if must or verdict == "refuse" else "either"
+    elif rng.random() < 0.3:
         name, content = damage(content, rng)
         names, verdict, atoms = (*names, name), "either", None
     expected = None if verdict == "refuse" else atoms

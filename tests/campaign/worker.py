@@ -48,6 +48,7 @@ def _work(kind: str, make: Make, connection: Connection, said: Path, seconds: in
     from campaign.use import fitted
 
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash need not write all that memory down
     fitted()
     limit_memory()
     connection.send("ready")
