@@ -70,7 +70,8 @@ def make(rng: np.random.Generator) -> Case:
         if not np.isfinite(features).all():
             raise Fault("not finite", "features")
 
-    return Case(names, {FILE: content}, verdict, check, (FILE, "table 'table'"))
+    said = (FILE, "table 'table'", *(repr(name.strip('"')) for name in csv.names))
+    return Case(names, {FILE: content}, verdict, check, said)
 
 
 def _check(table: ElementTable, csv: Csv) -> None:
