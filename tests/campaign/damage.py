@@ -52,7 +52,7 @@ def damage(content: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     return name, ways[name]
 
 
-def disturb(content: Any, rng: np.random.Generator) -> tuple[str, Any]:
+def disturb(content: Any, rng: np.random.Generator) -> tuple[tuple[str, str], Any]:
     """Replace, drop or nest one node of what JSON holds.
 
     Parameters
@@ -62,8 +62,8 @@ def disturb(content: Any, rng: np.random.Generator) -> tuple[str, Any]:
 
     Returns
     -------
-    name : str
-        Where it was, and what it became.
+    where, what : str
+        Where the node was, and what it became.
     content : dict or list
         A changed copy.
     """
@@ -77,9 +77,9 @@ def disturb(content: Any, rng: np.random.Generator) -> tuple[str, Any]:
         node, path = node[last], f"{path}/{'#' if isinstance(last, int) else last}"
     if rng.random() < 0.3:
         del holder[last]
-        return f"{path} dropped", content
+        return (path, "dropped"), content
     if rng.random() < 0.1:
         holder[last] = [node]
-        return f"{path} nested", content
+        return (path, "nested"), content
     holder[last] = _JUNK[int(rng.integers(len(_JUNK)))]
-    return f"{path} is {str(holder[last])[:12]}", content
+    return (path, f"is {str(holder[last])[:12]}"), content

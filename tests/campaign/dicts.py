@@ -102,8 +102,8 @@ def make(rng: np.random.Generator) -> Case:
         atoms = None if verdict == "refuse" else total([(a, 1.0) for a in made.atoms])
         content = json.dumps(made.content).encode()
     elif way < 0.9:
-        name, disturbed = disturb(made.content, rng)
-        names, verdict, atoms = (name,), "either", None
+        names, disturbed = disturb(made.content, rng)
+        verdict, atoms = "either", None
         content = json.dumps(disturbed).encode()
     else:
         name, content = damage(json.dumps(made.content, indent=1).encode(), rng)

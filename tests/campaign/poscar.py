@@ -208,8 +208,9 @@ def mode_written_otherwise(poscar: Poscar, rng: np.random.Generator) -> Verdict:
 @MUTATIONS.of("file")
 def selective_dynamics(poscar: Poscar, rng: np.random.Generator) -> Verdict:
     poscar.selective = True
-    poscar.after = poscar.after or [pick(rng, "T T F", "F F F")] * len(poscar.coords)
-    return "either" if "T" not in poscar.after[0] and "F" not in poscar.after[0] else "read"
+    flags = pick(rng, "T T F", "F F F")
+    poscar.after = [f"{flags} {more}" for more in poscar.after or [""] * len(poscar.coords)]
+    return "read"
 
 
 @MUTATIONS.of("file")

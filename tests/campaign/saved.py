@@ -27,6 +27,7 @@ from skuae.training._checkpoint import FORMAT as CHECKPOINT_FORMAT
 
 _TABLE_FORMAT = "skuae-element-table-1"
 Files = dict[str, bytes]
+Names = tuple[str, ...]
 
 
 @cache
@@ -54,7 +55,7 @@ def _finite(values: np.ndarray, what: str) -> None:
 # -- forging --------------------------------------------------------------------------------------
 
 
-def _forge_arrays(arrays: dict[str, Any], rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+def _forge_arrays(arrays: dict[str, Any], rng: np.random.Generator) -> tuple[Names, dict[str, Any]]:
     """Change one array at random."""
     name = str(rng.choice(list(arrays)))
     array = np.array(arrays[name])
@@ -83,7 +84,7 @@ def _forge_arrays(arrays: dict[str, Any], rng: np.random.Generator) -> tuple[str
     except (TypeError, ValueError, OverflowError):  # letters are not scaled
         way, changed = "dropped", None
     kept = {key: value for key, value in arrays.items() if key != name}
-    return f"{name} {way}", kept if changed is None else {**kept, name: changed}
+    return (name, way), kept if changed is None else {**kept, name: changed}
 
 
 def _put(array: np.ndarray, rng: np.random.Generator, value: float) -> np.ndarray:
@@ -94,27 +95,28 @@ def _put(array: np.ndarray, rng: np.random.Generator, value: float) -> np.ndarra
 
 def _forge_safetensors(
     content: bytes, format: str, rng: np.random.Generator, card_too: bool = True
-) -> tuple[str, bytes]:
+) -> tuple[Names, bytes]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
         path.write_bytes(content)
         tensors, card = read_safetensors(path, format=format)
+        names: Names
         if card_too and rng.random() < 0.4:
-            name, card = disturb(card, rng)
+            names, card = disturb(card, rng)
         else:
-            name, tensors = _forge_arrays(tensors, rng)
+            names, tensors = _forge_arrays(tensors, rng)
         # safetensors has no complex numbers
         tensors = {k: np.array(v.real if v.dtype.kind == "c" else v) for k, v in tensors.items()}
         write_safetensors(path, tensors, card, format=format)
-        return name, path.read_bytes()
+        return names, path.read_bytes()
 
 
-def _damage_one(files: Files, rng: np.random.Generator) -> tuple[str, Files]:
+def _damage_one(files: Files, rng: np.random.Generator) -> tuple[Names, Files]:
     file = str(rng.choice(sorted(files)))
     if rng.random() < 0.1:
-        return f"{file} missing", {k: v for k, v in files.items() if k != file}
+        return (file, "missing"), {k: v for k, v in files.items() if k != file}
     way, content = damage(files[file], rng)
-    return f"{file}: {way}", {**files, file: content}
+    return (file, way), {**files, file: content}
 
 
 # -- models ---------------------------------------------------------------------------------------
@@ -130,14 +132,14 @@ def make_model(rng: np.random.Generator) -> Case:
     files = {k: v for k, v in _model().items() if k != "README.md"}
     forged = rng.random() < 0.6
     if not forged:
-        name, files = _damage_one(files, rng)
+        names, files = _damage_one(files, rng)
     elif rng.random() < 0.6:
-        name, config = disturb(json.loads(files["config.json"]), rng)
+        names, config = disturb(json.loads(files["config.json"]), rng)
         files = {**files, "config.json": json.dumps(config).encode()}
         files["model.safetensors"] = _with_digest(files["model.safetensors"], config)
     else:
         content = files["model.safetensors"]
-        name, content = _forge_safetensors(content, MODEL_FORMAT, rng, card_too=False)
+        names, content = _forge_safetensors(content, MODEL_FORMAT, rng, card_too=False)
         files = {**files, "model.safetensors": content}
 
     def check(folder: Path) -> None:
@@ -148,8 +150,8 @@ def make_model(rng: np.random.Generator) -> Case:
         else:
             _same(prediction, fitted().predict(toy().structures), "predictions")
 
-    names = ("config.json", "model.safetensors", "{folder}")
-    return Case((name,), files, "either", check, names)
+    said = ("config.json", "model.safetensors", "{folder}")
+    return Case(names, files, "either", check, said)
 
 
 def _with_digest(content: bytes, config: dict[str, Any]) -> bytes:
@@ -177,9 +179,10 @@ def make_table(rng: np.random.Generator) -> Case:
     content = _written(lambda folder: _table().save(folder / file))[file]
     forged = rng.random() < 0.6
     if forged:
-        name, content = _forge_safetensors(content, _TABLE_FORMAT, rng)
+        names, content = _forge_safetensors(content, _TABLE_FORMAT, rng)
     else:
-        name, content = damage(content, rng)
+        way, content = damage(content, rng)
+        names = (way,)
 
     def check(folder: Path) -> None:
         table = ElementTable.load(folder / file)
@@ -189,7 +192,7 @@ def make_table(rng: np.random.Generator) -> Case:
         features = UAETransformer(table, on_missing_element="mean").fit_transform(toy().structures)
         _finite(np.asarray(features, float), "features")
 
-    return Case((name,), {file: content}, "either", check, (file, "table '"))
+    return Case(names, {file: content}, "either", check, (file, "table '"))
 
 
 # -- packed crystals ------------------------------------------------------------------------------
@@ -209,12 +212,13 @@ def make_packed(rng: np.random.Generator) -> Case:
     forged = rng.random() < 0.6
     if forged:
         with np.load(io.BytesIO(content)) as file:
-            name, arrays = _forge_arrays(dict(file), rng)
+            names, arrays = _forge_arrays(dict(file), rng)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         content = buffer.getvalue()
     else:
-        name, content = damage(content, rng)
+        way, content = damage(content, rng)
+        names = (way,)
 
     def check(folder: Path) -> None:
         crystals = Crystals.load(folder / "a.npz")
@@ -225,7 +229,7 @@ def make_packed(rng: np.random.Generator) -> Case:
                 _same(getattr(crystals, part), getattr(whole, part), part)
         check_use(crystals)
 
-    return Case((name,), {"a.npz": content}, "either", check, ("a.npz", "row "))
+    return Case(names, {"a.npz": content}, "either", check, ("a.npz", "row "))
 
 
 # -- checkpoints ----------------------------------------------------------------------------------
@@ -252,9 +256,10 @@ def make_checkpoint(rng: np.random.Generator) -> Case:
     ((file, content),) = _checkpoint().items()
     forged = rng.random() < 0.6
     if forged:
-        name, content = _forge_safetensors(content, CHECKPOINT_FORMAT, rng)
+        names, content = _forge_safetensors(content, CHECKPOINT_FORMAT, rng)
     else:
-        name, content = damage(content, rng)
+        way, content = damage(content, rng)
+        names = (way,)
 
     def check(folder: Path) -> None:
         prediction = _resumed(folder)
@@ -263,4 +268,4 @@ def make_checkpoint(rng: np.random.Generator) -> Case:
         else:
             _same(prediction, _never_stopped(), "predictions")
 
-    return Case((name,), {file: content}, "either", check, (file,))
+    return Case(names, {file: content}, "either", check, (file,))

@@ -29,7 +29,7 @@ def unknown(rng: np.random.Generator) -> Meaning:
 
 def other(rng: np.random.Generator) -> Meaning:
     """Return another element."""
-    symbol = pick(rng, *ELEMENTS, "H", "Xe", "U", "Pu", "Og")
+    symbol = pick(rng, *ELEMENTS, "H", "Xe", "U", "Pu")
     return symbol, {symbol: 1.0}, "read"
 
 

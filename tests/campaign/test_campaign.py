@@ -32,6 +32,13 @@ def test_a_seed_gives_the_same_inputs():
         assert one.files != third.files
 
 
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_every_input_can_be_made(kind):
+    cases = [worker.build(kind, kinds.KINDS[kind], SEED, index) for index in range(150)]
+    assert len({case.mutations for case in cases}) > 20
+    assert {case.verdict for case in cases} <= {"read", "either", "refuse"}
+
+
 # -- planted faults -------------------------------------------------------------------------------
 
 
