@@ -8,7 +8,12 @@ from sklearn.base import ClassifierMixin
 
 from skuae.embedding import crystals_and_table
 from skuae.estimators._base import CrystalEstimator
-from skuae.training import ClassificationTask, FittedClassification, read_labels
+from skuae.training import (
+    ClassificationTask,
+    FittedClassification,
+    check_sample_weight,
+    read_labels,
+)
 
 
 class CrystalClassifier(ClassifierMixin, CrystalEstimator):
@@ -132,4 +137,5 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         """
         crystals, _ = crystals_and_table(X)
         classes, codes, _ = read_labels(y, crystals)  # as fit reads them
-        return super().score(crystals, classes[codes], sample_weight)
+        weight = check_sample_weight(sample_weight, crystals)
+        return super().score(crystals, classes[codes], weight)

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skuae.crystals import Crystals
-from skuae.training._targets import names_of
+from skuae.training._targets import LARGEST_WEIGHT, detached, names_of
 
 
 def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
@@ -39,7 +40,10 @@ def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, lis
     if y is None:
         raise ValueError("the classifier requires y to be passed, but the target y is None")
     names = names_of(y)
-    labels = column_or_1d(y, warn=True)
+    try:
+        labels = _as_column(y)
+    except (TypeError, OverflowError, RuntimeError) as error:  # the last from torch
+        raise ValueError(f"y must hold one label per structure ({error})") from error
     if len(labels) != len(crystals):
         raise ValueError(
             f"y has shape {labels.shape} but X has {len(crystals)} rows; give one label per "
@@ -51,17 +55,41 @@ def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, lis
             f"{crystals.where(int(missing[0]))}: the label is {labels[missing[0]]} "
             f"({len(missing)} such rows); a classifier needs them all: drop the rows"
         )
-    if labels.dtype == object:  # as pandas gives nullable booleans and integers
-        labels = pd.Series(labels).infer_objects().to_numpy()
     if labels.dtype.kind not in "biufU" and not all(isinstance(label, str) for label in labels):
         kinds = sorted({type(label).__name__ for label in labels})
         raise ValueError(
             "Unknown label type: y must hold strings, or numbers, or booleans; got "
             f"{', '.join(kinds)}; turn the labels into strings"
         )
+    if labels.dtype.kind == "f":
+        infinite = np.flatnonzero(np.isinf(labels))
+        if len(infinite):
+            raise ValueError(f"{crystals.where(int(infinite[0]))}: the label is infinite")
+        labels = labels.astype(np.float64) if labels.itemsize > 8 else labels  # JSON has no more
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     return classes, codes, names
+
+
+def _as_column(y: Any) -> np.ndarray:
+    """Return labels of any container as a vector; what is masked or missing stays so."""
+    if issparse(y):
+        raise TypeError("got a sparse matrix: pass its toarray().ravel()")
+    y = detached(y)
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    kind = getattr(y, "dtype", None)
+    if isinstance(kind, np.dtype) and kind.kind == "V":
+        raise TypeError(f"got records of fields {kind.names}: pass one array")
+    if isinstance(y, np.ma.MaskedArray):
+        masked, y = np.ma.getmaskarray(y), y.data.astype(object)
+        y[masked] = None
+    elif isinstance(kind, pd.api.extensions.ExtensionDtype):  # scikit-learn would make floats
+        y = np.asarray(y, dtype=object)
+    labels = column_or_1d(y, warn=True)
+    if labels.dtype == object:  # as pandas gives nullable booleans and integers
+        labels = pd.Series(labels).infer_objects().to_numpy()
+    return labels
 
 
 def check_two_classes(classes: np.ndarray) -> None:
@@ -94,8 +122,8 @@ def class_weights(
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, or given for a class that is not there, or no row
-        has any.
+        If a weight is negative, not finite or out of any reasonable range, or given for a class
+        that is not there, or no row has any.
     """
     if class_weight is None:
         return None
@@ -113,11 +141,11 @@ def class_weights(
     if len(np.unique(codes[counted])) < len(classes):
         counted = np.full(len(codes), True)  # a class without any weight cannot be balanced
     weights = compute_class_weight(class_weight, classes=classes, y=classes[codes[counted]])
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    bad = np.flatnonzero(~((weights >= 0) & (weights <= LARGEST_WEIGHT)))
     if len(bad):
         raise ValueError(
             f"class_weight of {classes.tolist()[bad[0]]!r} is {weights[bad[0]]}; weights must be "
-            "finite and not negative"
+            f"finite, at most {LARGEST_WEIGHT:g}, and not negative"
         )
     if not weights[codes[counted]].any():
         raise ValueError(

@@ -13,6 +13,8 @@ from skuae.training._loss import MaskedLoss, mean_and_log_variance
 from skuae.training._targets import TargetScaler, check_targets
 from skuae.training._task import Array, FittedTask, Targets, Task
 
+_LARGEST_WEIGHTS = 1e18  # losses are float32
+
 
 @dataclass(frozen=True)
 class RegressionTask(Task):
@@ -74,10 +76,10 @@ class RegressionTask(Task):
                 f"task_weights must be a sequence of {n_targets} numbers, one for each "
                 f"target; got {self.task_weights!r}"
             )
-        if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        if not (weights >= 0).all() or not 0 < weights.sum() <= _LARGEST_WEIGHTS:
             raise ValueError(
-                "task_weights must be finite, not negative, and not all 0; got "
-                f"{self.task_weights!r}"
+                "task_weights must be finite, not negative, not all 0, and at most "
+                f"{_LARGEST_WEIGHTS:g} together; got {self.task_weights!r}"
             )
 
 

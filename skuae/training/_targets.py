@@ -1,12 +1,19 @@
 """Targets and weights: checked against the rows, scaled for training."""
 
+from datetime import date, timedelta
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
+from torch import Tensor, bfloat16
 
 from skuae._numbers import as_floats
 from skuae.crystals import Crystals
+
+_NO_NUMBERS = TypeError, ValueError, OverflowError, RuntimeError  # the last from torch
+# Weights count by their ratios; within these bounds no sum or product of them is out of range.
+_LEAST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
 
 
 def check_targets(
@@ -40,17 +47,8 @@ def check_targets(
         raise ValueError("the regressor requires y to be passed, but the target y is None")
     names = names_of(y)
     try:
-        given = np.asarray(y)
-        if given.dtype.kind in "mM":  # numpy would count nanoseconds
-            raise TypeError(
-                f"got {given.dtype}: make numbers of dates and times, in a unit of your choice"
-            )
-        if isinstance(y, np.ma.MaskedArray):
-            y = given = np.where(np.ma.getmaskarray(y), np.nan, given)
-        if given.dtype == object:
-            y = np.where(pd.isna(given), np.nan, given)  # numpy knows no pd.NA
-        values = as_floats(y)
-    except (TypeError, ValueError) as error:
+        values = read_numbers(y)
+    except _NO_NUMBERS as error:
         raise ValueError(f"y must hold numbers, NaN where unknown ({error})") from error
     if values.ndim not in (1, 2) or len(values) != len(crystals):
         raise ValueError(
@@ -73,6 +71,61 @@ def check_targets(
         which = "y" if one_target else f"target {names[column] if names else column}"
         raise ValueError(f"{which} is NaN in all rows: there is nothing to learn; drop it")
     return values, names, one_target
+
+
+def read_numbers(values: Any) -> np.ndarray:
+    """Return numbers as a float64 array, NaN where they are masked or missing.
+
+    Parameters
+    ----------
+    values : array-like
+        Of numpy, pandas, torch or Python.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError, RuntimeError
+        If something is no real number: text, dates, complex or nested values.
+    """
+    if issparse(values):
+        raise TypeError("got a sparse matrix: pass its toarray()")
+    values = detached(values)
+    given = np.asarray(values)
+    if given.dtype.kind == "V":
+        raise TypeError(f"got records of fields {given.dtype.names}: pass one array")
+    dates = given.dtype if given.dtype.kind in "mM" else _refuse_text(given)
+    if dates is not None:  # numpy would count nanoseconds
+        raise TypeError(f"got {dates}: make numbers of dates and times, in a unit of your choice")
+    if isinstance(values, np.ma.MaskedArray):
+        given = np.where(np.ma.getmaskarray(values), np.nan, given)
+    if given.dtype == object:
+        given = np.where(pd.isna(given), np.nan, given)  # numpy knows no pd.NA
+    return as_floats(given)
+
+
+def _refuse_text(given: np.ndarray) -> str | None:
+    """Raise TypeError if there is text, which numpy would read its own way ("4_1" as 41).
+
+    Returns the type of dates among objects, if there are any.
+    """
+    for value in given.ravel() if given.dtype.kind in "OUST" else ():
+        if isinstance(value, (str, bytes)):
+            raise TypeError(
+                f"could not convert text to numbers: got {str(value)[:40]!r}; use "
+                "pandas.to_numeric, for example"
+            )
+        if isinstance(value, (np.datetime64, np.timedelta64, date, timedelta)):
+            return type(value).__name__
+    return None
+
+
+def detached(values: Any) -> Any:
+    """Return tensors, and lists of them, as arrays, whatever their device; all else as it is."""
+    if isinstance(values, (list, tuple)) and any(isinstance(value, Tensor) for value in values):
+        return [detached(value) for value in values]
+    if not isinstance(values, Tensor):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == bfloat16 else values).numpy()  # numpy has none
 
 
 def names_of(y: Any) -> list[str] | None:
@@ -103,14 +156,14 @@ def check_sample_weight(sample_weight: Any, crystals: Crystals) -> np.ndarray | 
     Raises
     ------
     ValueError
-        If they are no real numbers, have another length, or one is negative, infinite or NaN, or
-        all are zero.
+        If they are no real numbers, have another length, or one is negative, infinite, masked or
+        NaN, or all are zero, or the largest is out of any reasonable range.
     """
     if sample_weight is None:
         return None
     try:
-        weight = as_floats(sample_weight)
-    except (TypeError, ValueError) as error:
+        weight = read_numbers(sample_weight)
+    except _NO_NUMBERS as error:
         raise ValueError(f"sample_weight must hold numbers ({error})") from error
     if weight.shape != (len(crystals),):
         raise ValueError(f"sample_weight has shape {weight.shape} but X has {len(crystals)} rows")
@@ -122,6 +175,11 @@ def check_sample_weight(sample_weight: Any, crystals: Crystals) -> np.ndarray | 
         )
     if not weight.any():
         raise ValueError("sample_weight is zero in all rows; at least one must count")
+    if not _LEAST_WEIGHT <= weight.max() <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"{crystals.where(int(weight.argmax()))}: sample_weight is {weight.max():g}, and is "
+            "the largest; only ratios of weights count: divide them all by this one"
+        )
     return weight
 
 
