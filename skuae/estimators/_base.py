@@ -74,12 +74,13 @@ class CrystalEstimator(PretrainedEstimator):
         crystals, table = crystals_and_table(X)
         targets = task.read(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
-        fitted_task = task.resume(targets, self.task_) if continued else None
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         fraction = self.validation_fraction if self.early_stopping else None
         train, valid = split_validation(task, targets, sample_weight, seed, fraction)
         data = FitData(crystals, targets, sample_weight, train, valid)
-        if fitted_task is None:
+        if continued:
+            fitted_task = task.resume(targets, train, data.train_weight, self.task_)
+        else:
             fitted_task = task.fit(targets, train, data.train_weight)
         network = self._network(data, table, source)
         settings = settings_of(self, network, device, seed)

@@ -54,7 +54,9 @@ class ClassificationTask(Task):
         check_two_classes(np.unique(targets.given[rows]))
         return FittedClassification(targets.form, self.class_weight)
 
-    def resume(self, targets: Targets, before: "FittedClassification") -> "FittedClassification":
+    def resume(
+        self, targets: Targets, rows: Array, weight: Array | None, before: "FittedClassification"
+    ) -> "FittedClassification":
         if not np.array_equal(targets.form, before.classes):
             raise ValueError(
                 f"y has the classes {targets.form.tolist()}, the fit before had "

@@ -16,6 +16,8 @@ from skuae.training._targets import loss_weights
 from skuae.training._task import FitData, FittedTask, Targets, Task
 
 
+_FARTHEST = 1e18  # standard deviations; the square of more overflows float32
+
 def split_validation(
     task: Task,
     targets: Targets,
@@ -154,7 +156,9 @@ def _loaders(
             return None
         return torch.tensor(array, dtype=network.dtype, device=settings.device)
 
-    y = put(task.encode(data.targets.values))
+    encoded = task.encode(data.targets.values)
+    _check_near(encoded, data)
+    y = put(encoded)
     weighed = task.weigh(data.targets.values, data.sample_weight)
     weights = put(loss_weights(data.targets.values, weighed, data.train))
     train = CrystalLoader(
@@ -189,6 +193,19 @@ def make_net(module: CrystalModule, task: FittedTask, settings: Settings) -> Cry
     if settings.verbose:
         callbacks.append(("progress", Progress()))
     net = CrystalNet(
+def _check_near(encoded: np.ndarray, data: FitData) -> None:
+    """Raise if the square of a scaled target is beyond float32, and name the row."""
+    used = np.union1d(data.train, data.valid)
+    far = np.argwhere(np.abs(encoded[used]) > _FARTHEST)
+    if len(far):
+        row, column = int(used[far[0, 0]]), far[0, 1]
+        raise ValueError(
+            f"{data.crystals.where(row)}: y is {data.targets.values[row, column]:g}, more than "
+            f"{_FARTHEST:g} standard deviations from the mean of the training rows; repair it, or "
+            "set it to NaN to leave it out"
+        )
+
+
         module,
         task.criterion(),
         seed=settings.seed,

@@ -1,7 +1,7 @@
 """The task of predicting numbers, on standardised targets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,9 @@ class RegressionTask(Task):
         scaler = TargetScaler().fit(targets.values[rows], weight)
         return FittedRegression(scaler, targets.form, self.loss, self.task_weights)
 
-    def resume(self, targets: Targets, before: "FittedRegression") -> "FittedRegression":
+    def resume(
+        self, targets: Targets, rows: Array, weight: Array | None, before: "FittedRegression"
+    ) -> "FittedRegression":
         n, n_before = targets.values.shape[1], len(before.scaler.mean_)
         if n != n_before:
             raise ValueError(
@@ -55,9 +57,8 @@ class RegressionTask(Task):
                 "another head; set warm_start=False to start anew, and init_from to keep all but "
                 "the head"
             )
-        return replace(
-            before, one_target=targets.form, loss=self.loss, task_weights=self.task_weights
-        )
+        scaler = before.scaler.resumed(TargetScaler().fit(targets.values[rows], weight))
+        return FittedRegression(scaler, targets.form, self.loss, self.task_weights)
 
     def load(self, config: dict, arrays: dict[str, Array]) -> "FittedRegression":
         scaler = TargetScaler()
@@ -90,7 +91,8 @@ class FittedRegression(FittedTask):
     Parameters
     ----------
     scaler : TargetScaler
-        Mean and standard deviation of the targets in the training rows.
+        Mean and standard deviation of the targets in the training rows. A constant target is not
+        learned: its mean is predicted, with a standard deviation of 0.
     one_target : bool
         Whether y was one-dimensional.
     loss : str

@@ -213,30 +213,67 @@ def loss_weights(
 
 
 class TargetScaler:
-    """Scale every target to mean 0 and standard deviation 1, over its known values."""
+    """Scale every target to mean 0 and standard deviation 1, over its known values.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (n_targets,)
+        A value of the target itself if that is constant.
+    scale_ : ndarray of shape (n_targets,)
+        Standard deviations; 0 for a target that is constant up to rounding.
+    """
 
     mean_: np.ndarray
     scale_: np.ndarray
 
     def fit(self, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
-        """Learn mean and standard deviation of the columns of y (n, n_targets)."""
+        """Learn mean and standard deviation of the columns of y (n, n_targets).
+
+        Raises
+        ------
+        ValueError
+            If the values of a target add up to more than float64 holds.
+        """
         weight = (~np.isnan(y)).astype(np.float64)
         if sample_weight is not None:
             weight *= np.reshape(sample_weight, (-1, 1))
         counts = weight > 0
         total = np.where(counts.any(axis=0), weight.sum(axis=0), 1)
-        self.mean_ = np.where(counts, y * weight, 0).sum(axis=0) / total
-        deviation = np.where(counts, y - self.mean_, 0)
-        scale = np.sqrt((deviation**2 * weight).sum(axis=0) / total)
-        if not np.isfinite(scale).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.where(counts, y * weight, 0).sum(axis=0) / total
+            deviation = np.where(counts, y - mean, 0)
+            # By powers of two, which is exact: squares neither underflow nor overflow.
+            exponent = np.frexp(np.abs(deviation).max(axis=0, initial=0))[1]
+            squares = np.ldexp(deviation, -exponent) ** 2
+            scale = np.ldexp(np.sqrt((squares * weight).sum(axis=0) / total), exponent)
+        if not (np.isfinite(mean) & np.isfinite(scale)).all():
             raise ValueError("y is too large to take its standard deviation; use other units")
-        constant = scale <= 1e-12 * np.abs(self.mean_)
-        self.scale_ = np.where(constant, 1.0, scale)
+        low, high = (
+            pick(np.where(counts, y, mean), axis=0) for pick in (np.min, np.max)
+        )  # the mean of equal values may differ from them by rounding
+        self.mean_ = mean.clip(low, high)
+        self.scale_ = np.where(scale <= 1e-12 * np.abs(mean), 0.0, scale)
         return self
 
+    def resumed(self, other: Self) -> Self:
+        """Return this scaler, with constant targets scaled as by another: these were not learned.
+
+        Parameters
+        ----------
+        other : TargetScaler
+            Of the rows of the next fit.
+        """
+        resumed = type(self)()
+        resumed.mean_ = np.where(self.scale_ > 0, self.mean_, other.mean_)
+        resumed.scale_ = np.where(self.scale_ > 0, self.scale_, other.scale_)
+        return resumed
+
     def transform(self, y: np.ndarray) -> np.ndarray:
-        """Return the scaled targets."""
-        return (y - self.mean_) / self.scale_
+        """Return the scaled targets; NaN, as if unknown, for constant ones."""
+        varies = self.scale_ > 0
+        with np.errstate(over="ignore"):  # of rows that do not count
+            scaled = (y - self.mean_) / np.where(varies, self.scale_, 1)
+        return np.where(varies, scaled, np.nan)
 
     def inverse_transform(self, y: np.ndarray) -> np.ndarray:
         """Return targets in their own units."""

@@ -191,12 +191,18 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def resume(self, targets: Targets, before: Any) -> FittedTask:
+    def resume(
+        self, targets: Targets, rows: Array, weight: Array | None, before: Any
+    ) -> FittedTask:
         """Return the task of a fit that goes on from another.
 
         Parameters
         ----------
         targets : Targets
+        rows : ndarray of int
+            The training rows.
+        weight : ndarray or None
+            Weights of these rows.
         before : FittedTask
 
         Returns

@@ -1,11 +1,17 @@
 """Targets and weights: what is accepted, what is refused, how they are scaled."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.sparse import csr_matrix
 
 from skuae.crystals import Crystals
-from skuae.training._targets import TargetScaler, check_sample_weight, check_targets
+from skuae.training import check_sample_weight, check_targets, read_labels
+from skuae.training._targets import TargetScaler
 
 
 @pytest.fixture
@@ -161,13 +167,149 @@ def test_scaler_with_weights():
 def test_constant_target(value):
     y = np.full((7, 1), value)
     scaler = TargetScaler().fit(y)
-    assert scaler.scale_ == [1.0]
-    np.testing.assert_allclose(scaler.transform(y), 0, atol=1e-6 * max(1, abs(value)) * 1e-6)
-    np.testing.assert_allclose(scaler.inverse_transform(np.zeros((2, 1))), value)
+    assert scaler.scale_ == [0.0]
+    assert np.isnan(scaler.transform(y)).all()  # as if unknown: there is nothing to learn
+    np.testing.assert_array_equal(scaler.inverse_transform(np.ones((2, 1))), value)
+    assert scaler.inverse_transform(np.ones((2, 1))).shape == (2, 1)
 
 
 def test_one_known_value_or_none():
     y = np.array([[1.0, np.nan], [np.nan, np.nan], [np.nan, np.nan]])
     scaler = TargetScaler().fit(y)
     assert scaler.mean_.tolist() == [1.0, 0.0]
-    assert scaler.scale_.tolist() == [1.0, 1.0]
+    assert scaler.scale_.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
+def test_scaling_by_powers_of_two_is_exact(exponent):
+    y = np.random.default_rng(0).normal(3, 2, (20, 2))
+    weight = np.random.default_rng(1).random(20)
+    plain, scaled = TargetScaler().fit(y, weight), TargetScaler().fit(np.ldexp(y, exponent), weight)
+    np.testing.assert_array_equal(scaled.mean_, np.ldexp(plain.mean_, exponent))
+    np.testing.assert_array_equal(scaled.scale_, np.ldexp(plain.scale_, exponent))
+
+
+def test_rows_that_do_not_count_overflow_in_silence():
+    y = np.array([[1e-300], [2e-300], [1e300]])
+    scaler = TargetScaler().fit(y, np.array([1.0, 1.0, 0.0]))
+    with np.errstate(all="raise", under="ignore"):
+        scaled = scaler.transform(y)[:, 0]
+    np.testing.assert_allclose(scaled, [-1, 1, np.inf])
+
+
+# -- odd types -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [Decimal("1.5"), 1, Decimal(3), Decimal("NaN")],
+        [Fraction(3, 2), 1, 3, None],
+        pd.Series([1.5, 1, 3, None], dtype="Float64"),
+        pd.Series([1.5, 1, 3, None], dtype=pd.SparseDtype(float)),
+        pd.Series([1.5, 1, 3, None], dtype="category"),
+        torch.tensor([1.5, 1, 3, np.nan], requires_grad=True),
+        torch.tensor([1.5, 1, 3, np.nan], dtype=torch.bfloat16),
+        [torch.tensor(v, requires_grad=True) for v in (1.5, 1.0, 3.0, np.nan)],
+        np.ma.masked_array([1.5, 1, 3, 7], [0, 0, 0, 1]),
+        np.array([1.5, 1, 3, np.nan], dtype=np.float16),
+        memoryview(np.array([1.5, 1, 3, np.nan])),
+    ],
+    ids=lambda values: f"{type(values).__name__} of {getattr(values, 'dtype', 'objects')}",
+)
+def test_what_numbers_may_come_in(four, values):
+    expected = [[1.5], [1], [3], [np.nan]]
+    np.testing.assert_array_equal(check_targets(values, four)[0], expected)
+    with pytest.raises(ValueError, match=r"^row 3 \(d\): sample_weight is nan"):
+        check_sample_weight(values, four)  # unknown here too, not 1 or 7
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["1", "2", "3", "4_1"], "could not convert text to numbers: got '1'; use pandas"),
+        (np.array([1, 2, "3", 4], dtype=object), "could not convert text to numbers: got '3'"),
+        ([b"1", b"2", b"3", b"4"], "could not convert text"),
+        (pd.Series(["1", "2", "3", "4"], dtype="string"), "could not convert text"),
+        (pd.Series(["1", "2", "3", "1"], dtype="category"), "could not convert text"),
+        (np.array(["1", "2"] * 2, dtype=np.dtypes.StringDType()), "could not convert text"),
+        (pd.date_range("2020", periods=4), "got datetime64.*make numbers of dates"),
+        (pd.to_timedelta([1, 2, 3, 4], "s"), "got timedelta64.*make numbers of dates"),
+        ([pd.Timestamp("2020")] * 4, "got Timestamp: make numbers of dates"),
+        ([np.datetime64("2020-01-01")] * 3 + [None], "got datetime64.*make numbers of dates"),
+        ([1, 2, 3, 10**400], "int too large"),
+        ([1, 2, 3, 1j], "got complex numbers"),
+        (np.array([1, 2, 3, 1j], dtype=object), "not 'complex'"),
+        (torch.ones(4, dtype=torch.complex64), "got complex numbers"),
+        (torch.ones(4).to_sparse(), r"Use Tensor.to_dense\(\)"),
+        (csr_matrix(np.ones((4, 1))), r"sparse matrix: pass its toarray\(\)"),
+        (np.zeros(4, dtype=[("a", float)]), r"records of fields \('a',\)"),
+        ({"a": 1}, "not 'dict'"),
+    ],
+)
+def test_what_is_no_number(four, values, message):
+    for check in (check_targets, check_sample_weight):
+        with pytest.raises(ValueError, match=f"must hold numbers.*{message}"):
+            check(values, four)
+
+
+@pytest.mark.parametrize("value", [1e-310, 1e-101, 1e101, 1e308])
+def test_weights_out_of_range(four, value):
+    with pytest.raises(ValueError, match=r"^row 2 \(c\): sample_weight is .* divide them all by"):
+        check_sample_weight([0, 0, value, value / 2], four)
+    assert check_sample_weight([0, -0.0, 1, value if value < 1 else 1], four).max() == 1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series([True, False, True, False], dtype="boolean"),
+        pd.Series([True, False, True, False], dtype="boolean").to_frame(),
+        pd.Series([True, False, True, False], dtype="boolean").array,
+        pd.Series([True, False, True, False], dtype="category"),
+        np.ma.masked_array([True, False, True, False]),
+        np.array([True, False, True, False], dtype=object),
+        torch.tensor([True, False, True, False]),
+    ],
+)
+def test_booleans_stay_booleans(four, labels):
+    classes, codes, _ = read_labels(labels, four)
+    assert classes.dtype == bool
+    assert classes[codes].tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (pd.Series([2, 1, 2, 1], dtype="Int64"), np.array([1, 2])),
+        (pd.Series([2, 1, 2, 1], dtype="category"), np.array([1, 2])),
+        (pd.Series(list("baba"), dtype="string"), np.array(["a", "b"], dtype=object)),
+        (torch.tensor([2, 1, 2, 1]), np.array([1, 2])),
+        (torch.tensor([2.0, 1, 2, 1], requires_grad=True), np.array([1, 2], dtype=np.float32)),
+        (np.array([2, 1, 2, 1], dtype=np.longdouble), np.array([1.0, 2.0])),
+    ],
+)
+def test_labels_of_odd_types(four, labels, classes):
+    found, codes, _ = read_labels(labels, four)
+    np.testing.assert_array_equal(found, classes)
+    assert found.dtype == classes.dtype
+    assert codes.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (pd.Series([True, None, True, False], dtype="boolean"), r"row 1 \(b\): the label is <NA>"),
+        (np.ma.masked_array([1, 0, 1, 0], [0, 1, 0, 0]), r"row 1 \(b\): the label is nan"),
+        ([0.0, 1.0, np.inf, 0.0], r"row 2 \(c\): the label is infinite"),
+        (csr_matrix(np.ones((4, 1))), r"one label per structure \(got a sparse matrix"),
+        (torch.ones(4).to_sparse(), "one label per structure .*to_dense"),
+        (np.zeros(4, dtype=[("a", float)]), "one label per structure .*records of fields"),
+        ([10**400, 1, 2, 3], "one label per structure .*int too large|Unknown label type"),
+        ([Fraction(1, 2)] * 4, "Unknown label type: .*got Fraction; turn the labels into strings"),
+        (pd.DataFrame({"a": [1.0] * 4, "t": pd.date_range("2020", periods=4)}), "one label per"),
+    ],
+)
+def test_labels_that_make_no_sense(four, labels, message):
+    with pytest.raises(ValueError, match=message):
+        read_labels(labels, four)
