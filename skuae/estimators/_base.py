@@ -21,6 +21,7 @@ from skuae.training import (
     check_training_params,
     fit_net,
     history_of,
+    name_uncloneable,
     resolve_device,
     split_validation,
 )
@@ -43,6 +44,7 @@ class CrystalEstimator(PretrainedEstimator):
     batch_size: int
     device: str | torch.device
     early_stopping: bool
+    callbacks: Any
     init_from: Any
     random_state: Any
     validation_fraction: float
@@ -144,7 +146,12 @@ class CrystalEstimator(PretrainedEstimator):
 
     def __sklearn_clone__(self) -> Self:
         # scikit-learn clones parameters too, and a clone of a fitted model is not fitted.
-        return super().__sklearn_clone__().set_params(init_from=self.init_from)
+        try:
+            copy = super().__sklearn_clone__()
+        except Exception as error:
+            name_uncloneable(self.callbacks, error)
+            raise
+        return copy.set_params(init_from=self.init_from)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")  # a failed fit leaves none

@@ -1,5 +1,6 @@
 """Training: tasks, networks with their element vectors, and the loop; it knows no estimator."""
 
+from skuae.training._callbacks import name_uncloneable
 from skuae.training._classification import ClassificationTask, FittedClassification
 from skuae.training._composition import seen_elements
 from skuae.training._data import CrystalDataset, CrystalLoader
@@ -49,6 +50,7 @@ __all__ = [
     "make_net",
     "named",
     "read_labels",
+    "name_uncloneable",
     "resolve_device",
     "resolve_precision",
     "seen_elements",

@@ -4,16 +4,9 @@ from numbers import Integral, Real
 from typing import Any
 
 import torch
-from skorch.callbacks import (
-    BatchScoring,
-    Callback,
-    EpochScoring,
-    LRScheduler,
-    PassthroughScoring,
-    TrainEndCheckpoint,
-)
 
 from skuae._numbers import is_real
+from skuae.training._callbacks import check_callbacks
 from skuae.training._loss import LOSSES
 from skuae.training._net import OPTIMIZERS
 from skuae.training._precision import PRECISIONS
@@ -24,13 +17,6 @@ _CHOICES = {
     "optimizer": tuple(OPTIMIZERS),
     "lr_schedule": SCHEDULES,
     "precision": PRECISIONS,
-}
-_NOT_CALLBACKS = {  # that would stop the fit in the middle, or do nothing
-    EpochScoring: "early_stopping=True records a validation loss",
-    BatchScoring: "early_stopping=True records a validation loss",
-    PassthroughScoring: "history_ has the losses",
-    LRScheduler: "lr_schedule sets the learning rate of every step",
-    TrainEndCheckpoint: "save_pretrained saves the fitted model, checkpoint_dir what is running",
 }
 _AT_LEAST: dict[str, tuple[type, int]] = {
     "max_epochs": (Integral, 1),
@@ -69,29 +55,7 @@ def check_training_params(estimator: Any) -> None:
             "validation_fraction must lie between 0 and 1, exclusive; "
             f"got {estimator.validation_fraction!r}"
         )
-    _check_callbacks(estimator)
-
-
-def _check_callbacks(estimator: Any) -> None:
-    callbacks = estimator.callbacks or []
-    if not isinstance(callbacks, (list, tuple)):
-        raise ValueError(f"callbacks must be a list of skorch callbacks; got {callbacks!r}")
-    for given in callbacks:
-        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
-        kind = callback if isinstance(callback, type) else type(callback)
-        if not issubclass(kind, Callback):
-            raise ValueError(f"callbacks must be skorch callbacks; one is {given!r}")
-        for unfit, instead in _NOT_CALLBACKS.items():
-            if issubclass(kind, unfit):
-                raise ValueError(
-                    f"callbacks: {kind.__name__} does not work in skuae's loop; {instead}"
-                )
-        monitor = getattr(callback, "monitor", None)
-        if not estimator.early_stopping and monitor in ("valid_loss", "valid_loss_best"):
-            raise ValueError(
-                f"callbacks: {kind.__name__} looks at {monitor!r}, which is there with "
-                "early_stopping=True only"
-            )
+    check_callbacks(estimator.callbacks, estimator.early_stopping)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
