@@ -42,9 +42,9 @@ class CrystalEstimator(PretrainedEstimator):
 
     # Parameters that all public classes have, as far as they are read here.
     batch_size: int
+    callbacks: Any
     device: str | torch.device
     early_stopping: bool
-    callbacks: Any
     init_from: Any
     random_state: Any
     validation_fraction: float
@@ -66,6 +66,12 @@ class CrystalEstimator(PretrainedEstimator):
         raise NotImplementedError
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        interruption = self._train(X, y, sample_weight)
+        if interruption is not None:
+            raise interruption  # the model is there, but no search is to go on with it
+        return self
+
+    def _train(self, X: Any, y: Any, sample_weight: Any) -> KeyboardInterrupt | None:
         source = self._source()
         continued = source is self
         if not continued:
@@ -87,16 +93,22 @@ class CrystalEstimator(PretrainedEstimator):
         network = self._network(data, table, source)
         settings = settings_of(self, network, device, seed)
         start = None if source is None else source.net_.module_
-        net = fit_net(fitted_task, network, data, settings, start, with_head=continued)
+        net, interruption = fit_net(
+            fitted_task, network, data, settings, start, with_head=continued
+        )
         # Only what is complete replaces what was there.
-        finished = network.finished(net, data, settings, fitted_task)
+        try:
+            finished = network.finished(net, data, settings, fitted_task)
+        except KeyboardInterrupt as stop:  # once more: without it, the training would be lost
+            interruption = stop
+            finished = network.finished(net, data, settings, fitted_task)
         self.task_, self.network_ = fitted_task, finished
         self.net_, self.device_ = net, device
         self.history_ = history_of(net)
         self.n_iter_ = len(self.history_)
         self.target_names_ = targets.names
         self._fit_params = encode_estimator(self)
-        return self
+        return interruption
 
     def _outputs(self, X: Any, method: str = "__call__") -> np.ndarray:
         """Return what a method of the network gives for the rows of X, (n_samples, n_outputs)."""

@@ -56,6 +56,8 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
             If a row is not a structure.
         ValueError
             If a structure, a label or a parameter makes no sense; the message names it.
+        KeyboardInterrupt
+            After Ctrl-C in training. The model is there, as it was at that moment.
         """
         return self._fit(X, y, sample_weight)
 

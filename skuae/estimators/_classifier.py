@@ -66,6 +66,7 @@ class CrystalGNNClassifier(CrystalClassifier):
         Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
         `lr_schedule` or `save_pretrained`.
     device : str or torch.device, default="auto"
+        One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     precision : {"float32", "bf16", "auto"}, default="float32"
         Of the vectors of edges and angles: "bf16" halves their memory. It is meant for CPUs and

@@ -99,6 +99,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
         Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
         `lr_schedule` or `save_pretrained`.
     device : str or torch.device, default="auto"
+        One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.

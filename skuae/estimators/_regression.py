@@ -43,6 +43,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
             If a row is not a structure.
         ValueError
             If a structure, a target or a parameter makes no sense; the message names it.
+        KeyboardInterrupt
+            After Ctrl-C in training. The model is there, as it was at that moment.
         """
         return self._fit(X, y, sample_weight)
 

@@ -165,15 +165,16 @@ def check_elements(front_end, crystals, train):
 
 
 def check_finished(front_end):
-    """Raise if `fit` was interrupted, which it only warns of: such a table is not to be kept.
+    """Raise if training ended early, by the user or by a callback: such a table is not to be kept.
 
     Parameters
     ----------
     front_end : estimator
-        Fitted.
+        After `fit`.
     """
-    if front_end.n_iter_ < front_end.max_epochs:
+    n_epochs = getattr(front_end, "n_iter_", 0)  # none if it was stopped before training
+    if n_epochs < front_end.max_epochs:
         raise KeyboardInterrupt(
-            f"stopped after {front_end.n_iter_} of {front_end.max_epochs} epochs, and no table was "
+            f"stopped after {n_epochs} of {front_end.max_epochs} epochs, and no table was "
             "written; the same call again goes on from the last checkpoint"
         )

@@ -176,7 +176,11 @@ def pretrain(
     checkpoints = folder / _CHECKPOINTS
     folder.mkdir(parents=True, exist_ok=True)
     front_end.set_params(checkpoint_dir=checkpoints, verbose=max(verbose, 0))
-    front_end.fit(crystals[train], y.iloc[train])
+    try:
+        front_end.fit(crystals[train], y.iloc[train])
+    except KeyboardInterrupt:
+        check_finished(front_end)  # it says how far the training came
+        raise
     check_finished(front_end)
     predictable = _predictable(front_end, crystals[valid])
     split[valid[~predictable]] = "unknown element"

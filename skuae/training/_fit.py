@@ -7,6 +7,7 @@ import torch
 
 from skuae._warnings import warn
 from skuae.models import CrystalModule
+from skuae.training._callbacks import StoppedByCallback
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators, seeded_section
@@ -15,8 +16,8 @@ from skuae.training._settings import Settings
 from skuae.training._targets import loss_weights
 from skuae.training._task import FitData, FittedTask, Targets, Task
 
-
 _FARTHEST = 1e18  # standard deviations; the square of more overflows float32
+
 
 def split_validation(
     task: Task,
@@ -95,7 +96,7 @@ def fit_net(
     source: CrystalModule | None = None,
     *,
     with_head: bool = False,
-) -> CrystalNet:
+) -> tuple[CrystalNet, KeyboardInterrupt | None]:
     """Train a network; the result depends on the seed alone, and not on what else runs.
 
     Parameters
@@ -111,8 +112,10 @@ def fit_net(
 
     Returns
     -------
-    CrystalNet
-        Trained, or interrupted by the user, which is warned of.
+    net : CrystalNet
+        Trained, or stopped by a callback or by the user, which is warned of.
+    interruption : KeyboardInterrupt or None
+        That of the user, to be raised again when all is in place.
 
     Raises
     ------
@@ -131,15 +134,31 @@ def fit_net(
         if checkpoint is not None:
             checkpoint.resume(net)
             net.callbacks_.append(("checkpoint", checkpoint))
-        net.notify("on_train_begin", X=None, y=None)
-        try:
-            net.fit_loop((train, valid))
-        except KeyboardInterrupt:
-            _warn_of_interruption(net, settings)
-        net.notify("on_train_end", X=None, y=None)
-        net.settle(train)
+        interruption = _train(net, train, valid, settings)
         net.check_outputs(train)
-    return net
+    return net, interruption
+
+
+def _train(
+    net: CrystalNet, train: CrystalLoader, valid: CrystalLoader | None, settings: Settings
+) -> KeyboardInterrupt | None:
+    """Train a net; return the interruption of the user, if there was one."""
+    stop = None
+    net.notify("on_train_begin", X=None, y=None)
+    try:
+        net.fit_loop((train, valid))
+    except KeyboardInterrupt as error:
+        stop = error
+    net.notify("on_train_end", X=None, y=None)
+    try:
+        net.settle(train)
+    except KeyboardInterrupt as error:
+        stop = error
+    if stop is None:
+        return None
+    by_callback = isinstance(stop, StoppedByCallback)
+    _warn_of_stop(net, settings, " by a callback" if by_callback else "")
+    return None if by_callback else stop
 
 
 def _loaders(
@@ -174,6 +193,19 @@ def _loaders(
     return train, CrystalLoader(dataset, shuffle=False, **options)
 
 
+def _check_near(encoded: np.ndarray, data: FitData) -> None:
+    """Raise if the square of a scaled target is beyond float32, and name the row."""
+    used = np.union1d(data.train, data.valid)
+    far = np.argwhere(np.abs(encoded[used]) > _FARTHEST)
+    if len(far):
+        row, column = int(used[far[0, 0]]), far[0, 1]
+        raise ValueError(
+            f"{data.crystals.where(row)}: y is {data.targets.values[row, column]:g}, more than "
+            f"{_FARTHEST:g} standard deviations from the mean of the training rows; repair it, or "
+            "set it to NaN to leave it out"
+        )
+
+
 def make_net(module: CrystalModule, task: FittedTask, settings: Settings) -> CrystalNet:
     """Return the skorch net of a module, ready to be trained or to predict.
 
@@ -193,19 +225,6 @@ def make_net(module: CrystalModule, task: FittedTask, settings: Settings) -> Cry
     if settings.verbose:
         callbacks.append(("progress", Progress()))
     net = CrystalNet(
-def _check_near(encoded: np.ndarray, data: FitData) -> None:
-    """Raise if the square of a scaled target is beyond float32, and name the row."""
-    used = np.union1d(data.train, data.valid)
-    far = np.argwhere(np.abs(encoded[used]) > _FARTHEST)
-    if len(far):
-        row, column = int(used[far[0, 0]]), far[0, 1]
-        raise ValueError(
-            f"{data.crystals.where(row)}: y is {data.targets.values[row, column]:g}, more than "
-            f"{_FARTHEST:g} standard deviations from the mean of the training rows; repair it, or "
-            "set it to NaN to leave it out"
-        )
-
-
         module,
         task.criterion(),
         seed=settings.seed,
@@ -252,13 +271,13 @@ def copy_weights(source: CrystalModule, module: CrystalModule, *, with_head: boo
     module.load_state_dict(weights)
 
 
-def _warn_of_interruption(net: CrystalNet, settings: Settings) -> None:
+def _warn_of_stop(net: CrystalNet, settings: Settings, by: str) -> None:
     state = "is as it was at that moment"
     if not settings.early_stopping:
         state += " (to stop early, set early_stopping=True)"
     if any(epoch.get("valid_loss") is not None for epoch in net.history):
         state = "has the weights of its best epoch so far"
-    warn(f"training interrupted, by the user or by a callback; the model {state}")
+    warn(f"training interrupted{by}; the model {state}")
 
 
 def history_of(net: CrystalNet) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from skuae.crystals import CrystalBatch
 from skuae.models import CrystalModule
+from skuae.training._callbacks import StoppedByCallback, was_raised
 from skuae.training._data import CrystalLoader, TargetsOfBatch
 from skuae.training._schedule import learning_rate
 
@@ -121,6 +122,21 @@ class CrystalNet(NeuralNet):
         self.optimizer_ = OPTIMIZERS[self.optimizer](options, fused=fused)
         self.peak_lrs_ = [group["lr"] for group in self.optimizer_.param_groups]
         return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; one that raises KeyboardInterrupt ends the training.
+
+        Raises
+        ------
+        StoppedByCallback
+            If a callback did; a Ctrl-C while it runs stays a KeyboardInterrupt.
+        """
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as stop:
+            if was_raised(stop):
+                raise StoppedByCallback(*stop.args) from stop
+            raise
 
     def infer(self, x: CrystalBatch, **fit_params: Any) -> Tensor:
         return self.module_(x)

@@ -253,7 +253,7 @@ def test_weights_that_are_not_finite_are_no_model(gnn, X, y):
 
 
 class Impatient(Callback):
-    """Presses Ctrl-C in the middle of an epoch."""
+    """Stops in the middle of an epoch."""
 
     def __init__(self, epoch):
         self.epoch = epoch
@@ -265,7 +265,7 @@ class Impatient(Callback):
 
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_interrupted_by_the_user(make, X, y, epoch, early_stopping, tmp_path):
+def test_interrupted_by_a_callback(make, X, y, epoch, early_stopping, tmp_path):
     estimator = make(
         max_epochs=50, callbacks=[("user", Impatient(epoch))], early_stopping=early_stopping,
         warm_start=True, verbose=1,
