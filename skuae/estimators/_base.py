@@ -21,6 +21,7 @@ from skuae.training import (
     check_training_params,
     fit_net,
     history_of,
+    library_defaults,
     name_uncloneable,
     resolve_device,
     split_validation,
@@ -66,7 +67,8 @@ class CrystalEstimator(PretrainedEstimator):
         raise NotImplementedError
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
-        interruption = self._train(X, y, sample_weight)
+        with library_defaults():
+            interruption = self._train(X, y, sample_weight)
         if interruption is not None:
             raise interruption  # the model is there, but no search is to go on with it
         return self
@@ -110,16 +112,22 @@ class CrystalEstimator(PretrainedEstimator):
         self._fit_params = encode_estimator(self)
         return interruption
 
+    @classmethod
+    def _restore(cls, *saved: Any) -> Self:
+        with library_defaults():
+            return super()._restore(*saved)
+
     def _outputs(self, X: Any, method: str = "__call__") -> np.ndarray:
         """Return what a method of the network gives for the rows of X, (n_samples, n_outputs)."""
         check_is_fitted(self)
-        crystals, _ = crystals_and_table(X)
-        self.network_.check(crystals)
-        packed = self.network_.pack(crystals, self.device_, verbose=self.verbose)
-        dataset = CrystalDataset(packed, np.arange(len(crystals)))
-        by_size = self.network_.backbone.pads
-        loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)
-        return self.net_.outputs(loader, method)
+        with library_defaults():
+            crystals, _ = crystals_and_table(X)
+            self.network_.check(crystals)
+            packed = self.network_.pack(crystals, self.device_, verbose=self.verbose)
+            dataset = CrystalDataset(packed, np.arange(len(crystals)))
+            by_size = self.network_.backbone.pads
+            loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)
+            return self.net_.outputs(loader, method)
 
     def _source(self) -> "CrystalEstimator | None":
         """Return the fitted estimator that training starts from (with warm_start, self) or None."""

@@ -4,6 +4,7 @@ from skuae.training._callbacks import name_uncloneable
 from skuae.training._classification import ClassificationTask, FittedClassification
 from skuae.training._composition import seen_elements
 from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.training._defaults import library_defaults
 from skuae.training._element_features import named
 from skuae.training._fit import (
     fit_net,
@@ -47,10 +48,11 @@ __all__ = [
     "check_training_params",
     "fit_net",
     "history_of",
+    "library_defaults",
     "make_net",
+    "name_uncloneable",
     "named",
     "read_labels",
-    "name_uncloneable",
     "resolve_device",
     "resolve_precision",
     "seen_elements",

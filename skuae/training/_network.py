@@ -10,6 +10,7 @@ from skuae._progress import show_progress
 from skuae.crystals import Crystals, PackedTensors
 from skuae.embedding import ElementTable
 from skuae.models import Backbone, CrystalModule, Elements, encode_params, set_precision
+from skuae.training._defaults import library_defaults
 from skuae.training._net import CrystalNet
 from skuae.training._settings import Settings
 from skuae.training._task import FitData, FittedTask
@@ -180,8 +181,9 @@ class Network:
         -------
         CrystalModule
         """
-        elements = self.elements.build(self.backbone)
-        module = self.backbone.build(elements, n_outputs).to(self.dtype)
+        with library_defaults():
+            elements = self.elements.build(self.backbone)
+            module = self.backbone.build(elements, n_outputs).to(self.dtype)
         set_precision(module, self.precision)
         return module
 
@@ -229,7 +231,8 @@ class Network:
         -------
         ElementTable
         """
-        return self.elements.learned(module, self.backbone)
+        with library_defaults():
+            return self.elements.learned(module, self.backbone)
 
     def state(self) -> tuple[dict, dict[str, np.ndarray]]:
         """Return what a saved model needs.

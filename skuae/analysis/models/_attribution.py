@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._elements import SYMBOLS
 from skuae.embedding import crystals_and_table
+from skuae.training import library_defaults
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
 _METHODS = ("auto", "exact", "occlusion")
@@ -104,12 +105,12 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
             f"the read-out of {type(estimator.network_.backbone).__name__} is not linear in its "
             'atoms; use method="occlusion", or backbone="alignn"'
         )
-    crystals, _ = crystals_and_table(X)
-    estimator.network_.check(crystals)
-    packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
-    estimator.net_.module_.eval()
-    with torch.inference_mode():
-        explain = _exact if method == "exact" else _occlusion
+    explain = _exact if method == "exact" else _occlusion
+    with library_defaults(), torch.inference_mode():
+        crystals, _ = crystals_and_table(X)
+        estimator.network_.check(crystals)
+        packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
+        estimator.net_.module_.eval()
         contributions, predictions = explain(estimator, packed, column)
     mean, scale = estimator.task_.scaler.mean_[column], estimator.task_.scaler.scale_[column]
     contributions = contributions * scale
