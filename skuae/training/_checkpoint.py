@@ -17,7 +17,7 @@ from skuae.training._net import CrystalNet, StopEarly
 from skuae.training._settings import Settings
 from skuae.training._task import FitData
 
-FORMAT = "skuae-checkpoint-1"
+FORMAT = "skuae-checkpoint-2"
 SECONDS_BETWEEN = 10.0
 _NOT_IN_FINGERPRINT = {
     "verbose",
@@ -107,6 +107,8 @@ class Checkpoint(Callback):
             stop_early.best_loss = card["best_loss"]
             stop_early.best_epoch = card["best_epoch"]
             stop_early.best_weights = parts["best"]
+        for name, parameter in net.module_.named_parameters():
+            parameter.requires_grad_(name not in card["frozen"])  # by a callback
         net.stopped_ = card["stopped"]
 
     def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
@@ -123,6 +125,7 @@ class Checkpoint(Callback):
         card = {
             "history": [{k: v for k, v in e.items() if k != "batches"} for e in net.history],
             "stopped": net.stop_,
+            "frozen": [k for k, v in net.module_.named_parameters() if not v.requires_grad],
         }
         stop_early = _stop_early(net)
         if stop_early is not None and stop_early.best_weights is not None:

@@ -139,12 +139,20 @@ class CrystalNet(NeuralNet):
             raise
 
     def infer(self, x: CrystalBatch, **fit_params: Any) -> Tensor:
+        for norm in frozen_norms(self.module_):
+            norm.eval()
         return self.module_(x)
 
     def get_loss(
         self, y_pred: Tensor, y_true: TargetsOfBatch, X: Any = None, training: bool = False
     ) -> Tensor:
-        return self.criterion_(y_pred, y_true)
+        loss = self.criterion_(y_pred, y_true)
+        if training and not loss.requires_grad:
+            raise ValueError(
+                "callbacks: all weights of the network are frozen, and there is nothing to train; "
+                "let a Freezer leave out some of them, such as those of the head"
+            )
+        return loss
 
     def fit_loop(
         self,
@@ -216,14 +224,17 @@ class CrystalNet(NeuralNet):
         """Give batch norms the mean statistics of all training batches under the final weights.
 
         Their running averages lag behind the weights by some ten steps, which is most of a short
-        training.
+        training. Frozen norms keep theirs. Where the user interrupts, the mean is that of the
+        batches so far.
 
         Parameters
         ----------
         loader : CrystalLoader
             Of the training rows.
         """
-        norms = [m for m in self.module_.modules() if isinstance(m, torch.nn.BatchNorm1d)]
+        frozen = frozen_norms(self.module_)
+        norms = [m for m in self.module_.modules() if isinstance(m, nn.BatchNorm1d)]
+        norms = [norm for norm in norms if norm not in frozen]
         if not norms:
             return
         momenta = [norm.momentum for norm in norms]
@@ -232,12 +243,14 @@ class CrystalNet(NeuralNet):
         batches = (batch for batch, _ in loader)
         # A batch without a single bond, where others have some, has no statistics of bonds.
         bonded = (batch for batch in batches if batch.centers is None or len(batch.centers))
-        for i, batch in enumerate(bonded):
-            for norm in norms:
-                norm.momentum = 1 / (i + 1)  # a plain average over the batches so far
-            self.module_(batch)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        try:
+            for i, batch in enumerate(bonded):
+                for norm in norms:
+                    norm.momentum = 1 / (i + 1)  # a plain average over the batches so far
+                self.infer(batch)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
 
     def check_outputs(self, loader: CrystalLoader) -> None:
         """Raise if the module in its final state gives numbers that are not finite.
@@ -298,6 +311,21 @@ class CrystalNet(NeuralNet):
         result = torch.empty_like(outputs)
         result[torch.as_tensor(index, device=outputs.device)] = outputs
         return result.cpu().numpy()
+
+
+def frozen_norms(module: nn.Module) -> list[nn.BatchNorm1d]:
+    """Return the batch norms whose weights are frozen: their statistics belong to these.
+
+    A norm without weights of its own counts as frozen with the part of the network that has it.
+    """
+    found = []
+    for part in module.modules():
+        for norm in part.children():
+            if isinstance(norm, nn.BatchNorm1d):
+                weights = list(norm.parameters()) or list(part.parameters())
+                if weights and not any(weight.requires_grad for weight in weights):
+                    found.append(norm)
+    return found
 
 
 class StopEarly(Callback):
