@@ -110,6 +110,7 @@ class CrystalEstimator(PretrainedEstimator):
         self.n_iter_ = len(self.history_)
         self.target_names_ = targets.names
         self._fit_params = encode_estimator(self)
+        self.init_from = without_source(self.init_from)
         return interruption
 
     @classmethod
@@ -180,3 +181,18 @@ class CrystalEstimator(PretrainedEstimator):
         super().__setstate__(state)
         if hasattr(self, "net_"):  # unpickled, it may have moved to a device that is here
             self.device_ = next(self.net_.module_.parameters()).device
+
+
+def without_source(source: Any) -> Any:
+    """Return what `init_from` is to hold after fit: a source whose own source is let go.
+
+    A chain of fits, each from the one before, would hold all of them.
+    """
+    if isinstance(source, FrozenEstimator):
+        inner = without_source(source.estimator)
+        return source if inner is source.estimator else FrozenEstimator(inner)
+    if not isinstance(source, CrystalEstimator) or source.init_from is None:
+        return source
+    copy = object.__new__(type(source))
+    copy.__dict__.update(source.__dict__, init_from=None)
+    return copy

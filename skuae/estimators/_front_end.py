@@ -92,14 +92,15 @@ class CrystalTransformerRegressor(CrystalRegressor):
         Let `fit` continue from the weights of the last fit.
     init_from : estimator or path, optional
         Fitted estimator or saved folder. Training starts from all of its weights but the head.
+        A fitted model keeps its source, but not the source of that one.
     checkpoint_dir : path, optional
         Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
         an int `random_state`.
     callbacks : list of skorch callbacks, optional
         Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
         `lr_schedule` or `save_pretrained`.
-    device : str or torch.device, default="auto"
         One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
+    device : str or torch.device, default="auto"
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.

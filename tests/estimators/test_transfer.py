@@ -1,8 +1,13 @@
 """Training that starts from another model: all but its head, for another task."""
 
+import gc
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -213,3 +218,38 @@ def test_a_classifier_learns_from_what_a_regressor_knows():
         return clf.fit(X[:30], y[:30]).score(X[30:], y[30:])
 
     assert accuracy(init_from=source, lr=1e-3) > accuracy() + 0.02
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_source_of_a_source_is_let_go(gnn, X, y, frozen):
+    """A chain of fits holds its last link alone: pickles, clones and repr do not grow."""
+    first = model = gnn(max_epochs=1).fit(X, y)
+    held, sizes = weakref.ref(first), []
+    for _ in range(6):
+        source = FrozenEstimator(model) if frozen else model
+        model = gnn(max_epochs=1, init_from=source).fit(X, y)
+        sizes.append(len(pickle.dumps(model)))
+    assert max(sizes) < 1.01 * sizes[0]
+    del first, source
+    gc.collect()
+    assert held() is None
+    kept = model.init_from.estimator if frozen else model.init_from
+    assert kept.init_from is None
+    assert clone(model).init_from is model.init_from
+
+
+def test_a_source_without_a_source_is_kept_as_it_is(gnn, X, y, tmp_path):
+    source = gnn(max_epochs=1).fit(X, y)
+    assert gnn(max_epochs=1, init_from=source).fit(X, y).init_from is source
+    frozen = FrozenEstimator(source)
+    assert gnn(max_epochs=1, init_from=frozen).fit(X, y).init_from is frozen
+    source.save_pretrained(tmp_path)
+    assert gnn(max_epochs=1, init_from=tmp_path).fit(X, y).init_from is tmp_path
+
+
+def test_a_chain_starts_where_the_one_before_ended(make, X, y, assert_same_weights):
+    first = make(max_epochs=1).fit(X, y)
+    second = make(max_epochs=1, init_from=first).fit(X, y)
+    third = make(max_epochs=1, init_from=second).fit(X, y)
+    again = make(max_epochs=1, init_from=third.init_from).fit(X, y)  # what it holds of the second
+    assert_same_weights(third, again)
