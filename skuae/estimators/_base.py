@@ -157,7 +157,7 @@ class CrystalEstimator(PretrainedEstimator):
             f"{' or '.join(self._relatives)}, or the folder of a saved one"
         )
 
-    # -- what scikit-learn asks for ---------------------------------------------------------------
+    # -- what scikit-learn and MAPIE ask for ------------------------------------------------------
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -176,6 +176,11 @@ class CrystalEstimator(PretrainedEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")  # a failed fit leaves none
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` has left a model; MAPIE asks for it."""
+        return self.__sklearn_is_fitted__()
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)

@@ -1,11 +1,13 @@
 """Means with standard deviations: what they are worth, and that all else goes on working."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -185,3 +187,26 @@ def test_an_ensemble_is_one_line(gnn, X, y):
     members = [e.predict(frame) for e in ensemble.fit(frame, y).estimators_]
     assert np.std(members, axis=0).min() > 0
     np.testing.assert_allclose(ensemble.predict(frame), np.mean(members, axis=0), rtol=1e-6)
+
+
+def test_mapie_sees_that_a_model_is_fitted(gnn, X, y):
+    regression = pytest.importorskip("mapie.regression")
+    model = gnn()
+    assert not model.is_fitted
+    assert model.fit(X, y).is_fitted
+    frame = pd.DataFrame({"structure": list(X)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # "does not appear fitted", it said
+        wrapped = regression.SplitConformalRegressor(model, confidence_level=0.8, prefit=True)
+        _, intervals = wrapped.conformalize(frame, y).predict_interval(frame)
+    assert intervals.shape == (len(X), 2, 1)
+
+
+def test_standard_deviations_behind_a_transformed_target(gnn, X, y):
+    """The guide says so."""
+    outer = TransformedTargetRegressor(
+        gnn(loss="gaussian_nll"), func=np.log1p, inverse_func=np.expm1
+    ).fit(X, y)
+    mean, std = outer.regressor_.predict(X, return_std=True)
+    np.testing.assert_allclose(np.expm1(mean), outer.predict(X))
+    assert (std > 0).all()
