@@ -221,6 +221,7 @@ def test_class_weights_move_the_decision(clf, three):
         ("even", "class_weight"),
         ({"polar": -1.0}, "class_weight of 'polar' is -1.0"),
         ({"polar": np.nan}, "class_weight of 'polar' is nan"),
+        ({"polar": 1e308}, r"class_weight of 'polar' is 1e\+308; weights must .*at most 1e\+100"),
         ({"polar": 0, "other": 0}, "leaves no row a weight"),
         ({"a": 1.0, "b": 2.0}, "names 'a', but y has the classes"),
     ],
@@ -346,3 +347,13 @@ def test_logarithms_of_probabilities(clf, X, two):
 def test_class_weights_that_make_no_sense(clf, X, two, weight, message):
     with pytest.raises(ValueError, match=message):
         clf(class_weight=weight).fit(X, two)
+
+
+def test_scores_read_weights_as_fit_does(clf, X, two):
+    gnn = clf().fit(X, two)
+    masked = np.ma.masked_array(np.ones(len(two)), np.arange(len(two)) == 3)
+    with pytest.raises(ValueError, match=r"row 3 .*sample_weight is nan"):
+        gnn.score(X, two, masked)
+    right = gnn.predict(X) == two
+    assert right.any()
+    assert gnn.score(X, two, right.astype(float).tolist()) == 1

@@ -325,6 +325,7 @@ def test_callbacks_are_called_as_skorch_does(make, X, y):
         ({"dropout": "a"}, "dropout must be at least 0 and below 1; got 'a'"),
         ({"task_weights": {"a": 1}}, "task_weights must be a sequence of 1 numbers"),
         ({"task_weights": "ab"}, "task_weights must be a sequence of 1 numbers"),
+        ({"task_weights": [1e308]}, r"task_weights must be finite, .* at most 1e\+18 together"),
     ],
 )
 def test_parameters_of_the_front_end(front_end, X, y, params, message):
