@@ -1,10 +1,12 @@
 """How much predictions depend on each direction of the element vectors."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils.extmath import svd_flip
+from torch import Tensor
 
 from skuae.training._data import CrystalLoader
 from skuae.training._net import CrystalNet
@@ -27,8 +29,14 @@ def sensitivity(net: CrystalNet, loader: CrystalLoader, weights: Sequence[float]
         Symmetric, not negative: for a small change v of a random site's vector, v' G v is the
         mean square by which the predictions for its crystal change, times the sites it has.
     """
-    module, rows = net.module_, []
-    hook = module.elements.register_forward_hook(lambda _, __, out: rows.append(out))
+    module = net.module_
+    rows: list[Tensor] = []
+
+    def cut(_: Any, __: Any, out: Tensor) -> Tensor:
+        rows.append(out.detach().requires_grad_())  # also where the table itself is frozen
+        return rows[-1]
+
+    hook = module.elements.register_forward_hook(cut)
     module.eval()
     total = torch.zeros((), dtype=torch.float64)
     try:

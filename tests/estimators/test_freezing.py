@@ -55,6 +55,15 @@ def test_unfrozen_norms_learn_again(X, y):
     assert not [key for key in before if "running" in key and torch.equal(before[key], after[key])]
 
 
+def test_a_front_end_with_a_frozen_table(front_end, X, y):
+    """The table is scaled after training by gradients that its weights need not have."""
+    source = front_end().fit(X, y)
+    model = front_end(init_from=source, callbacks=[Freezer(all_but_head)]).fit(X[:10], y[:10])
+    before, after = (m.net_.module_.state_dict() for m in (source, model))
+    assert not [k for k in before if all_but_head(k) and not torch.equal(before[k], after[k])]
+    assert model.network_.elements.sensitivity.trace() > 0
+
+
 @pytest.mark.parametrize("pattern", ["*", lambda name: True])
 def test_nothing_left_to_train(make, X, y, pattern):
     with pytest.raises(ValueError, match=r"all weights of the network are frozen.*leave out some"):
