@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from skuae._lazy import lazy_names
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._limits import LIMITS, Limits
 from skuae.crystals._packing import offsets_from_sizes, take_rows
-from skuae.crystals._parsing import structure_from_dict, structure_from_file
+from skuae.crystals._parsing import is_file, load_json, parse_structure, read_bytes
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
+from skuae.crystals._remarks import warn_remarks
 from skuae.crystals._validation import check_geometry, check_same_order
 
 if TYPE_CHECKING:
@@ -28,9 +30,11 @@ else:  # what needs torch
     )
 
 __all__ = [
+    "LIMITS",
     "CrystalBatch",
     "CrystalGraphs",
     "Crystals",
+    "Limits",
     "Links",
     "PackedTensors",
     "ReducedGraphs",
@@ -38,10 +42,13 @@ __all__ = [
     "augment",
     "check_geometry",
     "check_same_order",
+    "is_file",
+    "load_json",
     "offsets_from_sizes",
+    "parse_structure",
     "random_orthogonal",
-    "structure_from_dict",
-    "structure_from_file",
+    "read_bytes",
     "take_rows",
     "to_device",
+    "warn_remarks",
 ]

@@ -1,66 +1,263 @@
-"""Structures from dicts and files, without running what these name."""
+"""Structures from files, texts and dicts, without running what these name."""
 
+import bz2
 import gzip
 import json
+import lzma
+import math
 import os
 import re
+import zlib
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
+
+from skuae.crystals._cif import read_cif
+from skuae.crystals._limits import LIMITS, Limits
+from skuae.crystals._poscar import read_poscar
+from skuae.crystals._remarks import remarks_caught
+from skuae.crystals._symbols import element_of_symbol
+
+_OPENERS: dict[str, Any] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
+}  # fmt: skip
+# What pymatgen says where a CIF has no formula, or of elements, is no fault of the file.
+_NOISE = re.compile("Cannot determine chemical comp|Skipping relative stoich|No Pauling electroneg")
 
 
-def structure_from_dict(content: dict[str, Any]) -> Structure:
-    """Return the Structure of an ``as_dict()``, without the properties of its sites.
+def parse_structure(
+    item: str | PathLike | dict[str, Any], *, limits: Limits = LIMITS
+) -> tuple[Structure, list[str]]:
+    """Read one structure from a file, the text of a CIF or JSON file, or a dict.
 
-    pymatgen imports and calls whatever these name under ``@module`` and ``@class``.
+    What a file says is what arrives: every atom of a CIF, POSCAR, JSON text or dict is read as the
+    element that its symbol means, with its occupancy, or the structure is refused. Files in other
+    formats are as pymatgen reads them, but for YAML, which could name code to run.
 
     Parameters
     ----------
-    content : dict
+    item : str, path-like or dict
+        A path, the text of a CIF, the JSON text of a ``Structure.as_dict()``, or that dict.
+    limits : Limits, optional
+        How large it may be; `LIMITS` unless given.
 
     Returns
     -------
-    Structure
+    structure : Structure
+    remarks : list of str
+        What the parser remarked on it.
 
     Raises
     ------
     ValueError
-        If it is no dictionary of a periodic structure.
+        If it cannot be read, or not without loss.
     """
-    if "sites" not in content:
+    try:
+        structure, remarks = _parse(item, limits)
+        return structure, [text for text in dict.fromkeys(remarks) if not _NOISE.match(text)]
+    except ValueError:
+        raise
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except Exception as error:  # parsers raise all kinds
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(item: Any, limits: Limits) -> tuple[Structure, list[str]]:
+    if isinstance(item, dict):
+        return _from_dict(item, limits), []
+    if isinstance(item, str):
+        if item.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+            return _from_json(item, limits), []
+        if len(item.splitlines()) > 1:
+            return read_cif(_plain(item), limits)
+    return _from_file(Path(item), limits)
+
+
+def read_bytes(path: Path, most: int, name: str) -> bytes:
+    """Return the content of a file, decompressed after its suffix.
+
+    Parameters
+    ----------
+    path : Path
+    most : int
+        How many bytes it may hold.
+    name : str
+        What `Limits` calls that limit.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ValueError
+        If it is no regular file, damaged, or holds more.
+    """
+    if not is_file(path):  # a pipe would wait for ever, a device might never end
+        raise ValueError("there is no such file, or it is no regular file")
+    opener = _OPENERS.get(path.suffix.lower(), open)
+    try:
+        with opener(path, "rb") as file:
+            content = file.read(most + 1)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"it cannot be read ({error})") from error
+    if len(content) > most:
         raise ValueError(
-            "the dictionary is none of pymatgen's: it has no 'sites', but "
-            f"{', '.join(map(repr, list(content)[:5])) or 'nothing'}"
+            f"it holds more than {most:,} bytes; if that is right, raise the limit: "
+            f"skuae.crystals.LIMITS.{name}"
         )
-    if "lattice" not in content:
-        raise ValueError("the dictionary has no 'lattice': skuae models are for crystals")
-    sites = [{**site, "properties": None} for site in content["sites"]]
-    return Structure.from_dict({**content, "sites": sites})
+    return content
 
 
-def structure_from_file(path: str | PathLike) -> Structure:
-    """Return the Structure of a file in any format that pymatgen reads, but YAML.
+def is_file(path: Path) -> bool:
+    """Tell whether there is a regular file of that name; a text too long for a name is none.
 
     Parameters
     ----------
-    path : str or path-like
+    path : Path
 
     Returns
     -------
-    Structure
+    bool
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def load_json(text: str | bytes) -> Any:
+    """Return the content of a JSON text.
+
+    Parameters
+    ----------
+    text : str or bytes
+
+    Returns
+    -------
+    object
 
     Raises
     ------
     ValueError
-        If the file is YAML, which could name code to run.
+        If it is no JSON, nested too deeply, holds an integer that no float can hold, or gives an
+        entry twice.
     """
-    name = Path(path).name.lower()
+    try:
+        return json.loads(text, parse_int=_integer, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _integer(text: str) -> int:
+    if len(text) > 300:
+        raise ValueError(f"it holds an integer of {len(text)} digits, {text[:12]}...")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict, which would keep the last of several values alone."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has two entries {twice!r}; keep one")
+    return record
+
+
+def _from_file(path: Path, limits: Limits) -> tuple[Structure, list[str]]:
+    name = path.name.lower()
     if re.search(r"\.ya?ml", name):
         raise ValueError("YAML is not read; save the structure as CIF or JSON")
+    content = read_bytes(path, limits.file_bytes, "file_bytes")
     if re.search(r"\.[jm]son", name):
-        opened = gzip.open if name.endswith(".gz") else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            return structure_from_dict(json.load(file))
-    return Structure.from_file(os.fspath(path))
+        return _from_json(_decoded(content), limits), []
+    if re.search(r"\.m?cif", name):
+        return read_cif(_plain(_decoded(content)), limits)
+    if re.search(r"poscar|contcar|\.vasp(\.|$)|^chgcar|^locpot", name):
+        return read_poscar(_plain(_decoded(content)), limits)
+    with remarks_caught() as remarks:
+        structure = Structure.from_file(os.fspath(path))
+    return structure, remarks
+
+
+def _decoded(content: bytes) -> str:
+    """Return bytes as text; Windows marks its encodings."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")  # names of authors, say
+
+
+def _plain(text: str) -> str:
+    """Return a text with one kind of line end and of space."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\u00a0", " ")
+
+
+def _from_json(text: str, limits: Limits) -> Structure:
+    content = load_json(text.removeprefix("\ufeff"))
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"it holds a {type(content).__name__} of {len(content)} entries, not one structure"
+            if isinstance(content, list)
+            else f"it holds {str(content)[:40]!r}, not a structure"
+        )
+    return _from_dict(content, limits)
+
+
+def _from_dict(content: dict[str, Any], limits: Limits) -> Structure:
+    """Return the Structure of an ``as_dict()``, without properties and oxidation states.
+
+    pymatgen imports and calls whatever properties name under ``@module`` and ``@class``.
+    """
+    if "sites" not in content:
+        kind = f" It is a {content['@class']}." if "@class" in content else ""
+        raise ValueError(
+            "the dictionary is none of pymatgen's: it has no 'sites', but "
+            f"{', '.join(map(repr, list(content)[:5])) or 'nothing'}.{kind}"
+        )
+    if not isinstance(content.get("lattice"), dict):
+        raise ValueError("it has no 'lattice': skuae models are for crystals")
+    sites = content["sites"]
+    if not isinstance(sites, (list, tuple)):
+        raise ValueError(f"its 'sites' are {str(sites)[:40]!r}, expected a list")
+    limits.check("sites", len(sites), "sites")
+    species, coords = [], []
+    for number, site in enumerate(sites):
+        if not isinstance(site, dict):
+            raise ValueError(f"site {number} is {str(site)[:40]!r}, expected a dict")
+        try:
+            species.append(_species(site))
+            coords.append(_coords(site))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"site {number}: {what}") from error
+    return Structure(Lattice.from_dict(content["lattice"]), species, coords)
+
+
+def _species(site: dict[str, Any]) -> dict[str, float]:
+    """Return the occupancies of a site by element; entries of one element are added."""
+    entries = site["species"]
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"its species are {str(entries)[:40]!r}, expected a list of dicts")
+    amounts: dict[str, float] = {}
+    for entry in entries:
+        element = element_of_symbol(str(entry["element"]))
+        amount = entry["occu"]
+        if not isinstance(amount, (int, float)) or not 0 < amount < math.inf:
+            raise ValueError(f"{element} has the occupancy {amount!r}, expected above 0 to 1")
+        amounts[element] = amounts.get(element, 0.0) + float(amount)
+    return amounts
+
+
+def _coords(site: dict[str, Any]) -> list[float]:
+    coords = [float(x) for x in site["abc"]]
+    if len(coords) != 3:
+        raise ValueError(f"it has {len(coords)} coordinates, expected 3")
+    return coords

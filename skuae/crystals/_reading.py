@@ -1,25 +1,30 @@
 """The one door: whatever users hold structures in becomes `Crystals`, or an error that helps."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Set
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Molecule, Structure
+from pymatgen.core import Composition, Molecule, Structure
 from pymatgen.core.periodic_table import DummySpecies, Element
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
 
-from skuae._elements import N_ELEMENTS
+from skuae._elements import N_ELEMENTS, SYMBOLS
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
-from skuae.crystals._parsing import structure_from_dict, structure_from_file
+from skuae.crystals._parsing import is_file, parse_structure
+from skuae.crystals._remarks import warn_remarks
 from skuae.crystals._validation import check_geometry
 
 _ACCEPTED = (
-    "pymatgen Structure, ASE Atoms, a Structure.as_dict() dict or the path of a CIF or POSCAR file"
+    "pymatgen Structure, ASE Atoms, a Structure.as_dict() dict, the path of a CIF or POSCAR file "
+    "or the text of a CIF"
 )
+_FORMULA = re.compile(rf"(?:{'|'.join(SYMBOLS)}|[()\d.])+")
 _NO_ROWS = "X holds no structures; at least one is needed"
 
 
@@ -33,9 +38,10 @@ def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
     Parameters
     ----------
     X : Crystals, StructureFeatures, list, tuple, generator, Series, DataFrame or ndarray
-        A Series (its index names the rows in errors), a data frame with one column, an object
-        array of shape (n,) or (n, 1), or any iterable. Rows are pymatgen Structures, ASE Atoms,
-        ``Structure.as_dict()`` dicts or paths of CIF or POSCAR files, mixed as you like.
+        A Series (its index names the rows in errors), a data frame with one column (of pandas or
+        polars), an object array of shape (n,) or (n, 1), or any iterable. Rows are pymatgen
+        Structures, ASE Atoms, ``Structure.as_dict()`` dicts or their JSON text, paths of CIF,
+        POSCAR or JSON files, or texts of CIF files, mixed as you like.
     ids : array-like of str of shape (n,), optional
         Names of the rows for error messages.
 
@@ -49,7 +55,14 @@ def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
         If X or one of its rows is not a structure.
     ValueError
         If a structure cannot be read or makes no sense: no sites, unknown or dummy species,
-        coordinates that are not finite, a cell without volume, atoms closer than 0.5 Å.
+        coordinates that are not finite, a cell without volume, atoms closer than 0.5 Å. A file is
+        refused, too, if an atom of it would be lost or changed, or if it exceeds
+        ``skuae.crystals.LIMITS``.
+
+    Warns
+    -----
+    UserWarning
+        pymatgen had remarks on files: each kind of remark, with the rows.
 
     Examples
     --------
@@ -79,17 +92,23 @@ def _rows(X: Any) -> tuple[list, np.ndarray | None]:
         raise TypeError(
             f"X is one {type(X).__name__}, not a collection of structures; pass a list: [structure]"
         )
-    if isinstance(X, pd.DataFrame):
+    of_polars = type(X).__module__.partition(".")[0] == "polars"
+    if isinstance(X, pd.DataFrame) or (of_polars and hasattr(X, "to_series")):
         if X.shape[1] != 1:
             raise TypeError(
                 f"X is a data frame with {X.shape[1]} columns ({_shorten(map(str, X.columns))}); "
                 'pass the one that holds the structures, e.g. df[["structure"]]'
             )
-        X = X.iloc[:, 0]
+        X = X.to_series().to_list() if of_polars else X.iloc[:, 0]
     if isinstance(X, pd.Series):
         default = isinstance(X.index, pd.RangeIndex) and X.index.equals(pd.RangeIndex(len(X)))
         return list(X), None if default else X.index.map(str).to_numpy(str)
     if isinstance(X, np.ndarray):
+        if X.dtype.kind == "U":
+            raise TypeError(
+                f"X is an array of {X.dtype} of shape {X.shape}, that is of texts; pass a list of "
+                "paths: X.tolist()"
+            )
         if X.dtype != object:
             raise TypeError(
                 f"X is an array of {X.dtype} of shape {X.shape}, which holds no structures; pass "
@@ -104,6 +123,8 @@ def _rows(X: Any) -> tuple[list, np.ndarray | None]:
                 'scikit-learn makes the array (bagging, permutation importance), df[["structure"]]'
             )
         return list(X), None
+    if isinstance(X, Set):
+        raise TypeError(f"X is a {type(X).__name__}, which has no order; pass a list of structures")
     if not isinstance(X, Iterable):
         raise TypeError(f"X is a {type(X).__name__}; pass a list or Series of structures")
     return list(X), None
@@ -120,6 +141,7 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
         return f"row {row}" if names is None else f"row {row} ({names[row]})"
 
     atomic_number = _AtomicNumbers()
+    remarks: dict[str, list[str]] = {}
     numbers: list[int] = []
     coords: list[np.ndarray] = [np.empty(0)]  # of single sites, joined once, which is faster
     lattices: list[np.ndarray] = []
@@ -135,7 +157,10 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
                 _read_ase(item, numbers, coords, lattices, sizes)
                 continue
             else:
-                structure = _to_structure(item)
+                structure, said = _to_structure(item)
+                if said:
+                    file = f" {Path(item).name}" if isinstance(item, PathLike) else ""
+                    remarks[where(row) + file] = said
             if not structure.lattice.pbc == (True, True, True):
                 raise ValueError(_NOT_PERIODIC)
             for site in structure.sites:
@@ -153,6 +178,8 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
                     raise ValueError("a site has no species; remove it")
                 amounts: dict[int, float] = {}  # Fe2+ and Fe3+ on one site are one element
                 for element, occupancy in entries:
+                    if not occupancy > 0:
+                        raise ValueError(f"a site has the occupancy {occupancy} of {element}")
                     z = atomic_number[element]
                     amounts[z] = amounts.get(z, 0.0) + occupancy
                 majority = max(sorted(amounts), key=amounts.__getitem__)
@@ -178,6 +205,7 @@ def _pack(rows: list, ids: Iterable | None) -> Crystals:
         occ_values=occ_values,
     )
     check_geometry(crystals)
+    warn_remarks(remarks)
     return crystals
 
 
@@ -200,23 +228,13 @@ class _AtomicNumbers(dict):
         return species.Z
 
 
-def _to_structure(item: Any) -> Structure:
-    """Read what is neither a Structure nor ASE Atoms."""
-    if isinstance(item, dict):
+def _to_structure(item: Any) -> tuple[Structure, list[str]]:
+    """Read what is neither a Structure nor ASE Atoms; return remarks, too."""
+    if isinstance(item, (dict, str, PathLike)):
         try:
-            return structure_from_dict(item)
-        except Exception as error:
-            raise ValueError(
-                f"the dict is not one of Structure.as_dict() ({type(error).__name__}: {error})"
-            ) from error
-    if isinstance(item, (str, PathLike)):
-        try:
-            return structure_from_file(item)
-        except Exception as error:
-            raise ValueError(
-                f"cannot read {str(item)[:200]!r} as a structure file "
-                f"({type(error).__name__}: {error})"
-            ) from error
+            return parse_structure(item)
+        except ValueError as error:
+            raise ValueError(f"{_not_read(item)} ({error})") from error
     if isinstance(item, Site):
         raise TypeError(
             "this is a site, not a structure: the structures were taken apart on the way here "
@@ -226,7 +244,24 @@ def _to_structure(item: Any) -> Structure:
         raise TypeError("the structure is missing; drop such rows, e.g. df.dropna(subset=[...])")
     if isinstance(item, Molecule):
         raise TypeError(f"got a Molecule: {_NOT_PERIODIC}")
+    if isinstance(item, Composition):
+        raise TypeError(f"got a Composition: {_NO_POSITIONS}")
     raise TypeError(f"got {type(item).__name__}, expected {_ACCEPTED}")
+
+
+_NO_POSITIONS = "a formula has no positions of atoms; pass crystal structures"
+
+
+def _not_read(item: Any) -> str:
+    """Say what could not be read."""
+    if isinstance(item, dict):
+        return "the dict is not one of Structure.as_dict()"
+    text = str(item)
+    if len(text.splitlines()) > 1 or text.lstrip()[:1] in ("{", "["):
+        return f"cannot read the text {text.strip()[:40]!r}... as a structure"
+    if _FORMULA.fullmatch(text) and not is_file(Path(text)):
+        return f"{text!r} is a formula, not a file: {_NO_POSITIONS}"
+    return f"cannot read {text[:200]!r} as a structure file"
 
 
 def _is_ase(item: Any) -> bool:
@@ -239,8 +274,7 @@ def _is_ase(item: Any) -> bool:
 def _read_ase(atoms: Any, numbers: list, coords: list, lattices: list, sizes: list) -> None:
     if not atoms.pbc.all():
         raise ValueError(f"{_NOT_PERIODIC} (atoms.pbc = True)")
-    occupancy = atoms.info.get("occupancy") or {}
-    if any(v < 1 for site in occupancy.values() for v in site.values()):
+    if not _is_full(atoms):
         raise ValueError(
             "the Atoms hold sites that are not fully occupied, which ASE keeps beside the atoms; "
             "pass the file or a pymatgen Structure instead"
@@ -256,6 +290,15 @@ def _read_ase(atoms: Any, numbers: list, coords: list, lattices: list, sizes: li
     coords.append(np.linalg.solve(cell.T, atoms.get_positions().T).T.ravel())
     lattices.append(cell)
     sizes.append(len(atomic_numbers))
+
+
+def _is_full(atoms: Any) -> bool:
+    """Tell whether ASE Atoms say nowhere that a site is not fully occupied."""
+    by_site = atoms.info.get("occupancy") or {}
+    known = list(by_site.values()) if isinstance(by_site, dict) else [by_site]
+    known += [atoms.arrays[name] for name in ("occupancy", "occupancies") if name in atoms.arrays]
+    values = [list(v.values()) if isinstance(v, dict) else v for v in known]
+    return all(bool((np.asarray(v, dtype=float) >= 1).all()) for v in values)
 
 
 def _shorten(names: Iterable[str], most: int = 6) -> str:

@@ -1,9 +1,7 @@
 """One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
 
-import gzip
-import json
+import io
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +11,31 @@ from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
 from skuae._csv import as_table, as_typed, check_names, read_lines
-from skuae.crystals import Crystals, as_crystals, structure_from_dict, structure_from_file
+from skuae._elements import SYMBOLS, atomic_number
+from skuae.crystals import (
+    LIMITS,
+    Crystals,
+    as_crystals,
+    is_file,
+    load_json,
+    parse_structure,
+    read_bytes,
+    warn_remarks,
+)
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._folder import read_folder
+from skuae.datasets._id_prop import check_inside
 from skuae.datasets._labels import as_labels
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
+_OCCUPANCIES = "site_occupancies"
 _ROWS_PER_TASK = 64
 _LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
 
-def read_file(path, *, target=None, n_jobs=None, verbose=0):
+def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False):
     """Read crystals and their labels from one file, or from a folder with ``id_prop.csv``.
 
     Parameters
@@ -40,7 +50,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         A row's structure is in the column ``structure``, ``atoms`` (JARVIS), ``cif``, ``file`` or
         ``path``: a dictionary, its JSON text, a CIF text, or the name of a file relative to the
         table. Or it is in three columns ``lattice`` (3 x 3, rows a, b, c, in Å),
-        ``atomic_numbers`` and ``frac_coords``. The name of a row is in the column
+        ``atomic_numbers`` and ``frac_coords``, and may have a fourth, ``site_occupancies``: pairs
+        of atomic number and occupancy for each site. The name of a row is in the column
         ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id`` (``ID`` is one,
         too), or in the index of matminer's JSON or pandas' parquet files; without one, the crystals
         have no ids.
@@ -53,6 +64,9 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         Processes that read structures; -1 takes all cores.
     verbose : int, default=0
         Show a progress bar if above 0.
+    allow_outside : bool, default=False
+        Read files, too, that the table names by absolute paths or by ``..``. Leave it False for
+        tables that come from others.
 
     Returns
     -------
@@ -66,7 +80,13 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
         If there is no such file.
     ValueError
         If the file is damaged, a column is missing or given twice, a label is no finite number, or
-        a row cannot be read: row and reason are named.
+        a row cannot be read: row and reason are named. If a file that is named lies elsewhere, or
+        the table exceeds ``skuae.crystals.LIMITS``.
+
+    Warns
+    -----
+    UserWarning
+        pymatgen had remarks on structures: each kind of remark, with the rows.
 
     Examples
     --------
@@ -75,11 +95,11 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0):
     """
     path = Path(path)
     if path.is_dir():
-        folder = read_folder(path, n_jobs=n_jobs, verbose=verbose)
+        folder = read_folder(path, n_jobs=n_jobs, verbose=verbose, allow_outside=allow_outside)
         structures, labels = folder.structures, folder.labels
     else:
         frame = _read_frame(path)
-        used, structures = _read_structures(path, frame, n_jobs, verbose)
+        used, structures = _read_structures(path, frame, n_jobs, verbose, allow_outside)
         labels = frame.drop(columns=list(used))
     names = [target] if isinstance(target, str) else [] if target is None else list(target)
     missing = [name for name in names if name not in labels]
@@ -177,12 +197,11 @@ def _read_table(path):
         if kind == ".parquet":
             return _read_parquet(path)
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
-            opened = gzip.open if kind.endswith(".gz") else open
-            with opened(path, "rt", encoding="utf-8-sig") as file:
+            with _opened(path, kind) as file:
                 if kind.startswith(".jsonl"):
                     return _frame_of_records(_lines(file))
-                return _frame_of(json.load(file, object_pairs_hook=_unique))
-    except (ValueError, EOFError, OSError, zlib.error) as error:  # of pandas, json and gzip
+                return _frame_of(load_json(file.read()))
+    except (ValueError, OSError) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
     raise ValueError(
         f"{path}: name it *.parquet, *.json, *.jsonl (both may be .gz) or *.csv, after what it is"
@@ -198,24 +217,21 @@ def _read_csv(path):
     return frame
 
 
+def _opened(path, kind):
+    if not kind.endswith(".gz"):
+        return open(path, encoding="utf-8-sig")
+    content = read_bytes(path, LIMITS.table_bytes, "table_bytes")
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig")
+
+
 def _lines(file):
     rows = []
     for number, line in enumerate(file, 1):
         try:
-            rows += [json.loads(line, object_pairs_hook=_unique)] if line.strip() else []
+            rows += [load_json(line)] if line.strip() else []
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from error
     return rows
-
-
-def _unique(pairs):
-    """Return a JSON object as a dict, which would keep the last of several values alone."""
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an object has two entries {twice!r}; keep one")
-    return record
 
 
 def _read_parquet(path):
@@ -244,13 +260,13 @@ def _frame_of_records(records):
     return pd.DataFrame(records)
 
 
-def _read_structures(path, frame, n_jobs, verbose):
+def _read_structures(path, frame, n_jobs, verbose, allow_outside):
     """Return the columns that hold the structures, and the structures."""
     column = next((name for name in _STRUCTURES if name in frame), None)
     used: tuple[str, ...]
     if set(_PACKED) <= set(frame):
-        used = _PACKED
-        cells = list(frame[list(_PACKED)].itertuples(index=False, name=None))
+        used = _PACKED + (_OCCUPANCIES,) * (_OCCUPANCIES in frame)
+        cells = list(frame[list(used)].itertuples(index=False, name=None))
     elif column is not None:
         used = (column,)
         cells = frame[column].tolist()
@@ -259,26 +275,33 @@ def _read_structures(path, frame, n_jobs, verbose):
             f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
             f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
         )
+    if not allow_outside:
+        check_inside(path.parent, [cell for cell in cells if _is_name(cell)])
     ids = list(frame.index) if frame.index.name == "id" else None
     starts = range(0, len(cells), _ROWS_PER_TASK)
     tasks = [slice(start, start + _ROWS_PER_TASK) for start in starts]
     parts = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_cells)(cells[task], ids and ids[task], task.start, path) for task in tasks
+        delayed(_read_cells)(cells[task], ids and ids[task], task.start, path, LIMITS)
+        for task in tasks
     )
     parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
-    return used, Crystals.concatenate(parts)
+    warn_remarks({row: said for _, remarks in parts for row, said in remarks.items()})
+    return used, Crystals.concatenate([crystals for crystals, _ in parts])
 
 
-def _read_cells(cells, ids, first, path):
-    structures = []
+def _read_cells(cells, ids, first, path, limits):
+    """Return the crystals in some cells, and the remarks of parsers by row."""
+    structures, remarks = [], {}
     for row, cell in enumerate(cells):
         try:
-            structures.append(_read_cell(_plain(cell), path.parent))
-        except Exception as error:  # pymatgen's parsers raise all sorts
+            structure, said = _read_cell(_plain(cell), path.parent, limits)
+            structures.append(structure)
+            remarks.update({f"row {first + row}": said} if said else {})
+        except Exception as error:  # pymatgen raises all sorts
             name = "" if ids is None else f" (id {ids[row]!r})"
             raise ValueError(f"{path}, row {first + row}{name}: {error}") from error
     try:
-        return as_crystals(structures, ids=ids)
+        return as_crystals(structures, ids=ids), remarks
     except ValueError as error:
         said = re.sub(r"^row (\d+)", lambda row: f"row {first + int(row[1])}", str(error))
         raise ValueError(f"{path}, {said}") from error
@@ -295,31 +318,55 @@ def _plain(cell):
     return cell
 
 
-def _read_cell(cell, folder):
+def _read_cell(cell, folder, limits):
+    """Return the structure in a cell, and the remarks of the parser."""
     if isinstance(cell, tuple):
-        return Structure(*cell)
+        return _from_arrays(*cell, limits=limits), []
     if isinstance(cell, str) and cell.lstrip().startswith("{"):
-        cell = json.loads(cell)
+        cell = load_json(cell)
     if isinstance(cell, dict):
-        return _from_jarvis(cell) if "lattice_mat" in cell else structure_from_dict(cell)
+        if "lattice_mat" in cell:
+            return _from_jarvis(cell, limits), []
+        return parse_structure(cell, limits=limits)
     if not isinstance(cell, str):
         raise ValueError(f"there is no structure ({cell!r})")
-    if re.search(r"^_cell_length_a", cell, re.MULTILINE):
-        return Structure.from_str(cell, fmt="cif")
-    try:
-        found = (folder / cell).is_file()
-    except (OSError, ValueError):  # too long for a name, say
-        found = False
-    if not found:
+    if not _is_name(cell):
+        return parse_structure(cell, limits=limits)
+    if not is_file(folder / cell):
         short = cell if len(cell) < 40 else f"{cell[:37]}..."
         raise ValueError(f"{short!r} is no CIF text, and there is no such file in {folder}")
-    return structure_from_file(folder / cell)
+    return parse_structure(folder / cell, limits=limits)
 
 
-def _from_jarvis(atoms):
+def _is_name(cell):
+    """Tell whether a cell is the name of a file, not a CIF or JSON text."""
+    if not isinstance(cell, str) or cell.lstrip()[:1] in ("{", "["):
+        return False
+    return not re.search(r"^\s*data_", cell, re.MULTILINE | re.IGNORECASE)
+
+
+def _from_arrays(lattice, numbers, coords, occupancies=None, *, limits):
+    limits.check("sites", len(numbers), "sites")
+    if occupancies is None:
+        return Structure(lattice, [_symbol(z) for z in numbers], coords)
+    species = [{_symbol(z): x for z, x in site} for site in occupancies]
+    if any(not x > 0 for site in species for x in site.values()):
+        raise ValueError(f"{_OCCUPANCIES} holds one that is not above 0")
+    return Structure(lattice, species, coords)
+
+
+def _symbol(element):
+    return SYMBOLS[atomic_number(element) - 1]
+
+
+def _from_jarvis(atoms, limits):
+    limits.check("sites", len(atoms["elements"]), "sites")
+    cartesian = atoms.get("cartesian", False)
+    if not isinstance(cartesian, (bool, np.bool_)):
+        raise ValueError(f"'cartesian' is {cartesian!r}, expected true or false")
     return Structure(
         atoms["lattice_mat"],
-        atoms["elements"],
+        [_symbol(str(symbol).strip()) for symbol in atoms["elements"]],
         atoms["coords"],
-        coords_are_cartesian=bool(atoms.get("cartesian", False)),
+        coords_are_cartesian=bool(cartesian),
     )

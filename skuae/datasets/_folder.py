@@ -1,8 +1,6 @@
 """Folders of structure files with an ``id_prop.csv``, as CGCNN and ALIGNN use them."""
 
 import os
-import re
-import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -10,15 +8,17 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from skuae._warnings import warn
-from skuae.crystals import Crystals, as_crystals, structure_from_file
+from skuae.crystals import LIMITS, Crystals, as_crystals, parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
-from skuae.datasets._id_prop import SUFFIXES, TABLE, find_file, read_table
+from skuae.datasets._id_prop import SUFFIXES, TABLE, check_inside, find_file, read_table
 
 # Large enough that a task costs more than sending it, small enough for a steady progress bar.
 _FILES_PER_TASK = 32
 
 
-def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="raise"):
+def read_folder(
+    path, *, target_names=None, n_jobs=None, verbose=0, on_error="raise", allow_outside=False
+):
     """Read a folder of structure files and the table ``id_prop.csv`` in it.
 
     The layout of CGCNN and ALIGNN: each line of ``id_prop.csv`` holds the name of a structure file,
@@ -45,13 +45,17 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
     on_error : {"raise", "skip"}, default="raise"
         What to do when files are missing or cannot be read: raise one error that names them all, or
         leave those rows out, warn, and list them in `errors`.
+    allow_outside : bool, default=False
+        Read files, too, that the table names by absolute paths or by ``..``. Leave it False for
+        folders that come from others.
 
     Returns
     -------
     CrystalBunch
         With `structures` (:class:`~skuae.Crystals`), `target` (None if the table has ids only),
         `target_names`, `labels`, `ids`, `frame`, `files` (path of each structure, relative to the
-        folder), `errors` (DataFrame with columns id, file, reason: the rows left out) and `DESCR`.
+        folder), `errors` (DataFrame with columns id, file, reason: the rows left out), `remarks`
+        (DataFrame with columns id, file, remark: what pymatgen remarked on files) and `DESCR`.
         Empty labels, ``nan``, ``NA`` and ``null`` are NaN, which skuae's estimators take for
         unknown. A column without any number holds class names, unless most of them were meant as
         numbers, such as ``1,5`` or ``1.5 eV``.
@@ -80,6 +84,8 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
     folder = Path(path)
     labels = read_table(folder, target_names)
     ids = list(labels.index)
+    if not allow_outside:
+        check_inside(folder, ids)
     files = [find_file(folder, name) for name in ids]
     found = [row for row, file in enumerate(files) if file is not None]
     first: dict = {}
@@ -92,7 +98,7 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
             )
     tasks = [found[i : i + _FILES_PER_TASK] for i in range(0, len(found), _FILES_PER_TASK)]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_files)([files[row] for row in task], [ids[row] for row in task])
+        delayed(_read_files)([files[row] for row in task], [ids[row] for row in task], LIMITS)
         for task in tasks
     )
     reasons = {
@@ -112,7 +118,8 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
         [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],
         columns=["id", "file", "reason"],
     )
-    _report(folder, errors, {ids[r]: text for r, text in remarks.items()}, len(ids), on_error)
+    _report(folder, errors, len(ids), on_error)
+    warn_remarks({ids[row]: said for row, said in sorted(remarks.items())})
     kept = [row for row in range(len(ids)) if row not in reasons]
     labels = labels.iloc[kept]
     warn_unknown(labels)
@@ -124,11 +131,15 @@ def read_folder(path, *, target_names=None, n_jobs=None, verbose=0, on_error="ra
         as_frame=False,
         files=[Path(os.path.relpath(files[row], folder)).as_posix() for row in kept],
         errors=errors,
+        remarks=pd.DataFrame(
+            [(ids[r], files[r].name, text) for r, said in sorted(remarks.items()) for text in said],
+            columns=["id", "file", "remark"],
+        ),
         DESCR=f"{len(kept)} crystals read from {folder}",
     )
 
 
-def _read_files(files, ids):
+def _read_files(files, ids, limits):
     """Read some files; runs in a worker process.
 
     Returns
@@ -137,20 +148,17 @@ def _read_files(files, ids):
         Those that could be read.
     failures : dict from int to str
         Position in `files` and reason.
-    remarks : dict from int to str
+    remarks : dict from int to list of str
         Position in `files` and what pymatgen warned of.
     """
     structures, failures, remarks = {}, {}, {}
     for i, file in enumerate(files):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                structures[i] = structure_from_file(file)
-            except Exception as error:  # parsers raise all kinds
-                failures[i] = f"{type(error).__name__}: {error}"
-        said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        if said and i in structures:
-            remarks[i] = said[0]
+        try:
+            structures[i], said = parse_structure(file, limits=limits)
+        except ValueError as error:
+            failures[i] = str(error)
+        else:
+            remarks.update({i: said} if said else {})
     try:
         return _pack(structures, ids), failures, remarks
     except (TypeError, ValueError):  # which ones? as_crystals names the first only
@@ -170,8 +178,8 @@ def _pack(structures, ids):
     return as_crystals(list(structures.values()), ids=[ids[i] for i in structures])
 
 
-def _report(folder, errors, remarks, n_rows, on_error):
-    """Raise or warn about what could not be read, and pass on pymatgen's remarks."""
+def _report(folder, errors, n_rows, on_error):
+    """Raise or warn about what could not be read."""
     if len(errors):
         lines = [f"  {e.file or e.id}: {e.reason}" for e in errors.head(50).itertuples()]
         if len(errors) > 50:
@@ -185,12 +193,3 @@ def _report(folder, errors, remarks, n_rows, on_error):
                 'on_error="skip" to leave them out (data.errors then lists them)'
             )
         warn(message + "\nThese rows are left out")
-    # The same remark about many files, with other counts in it, is one remark.
-    kinds: dict[str, list[str]] = {}
-    for name, text in remarks.items():
-        kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", text), []).append(name)
-    for names in kinds.values():
-        warn(
-            f"pymatgen had a remark on {len(names)} files in {folder}, e.g. {names[0]}: "
-            f"{remarks[names[0]]}"
-        )

@@ -1,5 +1,7 @@
 """The table ``id_prop.csv``: names of structure files and their labels."""
 
+import os
+
 import pandas as pd
 
 from skuae._cells import number_in, says_unknown, why_no_number
@@ -153,6 +155,32 @@ def find_file(folder, name):
     if not name:
         return None
     return next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
+
+
+def check_inside(folder, names):
+    """Raise ValueError if a name leads out of the folder of its table.
+
+    Parameters
+    ----------
+    folder : Path
+    names : list of str
+
+    Raises
+    ------
+    ValueError
+        If one is an absolute path, or leads upwards by ``..``.
+    """
+    outside = [name for name in names if _leads_out(name)]
+    if outside:
+        raise ValueError(
+            f"{_listed(outside, 3)} would be read from outside of {folder}; move the files there, "
+            "or pass allow_outside=True if you trust the table"
+        )
+
+
+def _leads_out(name):
+    path = os.path.normpath(name.replace("\\", "/"))
+    return os.path.isabs(path) or path.split("/")[0] == ".." or name[1:2] == ":"
 
 
 def _listed(names, most=10):

@@ -59,7 +59,7 @@ class FeaturizerMixin:
 
         Parameters
         ----------
-        entries : list, Series or array of structures
+        entries : list, Series, array or generator of structures
         ignore_errors : bool, default=False
             Give rows of NaN for structures that cannot be featurised, instead of an error.
         return_errors : bool, default=False
@@ -82,6 +82,7 @@ class FeaturizerMixin:
         if return_errors and not ignore_errors:
             raise ValueError("set ignore_errors=True to use return_errors")
         check_pooling(self.statistics, self.on_missing_element)  # whatever ignore_errors says
+        entries = entries if hasattr(entries, "__len__") else list(entries)  # of a generator
         table, n = self._table(), len(entries)
         width = len(self.feature_labels())
         features = np.full((n, width), np.nan, dtype=np.float32)

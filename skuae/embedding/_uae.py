@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._cells import number_in, why_no_number
-from skuae.crystals import as_crystals, structure_from_file
+from skuae.crystals import LIMITS, as_crystals, parse_structure, warn_remarks
 from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._pooling import check_pooling, pool
@@ -259,15 +259,20 @@ def _read_files(X, n_jobs, verbose):
         return X
     if not any(isinstance(item, (str, PathLike)) for item in X):
         return X
-    items = Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(_read_file)(item) for item in X)
+    read = Parallel(n_jobs=n_jobs, verbose=verbose)(delayed(_read_file)(x, LIMITS) for x in X)
+    warn_remarks({str(item)[:200]: said for item, (_, said) in zip(X, read, strict=True)})
+    items = [item for item, _ in read]
     return pd.Series(items, index=X.index, dtype=object) if isinstance(X, pd.Series) else items
 
 
-def _read_file(item):
+def _read_file(item, limits):
+    """Return the structure in a file, or the item as it is; and the remarks of the parser."""
+    if not isinstance(item, (str, PathLike)):
+        return item, []
     try:
-        return structure_from_file(item) if isinstance(item, (str, PathLike)) else item
-    except Exception:
-        return item  # as_crystals names the row and says what is wrong
+        return parse_structure(item, limits=limits)
+    except ValueError:
+        return item, []  # as_crystals names the row and says what is wrong
 
 
 def _are_texts(y):

@@ -4,8 +4,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from pymatgen.core import Lattice, Structure
 
-from skuae.datasets import load_mp_mini, read_file
+from skuae.crystals import LIMITS
+from skuae.datasets import load_mp_mini, make_toy_crystals, read_file
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +278,72 @@ def test_targets_in_an_array_and_infinite_ones(tmp_path, records):
     frame.to_csv(tmp_path / "crystals.csv", index=False)
     with pytest.raises(ValueError, match=r"row .*: e_form is inf, no finite number"):
         read_file(tmp_path / "crystals.csv", target="e_form")
+
+
+CELL = [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+
+
+def test_occupancies_of_arrays_are_kept(tmp_path):
+    row = {"lattice": CELL, "atomic_numbers": [26], "frac_coords": [[0, 0, 0]]}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row | {"site_occupancies": [[[26, 0.4], [27, 0.5]]]}))
+    data = read_file(path)
+    assert data.structures[0].composition.as_dict() == pytest.approx({"Fe": 0.4, "Co": 0.5})
+    assert data.labels.shape[1] == 0
+    path.write_text(json.dumps(row | {"site_occupancies": [[[26, 0]]]}))
+    with pytest.raises(ValueError, match="row 0: site_occupancies holds one that is not above 0"):
+        read_file(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"elements": ["CO"]}, "'CO' is not an element"),
+        ({"cartesian": "false"}, "'cartesian' is 'false', expected true or false"),
+    ],
+)
+def test_atoms_of_jarvis_that_make_no_sense(tmp_path, change, message):
+    atoms = {"lattice_mat": CELL, "elements": ["Fe"], "coords": [[0, 0, 0]], "cartesian": False}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"atoms": atoms | change}))
+    with pytest.raises(ValueError, match=f"row 0: {message}"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '[{"y": ' + "1" * 400 + "}]"])
+def test_json_that_python_cannot_hold(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.json is damaged.*(nested too|integer of 400 digits)"):
+        read_file(tmp_path / "a.json")
+    (tmp_path / "a.jsonl").write_text("\n" + text)
+    with pytest.raises(ValueError, match=r"a\.jsonl is damaged.*line 2: .*(nested|400 digits)"):
+        read_file(tmp_path / "a.jsonl")
+
+
+def test_compressed_tables_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(LIMITS, "table_bytes", 1000)
+    with gzip.open(tmp_path / "a.jsonl.gz", "wb") as file:
+        file.write(b"\n" * 1001)
+    with pytest.raises(ValueError, match=r"more than 1,000 bytes.*LIMITS\.table_bytes"):
+        read_file(tmp_path / "a.jsonl.gz")
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_remarks_on_all_rows_are_handed_on(tmp_path, n_jobs):
+    rounded = Structure(Lattice.hexagonal(4, 5), ["Mg"], [[1 / 3, 2 / 3, 0]])
+    text = rounded.to(fmt="cif", significant_figures=4)
+    (tmp_path / "a.json").write_text(json.dumps([{"cif": text}] * 70))
+    with pytest.warns(UserWarning) as caught:
+        read_file(tmp_path / "a.json", n_jobs=n_jobs)
+    assert len(caught) == 1
+    assert "on 70 structures (row 0, row 1, " in str(caught[0].message)
+
+
+def test_files_elsewhere_are_read_on_request_only(tmp_path):
+    (tmp_path / "x.cif").write_text(make_toy_crystals(n_samples=1).structures[0].to(fmt="cif"))
+    (tmp_path / "sub").mkdir()
+    for name in ("../x.cif", str(tmp_path / "x.cif")):
+        (tmp_path / "sub" / "a.csv").write_text(f"file,y\n{name},1\n")
+        with pytest.raises(ValueError, match=r"read from outside of .*allow_outside=True"):
+            read_file(tmp_path / "sub" / "a.csv")
+        assert len(read_file(tmp_path / "sub" / "a.csv", allow_outside=True).structures) == 1

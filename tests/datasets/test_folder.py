@@ -1,3 +1,4 @@
+import os
 import warnings
 
 import numpy as np
@@ -20,6 +21,15 @@ def folder(tmp_path, toy):
         toy.structures[i].to(filename=str(tmp_path / f"c{i}.cif"))
     write(tmp_path, [f"c{i},{0.5 * i}" for i in range(5)])
     return tmp_path
+
+
+def cif(*rows):
+    axes = "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_occupancy\n"
+    cell = "".join(f"_cell_length_{a} 4\n" for a in "abc")
+    cell += "".join(f"_cell_angle_{a} 90\n" for a in ("alpha", "beta", "gamma"))
+    operations = "loop_\n_symmetry_equiv_pos_as_xyz\n'x, y, z'\n"
+    loop = "loop_\n_atom_site_type_symbol\n_atom_site_label\n"
+    return "data_x\n" + cell + operations + loop + axes + "\n".join(rows) + "\n"
 
 
 def write(folder, lines):
@@ -226,7 +236,50 @@ def test_remarks_of_pymatgen_are_passed_on_once_per_kind(folder):
         read_folder(folder)
     said = [str(w.message) for w in caught if "pymatgen" in str(w.message)]
     assert len(said) == 1
-    assert "on 2 files" in said[0] and "e.g. c0" in said[0]
+    assert "on 2 structures (c0, c1): " in said[0]
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_every_reason_and_every_remark_is_handed_on(folder, n_jobs):
+    texts = {
+        "c0": cif("Fe A 0 0 0 2.0"),
+        "c1": cif("Fe A 0 0 0 1", "Co B 0 0 0 1"),
+        "c2": cif("NH4 A 0 0 0 1"),
+    }
+    texts |= {name: cif("Mg A .3333 .6667 0 1") for name in ("c3", "c4")}
+    for name, text in texts.items():
+        (folder / f"{name}.cif").write_text(text)
+    with pytest.warns(UserWarning) as caught:
+        data = read_folder(folder, on_error="skip", n_jobs=n_jobs)
+    assert data.errors.id.tolist() == ["c0", "c1", "c2"]
+    reasons = data.errors.reason.tolist()
+    assert "occupancy 2.0" in reasons[0] and "share one place" in reasons[1]
+    assert "'NH4' is no element" in reasons[2]
+    assert data.remarks.id.tolist() == ["c3", "c4"]
+    assert data.remarks.file.tolist() == ["c3.cif", "c4.cif"]
+    assert all("rounded to ideal values" in text for text in data.remarks.remark)
+    assert any("on 2 structures (c3, c4)" in str(w.message) for w in caught)
+
+
+def test_files_elsewhere_are_read_on_request_only(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "x.cif"
+    elsewhere.write_text(cif("Mg A 0 0 0 1"))
+    for name in (str(elsewhere), f"../{elsewhere.parent.name}/x", "sub/../../x.cif"):
+        write(folder, [f"{name},1"])
+        with pytest.raises(ValueError, match=r"read from outside of .*allow_outside=True"):
+            read_folder(folder)
+    write(folder, [f"{elsewhere},1", "c0,2"])
+    assert len(read_folder(folder, allow_outside=True).structures) == 2
+    write(folder, ["sub/../c0.cif,1"])
+    (folder / "sub").mkdir()
+    assert len(read_folder(folder).structures) == 1
+
+
+def test_only_regular_files_are_opened(folder):
+    (folder / "c1.cif").unlink()
+    os.mkfifo(folder / "c1.cif")  # opening it would wait for ever
+    with pytest.raises(ValueError, match="c1: no such file"):
+        read_folder(folder)
 
 
 def test_progress_is_shown_on_request_only(folder, capsys):

@@ -1,0 +1,62 @@
+"""How much a file may hold before it is refused."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Limits:
+    """What files of structures may hold; `LIMITS` is the one that counts.
+
+    A file of a few kB can ask for hours of work or all memory of a machine: compressed zeros, a
+    count of 999999999 atoms, thousands of symmetry operations. What exceeds a limit is refused by
+    name. Raise a limit before reading, for example ``skuae.crystals.LIMITS.sites = 200_000``.
+
+    Parameters
+    ----------
+    sites : int, default=50_000
+        Sites of one structure. In a CIF, rows of atoms times symmetry operations.
+    operations : int, default=1_000
+        Symmetry operations of a CIF.
+    file_bytes : int, default=268_435_456
+        Size of a file that holds one structure, after it is decompressed: 256 MiB.
+    table_bytes : int, default=2_147_483_648
+        Size of a compressed file that holds many structures, after it is decompressed: 2 GiB.
+
+    Examples
+    --------
+    >>> from skuae.crystals import LIMITS
+    >>> LIMITS.operations
+    1000
+    """
+
+    sites: int = 50_000
+    operations: int = 1_000
+    file_bytes: int = 256 * 2**20
+    table_bytes: int = 2 * 2**30
+
+    def check(self, name: str, found: int, what: str) -> None:
+        """Raise ValueError if there is more than a limit allows.
+
+        Parameters
+        ----------
+        name : str
+            Of the limit.
+        found : int
+            How much there is.
+        what : str
+            How the message calls it.
+
+        Raises
+        ------
+        ValueError
+            If `found` is above the limit.
+        """
+        limit = getattr(self, name)
+        if found > limit:
+            raise ValueError(
+                f"{what}: {found:,}, more than {limit:,}; if that is right, raise the limit: "
+                f"skuae.crystals.LIMITS.{name} = {found}"
+            )
+
+
+LIMITS = Limits()

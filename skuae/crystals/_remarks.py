@@ -1,0 +1,50 @@
+"""What parsers remark on files, kept apart from errors and handed on to the user."""
+
+import re
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from skuae._warnings import warn
+
+_MOST_NAMES = 50
+_ONE_AT_A_TIME = threading.Lock()  # Python catches warnings for all threads at once
+
+
+@contextmanager
+def remarks_caught() -> Iterator[list[str]]:
+    """Catch the warnings of a parser; the list that is yielded holds them in the end.
+
+    Yields
+    ------
+    list of str
+    """
+    remarks: list[str] = []
+    with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield remarks
+    remarks += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+
+
+def warn_remarks(remarks: Mapping[str, Sequence[str]]) -> None:
+    """Warn of what pymatgen remarked on files: one warning a kind of remark, with all their names.
+
+    The same remark with other counts in it is one kind.
+
+    Parameters
+    ----------
+    remarks : dict of str to list of str
+        The remarks by the name of the file or row.
+    """
+    kinds: dict[str, dict[str, str]] = {}
+    for name, texts in remarks.items():
+        for text in texts:
+            kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", text), {}).setdefault(name, text)
+    for said in kinds.values():
+        names = list(said)
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        warn(
+            f"pymatgen has a remark on {len(names)} structure{'s' * (len(names) > 1)} "
+            f"({', '.join(names[:_MOST_NAMES])}{more}): {said[names[0]]}"
+        )

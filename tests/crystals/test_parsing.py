@@ -1,0 +1,186 @@
+"""Structures in dicts, texts and files of all kinds, and what is refused of them."""
+
+import copy
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from pymatgen.core import Composition, Lattice, Molecule, Structure
+
+from skuae import UAETransformer
+from skuae.crystals import LIMITS, Limits, as_crystals, load_json, parse_structure
+
+NACL = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+
+
+def changed(species=None, **site):
+    content = copy.deepcopy(NACL.as_dict())
+    content["sites"][0] |= site | ({} if species is None else {"species": species})
+    return content
+
+
+def entry(element, occu=1, **more):
+    return {"element": element, "occu": occu, **more}
+
+
+@pytest.mark.parametrize(
+    ("species", "amounts"),
+    [
+        ([entry("Fe", 0.5), entry("Fe", 0.4)], {"Fe": 0.9}),  # pymatgen keeps the last one
+        ([entry("Fe", 0.5, oxidation_state=2), entry("Fe", 0.5, oxidation_state=3)], {"Fe": 1}),
+        ([entry("D")], {"H": 1}),
+        ([entry("13C")], {"C": 1}),
+        ([entry("Fe3+")], {"Fe": 1}),
+    ],
+)
+def test_species_of_dicts(species, amounts):
+    found = as_crystals([changed(species)])[0].composition.as_dict()
+    assert found == pytest.approx(amounts | {"Cl": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (changed([entry("X")]), "site 0: 'X' is no element"),
+        (changed([entry("X", oxidation_state=0)]), "site 0: 'X' is no element"),
+        (changed([entry("NH4")]), "site 0: 'NH4' is no element"),
+        (changed([entry(None)]), "site 0: 'None' is no element"),
+        (changed([entry("Na", float("nan"))]), "site 0: Na has the occupancy nan"),
+        (changed([entry("Na", 0)]), "site 0: Na has the occupancy 0"),
+        (changed([entry("Na", "0.5")]), "site 0: Na has the occupancy '0.5'"),
+        (changed([entry("Na", 0.9), entry("K", 0.9)]), "sum to more than 1"),
+        (changed([]), r"site 0: its species are '\[\]'"),
+        (changed("Na"), "site 0: its species are 'Na', expected a list"),
+        (changed([{"occu": 1}]), "site 0: no 'element'"),
+        (changed(abc=[0, 0]), "site 0: it has 2 coordinates"),
+        (changed(abc=[10**400, 0, 0]), "site 0: int too large"),
+        (NACL.as_dict() | {"sites": ["Na"]}, "site 0 is 'Na', expected a dict"),
+        (NACL.as_dict() | {"sites": None}, "its 'sites' are 'None', expected a list"),
+        (Molecule(["O"], [[0, 0, 0]]).as_dict(), "no 'lattice'"),
+        (
+            {"@class": "Trajectory", "coords": []},
+            "no 'sites', but '@class', 'coords'. It is a Traj",
+        ),
+        (json.dumps([NACL.as_dict()] * 2), "a list of 2 entries, not one structure"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"a":' * 200_000, "nested too deeply"),
+        ("NaCl", "'NaCl' is a formula, not a file: a formula has no positions"),
+        ("Ca(OH)2", "'Ca\\(OH\\)2' is a formula, not a file"),
+        ("x" * 5000, "there is no such file"),
+        ("/dev/zero", "there is no such file, or it is no regular file"),
+        (NACL.to(fmt="poscar"), "so that it is no CIF"),
+    ],
+    ids=lambda x: None if isinstance(x, str) and len(x) < 80 else "content",
+)
+def test_what_is_refused_is_named(content, message):
+    with pytest.raises(ValueError, match=f"^row 1: .*{message}") as caught:
+        as_crystals([NACL, content])
+    assert len(str(caught.value)) < 600
+
+
+def test_charges_and_properties_change_nothing():
+    content = NACL.as_dict() | {"charge": "abc", "properties": {"@module": "os", "@class": "x"}}
+    assert as_crystals([content])[0].composition == NACL.composition
+
+
+def test_texts_of_cif_and_json_are_read():
+    for text in (NACL.to(fmt="cif"), NACL.to(fmt="json")):
+        for X in ([text], pd.DataFrame({"structure": [text]})):
+            assert as_crystals(X)[0].composition == NACL.composition
+
+
+def test_large_integers_are_refused():
+    with pytest.raises(ValueError, match=r"an integer of 400 digits, 111111111111\.\.\."):
+        load_json("[" + "1" * 400 + "]")
+
+
+def test_sites_are_limited(monkeypatch):
+    with pytest.raises(ValueError, match=r"sites: 2, more than 1; .*LIMITS.sites = 2"):
+        parse_structure(NACL.as_dict(), limits=Limits(sites=1))
+    monkeypatch.setattr(LIMITS, "sites", 1)
+    with pytest.raises(ValueError, match=r"^row 0: .*sites: 2, more than 1"):
+        as_crystals([NACL.as_dict()])
+    assert len(as_crystals([NACL])) == 1  # it is in memory already
+
+
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.cif")
+    with pytest.raises(ValueError, match=r"row 0: .*no regular file"):
+        as_crystals([tmp_path / "a.cif"])
+
+
+def test_remarks_name_all_rows(tmp_path):
+    rounded = Structure(Lattice.hexagonal(4, 5), ["Mg"], [[1 / 3, 2 / 3, 0]])
+    text = rounded.to(fmt="cif", significant_figures=4)
+    (tmp_path / "a.cif").write_text(text)
+    with pytest.warns(UserWarning) as caught:
+        as_crystals([tmp_path / "a.cif", NACL, text])
+    assert len(caught) == 1
+    assert "on 2 structures (row 0 a.cif, row 2): 2 frac" in str(caught[0].message)
+    with pytest.warns(UserWarning, match="remark on 1 structure .*a.cif"):
+        UAETransformer(n_jobs=2).fit_transform([str(tmp_path / "a.cif")] * 2)
+
+
+# -- what holds the rows --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.array(["a.cif", "b.cif"]), r"array of <U5 of shape \(2,\).*X.tolist\(\)"),
+        ({"a.cif"}, "X is a set, which has no order"),
+        ([Composition("NaCl")], "row 0: got a Composition: a formula has no positions"),
+    ],
+)
+def test_what_holds_no_structures(X, message):
+    with pytest.raises(TypeError, match=message):
+        UAETransformer().fit_transform(X)
+
+
+class Column(list):
+    to_list = list.copy
+
+
+class DataFrame:
+    """Answers as a data frame of polars does."""
+
+    __module__ = "polars.dataframe.frame"
+
+    def __init__(self, **columns):
+        self.data = columns
+        self.columns = list(columns)
+        self.shape = (len(next(iter(columns.values()))), len(columns))
+
+    def to_series(self):
+        return Column(self.data[self.columns[0]])
+
+
+def test_frames_of_polars():
+    assert len(as_crystals(DataFrame(structure=[NACL.as_dict()] * 3))) == 3
+    with pytest.raises(TypeError, match=r"2 columns \(a, b\)"):
+        as_crystals(DataFrame(a=[1], b=[2]))
+
+
+def test_generators_are_featurised():
+    transformer = UAETransformer().fit([NACL])
+    features = transformer.featurize_many((NACL for _ in range(3)), pbar=False)
+    assert len(features) == 3 and features[0] == features[2]
+
+
+@pytest.mark.parametrize(
+    "occupancy", [{"0": {"Na": 0.5}}, {"0": {"Na": np.nan}}, {"0": {"Na": 0.5, "K": 0.5}}, [1, 0.5]]
+)
+def test_occupancies_of_ase(occupancy):
+    ase = pytest.importorskip("ase")
+    atoms = ase.Atoms("NaCl", positions=[[0, 0, 0], [2, 2, 2]], cell=[4] * 3, pbc=True)
+    atoms.info["occupancy"] = {"0": {"Na": 1.0}, "1": {"Cl": 1.0}}
+    assert len(as_crystals([atoms])) == 1
+    atoms.info["occupancy"] = occupancy
+    with pytest.raises(ValueError, match="not fully occupied"):
+        as_crystals([atoms])
+    del atoms.info["occupancy"]
+    atoms.set_array("occupancy", np.array([1, 0.5]))
+    with pytest.raises(ValueError, match="not fully occupied"):
+        as_crystals([atoms])
