@@ -25,6 +25,7 @@ _CELL = [
     for part in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 ]
 _SETTINGS = ("_symmetry_cell_setting", "_space_group_crystal_system")  # cubic needs one length
+_P1 = ("Defaulting to P1", "using primitive symmetry")  # what pymatgen says then
 _NEAR = 5e-4  # in fractions of the cell: pymatgen rounds 0.3333 to 1/3 and joins sites within 1e-4
 _PREFIX = "No structure parsed for section 1 in CIF.\n"  # before the reason, in pymatgen
 
@@ -61,7 +62,7 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     n_operations = _check_operations(block, limits)
     limits.check("sites", len(rows) * max(n_operations, 1), "sites (atom rows x operations)")
     structure, remarks = _parse(block.text(text, edits))
-    _check_space_group(block, remarks)
+    _check_space_group(block, n_operations, remarks)
     _check_arrival(rows, structure)
     return structure, remarks
 
@@ -130,9 +131,16 @@ def _is_operation(text: str) -> bool:
     )
 
 
-def _check_space_group(block: Block, remarks: list[str]) -> None:
-    """Raise ValueError if a space group is named that pymatgen did not understand."""
-    if not any("Defaulting to P1" in remark for remark in remarks):
+def _check_space_group(block: Block, n_operations: int, remarks: list[str]) -> None:
+    """Raise ValueError if pymatgen took P1 for a symmetry that it did not understand."""
+    if not any(said in remark for remark in remarks for said in _P1):
+        return
+    if n_operations > 1:
+        raise ValueError(
+            f"it has {n_operations} symmetry operations and magnetic moments, but no magnetic "
+            "symmetry, so that pymatgen would lose atoms; delete the loop of the moments"
+        )
+    if n_operations:
         return
     unused = [name for name in block.columns if "symop" in name or "equiv_pos_as" in name]
     if unused:

@@ -208,6 +208,38 @@ def test_texts_that_would_lose_or_move_atoms_are_refused(old, new, message):
         parse_structure(FEO.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("species", "coords", "message"),
+    [
+        (["Co", "O"], [[0, 0, 0], [0.5] * 3], r"atom 1 \('A1'\) is 1 Fe, but pymatgen reads 0"),
+        ([{"Fe": 0.5}, "O"], [[0, 0, 0], [0.5] * 3], "is 1 Fe, but pymatgen reads 0.5"),
+        (["Fe", "O"], [[0, 0, 0], [0.4] * 3], r"atom 2 \('O1'\) \(O\) was lost"),
+        (["Fe"], [[0, 0, 0]], r"atom 2 \('O1'\) \(O\) was lost"),
+        (["Fe", "O", "Na"], [[0, 0, 0], [0.5] * 3, [0.2] * 3], "reads Na, which no row"),
+    ],
+)
+def test_a_parser_that_errs_is_found_out(monkeypatch, species, coords, message):
+    wrong = Structure(Lattice.cubic(4), species, coords)
+    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (wrong, []))
+    with pytest.raises(ValueError, match=message):
+        parse_structure(FEO)
+
+
+def test_a_parser_that_adds_atoms_to_a_site_is_found_out(monkeypatch):
+    whole = Structure(Lattice.cubic(4), ["Fe", "O"], [[0, 0, 0], [0.5] * 3])
+    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (whole, []))
+    with pytest.raises(ValueError, match=r"is 0\.4 Fe, but pymatgen reads 1 there"):
+        parse_structure(FEO.replace("Fe A1 0 0 0 1", "Fe A1 0 0 0 .4"))
+
+
+def test_moments_without_magnetic_symmetry():
+    axes = "".join(f"_atom_site_moment_crystalaxis_{a}\n" for a in "xyz")
+    text = FEO + f"loop_\n_atom_site_moment_label\n{axes}A1 0 0 1\n"
+    assert read(text) == {"Fe": 1, "O": 1}
+    with pytest.raises(ValueError, match="2 symmetry operations and magnetic moments"):
+        parse_structure(text.replace("'x, y, z'", "'x, y, z'\n'x+1/2, y, z'"))
+
+
 def test_two_structures_in_one_file_are_refused():
     second = cif("Co A1 0 0 0 1")
     for name in ("y", "x"):  # pymatgen keeps the last of two blocks with one name
