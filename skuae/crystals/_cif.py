@@ -220,5 +220,5 @@ def _amounts(site: Site) -> dict[str, float]:
     amounts: dict[str, float] = {}
     for species, amount in site.species.items():
         element = SYMBOLS[species.Z - 1]
-        amounts[element] = amounts.get(element, 0.0) + amount
+        amounts[element] = amounts.get(element, 0.0) + amount  # Fe2+ and Fe3+
     return amounts

@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from skuae._elements import SYMBOLS
 from skuae.crystals._cif_text import CANONICAL, Block, Loop, Span
 from skuae.crystals._limits import Limits
 from skuae.crystals._symbols import element_of_label, element_of_symbol, elements_in
 
 ATOM_LOOP = "_atom_site_fract_x"
+_ELEMENTS = frozenset(SYMBOLS)
 UNKNOWN = {"?", ".", ""}
 # As in check_occupancies; pymatgen scales what lies between 1 and this down to 1.
 MOST = 1.001
@@ -126,6 +128,8 @@ def _elements(
         if "_atom_site_type_symbol" not in loop.names:
             return [(_mend(loop, "_atom_site_label", row, edits, element_of_label, formula), 1.0)]
         symbol = loop.value("_atom_site_type_symbol", row)
+        if symbol in _ELEMENTS:
+            return [(symbol, 1.0)]
         if " + " in symbol and "_atom_site_occupancy" in loop.names:
             return _shares(loop, row, symbol, occupancy, edits)
 

@@ -110,10 +110,15 @@ class Block:
 
         pymatgen takes the line ``data_...`` for a new block even in such a text.
         """
-        names = {key.span(): (key[0], canonical(key[0])) for key in self.keys}
-        edits = {at: new for at, (old, new) in names.items() if new != old and new in CANONICAL}
-        texts = {n: m for n, m in self.items.items() if m[0][0] == ";" and n not in CANONICAL}
-        return edits | {match.span(): "?" for match in texts.values()}
+        edits = {}
+        for key in self.keys:
+            name = canonical(key[0])
+            if name != key[0] and name in CANONICAL:
+                edits[key.span()] = name
+        for name, match in self.items.items():
+            if match[0][0] == ";" and name not in CANONICAL:
+                edits[match.span()] = "?"
+        return edits
 
     def text(self, whole: str, edits: dict[Span, str]) -> str:
         """Return the block on its own, with other words where `edits` says so."""

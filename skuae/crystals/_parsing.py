@@ -20,6 +20,7 @@ from skuae.crystals._poscar import read_poscar
 from skuae.crystals._remarks import remarks_caught
 from skuae.crystals._symbols import element_of_symbol
 
+_PART = 2**16  # bytes; Python sets aside memory for all that a read may return
 _OPENERS: dict[str, Any] = {
     ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
 }  # fmt: skip
@@ -100,8 +101,10 @@ def read_bytes(path: Path, most: int, name: str) -> bytes:
         raise ValueError("there is no such file, or it is no regular file")
     opener = _OPENERS.get(path.suffix.lower(), open)
     try:
+        content = bytearray()
         with opener(path, "rb") as file:
-            content = file.read(most + 1)
+            while len(content) <= most and (part := file.read(_PART)):
+                content += part
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"it cannot be read ({error})") from error
     if len(content) > most:
@@ -109,7 +112,7 @@ def read_bytes(path: Path, most: int, name: str) -> bytes:
             f"it holds more than {most:,} bytes; if that is right, raise the limit: "
             f"skuae.crystals.LIMITS.{name}"
         )
-    return content
+    return bytes(content)
 
 
 def is_file(path: Path) -> bool:

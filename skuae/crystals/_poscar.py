@@ -54,7 +54,7 @@ def _lines_of_structure(text: str) -> list[str]:
     """Return the lines up to velocities or a grid, which follow an empty line."""
     comment, _, rest = text.partition("\n")
     lines = re.split(r"\n[^\S\n]*(?:\n|$)", rest, maxsplit=1)[0].split("\n")
-    lines = [comment, *(re.split("[#!]", line)[0].strip() for line in lines)]
+    lines = [comment, *(line.partition("#")[0].partition("!")[0].strip() for line in lines)]
     if len(lines) < 8:
         raise ValueError(f"it has {len(lines)} lines up to the first empty one, too few")
     return lines
