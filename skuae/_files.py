@@ -1,36 +1,108 @@
 """Files that are written all or nothing, and checked when they are read. Nothing is unpickled."""
 
+import errno
 import hashlib
 import json
 import os
+import platform
+import re
+import stat
+import time
 import uuid
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 _KEY = "skuae"  # one key only: safetensors writes several in random order
+# Temporary files are named by machine and process, so that those of killed processes can be told.
+_OURS = f"skuae-{zlib.crc32(platform.node().encode()):08x}"
+_TEMPORARY = re.compile(r"(skuae-[0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.tmp")
+_LONGEST = 86400.0  # seconds after which a temporary file of another machine has no writer
 
 
 def write_bytes(path: str | PathLike[str], content: bytes) -> None:
-    """Write a file all or nothing: a reader never meets half of it.
+    """Write a file all or nothing: a reader finds the old content or the new, never a part.
+
+    A link is followed, and a file that is there keeps its access rights.
 
     Parameters
     ----------
     path : str or path-like
     content : bytes
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written (no folder, no permission, disk full). Its `filename` is
+        `path`, and what was there is untouched.
     """
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_bytes(content)
+        _replace(Path(os.path.realpath(path)), content)
+    except OSError as error:
+        reason = f"{error.strerror or error}; the file was not written"
+        raise OSError(error.errno, reason, str(path)) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    mode = _mode(path)
+    _sweep(path.parent)
+    temporary = path.with_name(f"{_OURS}-{os.getpid()}-{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        with open(temporary, "xb", opener=partial(os.open, mode=mode or 0o666)) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a crash of the machine may leave an empty file
+        if mode not in (None, _mode(temporary)):
+            os.chmod(temporary, mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _mode(path: Path) -> int | None:
+    """Return the access rights of a file that is to be replaced; None if there is none."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "the link leads back to itself")
+    if not path.exists():
+        return None
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder or a device, not a file")
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is write-protected")
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed."""
+    for left in folder.glob("skuae-*.tmp"):
+        found = _TEMPORARY.fullmatch(left.name)
+        with suppress(OSError):  # another process may sweep too
+            if found and (
+                (found[1] == _OURS and not _is_running(int(found[2])))
+                or time.time() - left.stat().st_mtime > _LONGEST
+            ):
+                left.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether a process of this machine may be running."""
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_safetensors(
@@ -99,18 +171,50 @@ def read_safetensors(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    with open(path, "rb"):  # a file that may not be read is not a damaged one
+        pass
     try:
         with safe_open(path, framework="numpy") as file:
             card = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         found, expected = card.pop("format"), card.pop("sha256")
-    except (SafetensorError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except Exception as error:  # damage gives a dozen kinds, from SafetensorError to RecursionError
         raise ValueError(f"{path} is not a {format} file, or is damaged ({error})") from error
     if found != format:
-        raise ValueError(f"{path} has format {found!r}, expected {format!r}; update skuae?")
+        raise ValueError(
+            f"{path} has format {found!r}, expected {format!r}: another version of skuae wrote it; "
+            "use that version, or write the file again with this one"
+        )
     if expected != _sha256(tensors, card):
         raise ValueError(f"{path} was changed since it was written: its checksum does not match")
     return tensors, card
+
+
+@contextmanager
+def checked_content(path: str | PathLike[str], what: str) -> Iterator[None]:
+    """Turn whatever goes wrong with the content of a file into a ValueError that names the file.
+
+    A checksum tells that a file is what was written, not that this version can make sense of it.
+
+    Parameters
+    ----------
+    path : str or path-like
+    what : str
+        What the file should hold, with its article.
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        yield
+    except Exception as error:  # missing keys, other types, numbers out of range
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(
+            f"{path} does not hold {what} that this version of skuae can read "
+            f"({kind}{error!s:.500}); "
+            "write it again, or use the version that wrote it"
+        ) from error
 
 
 def _sha256(tensors: Mapping[str, np.ndarray], card: dict[str, Any]) -> str:

@@ -1,13 +1,18 @@
 """Files are written all or nothing, and read only if they are what was written."""
 
 import json
+import os
 import pickle
+import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
-from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae import _files
+from skuae._files import checked_content, read_safetensors, write_bytes, write_safetensors
 
 FORMAT = "skuae-test-1"
 
@@ -152,7 +157,7 @@ class Bomb:
 def test_other_format(path, tensors):
     write_safetensors(path, tensors, {}, format="skuae-test-2")
     with pytest.raises(
-        ValueError, match=r"has format 'skuae-test-2', expected 'skuae-test-1'; update skuae\?"
+        ValueError, match=r"has format 'skuae-test-2', expected 'skuae-test-1': another"
     ):
         read_safetensors(path, format=FORMAT)
 
@@ -189,7 +194,7 @@ def test_write_bytes_replaces(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-@pytest.mark.parametrize("step", ["os.replace", "pathlib.Path.write_bytes"])
+@pytest.mark.parametrize("step", ["os.replace", "os.fsync", "os.open"])
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, step):
     path = tmp_path / "a"
     write_bytes(path, b"old")
@@ -199,8 +204,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, step):
 
     with monkeypatch.context() as patch:
         patch.setattr(step, full)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(OSError, match="disk full; the file was not written") as caught:
             write_bytes(path, b"new")
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
@@ -217,12 +223,135 @@ def test_file_appears_when_it_is_whole(tmp_path, monkeypatch):
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         write_bytes(tmp_path / "nowhere" / "a", b"")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "a")
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "3", '"a"', "null"])
+def test_content_is_on_the_disk_before_it_replaces_the_old(tmp_path, monkeypatch):
+    steps = []
+    for step in ("fsync", "replace"):
+        call = getattr(os, step)
+        monkeypatch.setattr(os, step, lambda *a, c=call, s=step: (steps.append(s), c(*a)))
+    write_bytes(tmp_path / "a", b"content")
+    assert steps == ["fsync", "replace"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit on the size of files")
+def test_a_full_disk_is_named_with_the_file(tmp_path):
+    import resource
+
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large; the file was not written") as caught:
+            write_bytes(path, bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="other access rights")
+def test_access_rights_are_kept(tmp_path):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    (tmp_path / "b").write_bytes(b"")
+    assert path.stat().st_mode == (tmp_path / "b").stat().st_mode  # as any new file
+    for mode in (0o600, 0o664):
+        path.chmod(mode)
+        write_bytes(path, b"new")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_protected_file_is_not_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write to all files
+    with pytest.raises(PermissionError, match="write-protected"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+@pytest.fixture
+def link(tmp_path):
+    def make(target, name="link"):
+        path = tmp_path / name
+        try:
+            path.symlink_to(target)
+        except OSError:
+            pytest.skip("no links on this system")
+        return path
+
+    return make
+
+
+def test_a_link_is_followed(tmp_path, link):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "a"
+    for content in (b"first", b"second"):  # the target need not be there
+        write_bytes(link(path, content.decode()), content)
+        assert path.read_bytes() == content
+        assert (tmp_path / content.decode()).is_symlink()
+    assert [p.name for p in path.parent.iterdir()] == ["a"]
+
+
+def test_a_link_to_itself_is_refused(tmp_path, link):
+    path = link(tmp_path / "link")
+    with pytest.raises(OSError, match="leads back to itself"):
+        write_bytes(path, b"")
+    assert path.is_symlink()
+
+
+def test_only_files_are_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="a folder or a device, not a file"):
+        write_bytes(tmp_path / "folder", b"")
+    assert (tmp_path / "folder").is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_pipes_are_neither_replaced_nor_waited_for(tmp_path):
+    path = tmp_path / "pipe.safetensors"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="a folder or a device, not a file"):
+        write_bytes(path, b"")
+    with pytest.raises(FileNotFoundError, match=r"pipe\.safetensors"):
+        read_safetensors(path, format=FORMAT)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files are swept after a day")
+def test_what_killed_writers_left_is_swept(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    dead = int(done.stdout)
+    names = {
+        "dead": f"{_files._OURS}-{dead}-0123456789ab.tmp",
+        "alive": f"{_files._OURS}-{os.getpid()}-0123456789ab.tmp",
+        "elsewhere": f"skuae-00000000-{dead}-0123456789ab.tmp",
+        "elsewhere_old": f"skuae-00000001-{dead}-0123456789ab.tmp",
+        "of_the_user": f"skuae-{dead}.tmp",
+    }
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"half")
+    os.utime(tmp_path / names["elsewhere_old"], (0, 0))
+    write_bytes(tmp_path / "a", b"")
+    left = {"a", names["alive"], names["elsewhere"], names["of_the_user"]}
+    assert {p.name for p in tmp_path.iterdir()} == left
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "3", '"a"', "null", "[" * 100_000, "9" * 5000, ""])
 def test_metadata_that_is_no_card(path, text):
     path.write_bytes(save({"a": np.zeros(2)}, metadata={"skuae": text}))
     with pytest.raises(ValueError, match=r"is not a skuae-test-1 file, or is damaged"):
         read_safetensors(path, format=FORMAT)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), ValueError("x" * 10_000)])
+def test_content_that_makes_no_sense_is_named_with_the_file(error):
+    with pytest.raises(ValueError, match="a/b does not hold a cat that this version") as caught:
+        with checked_content("a/b", "a cat"):
+            raise error
+    assert len(str(caught.value)) < 700
