@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from skuae._cards import check_all_taken, take, take_array, take_texts
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
-from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae._files import checked_content, read_safetensors, write_bytes, write_safetensors
 from skuae.embedding import _neighbors
 from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing, warn_filler
 from skuae.embedding._interchange import InterchangeMixin, read_csv
@@ -397,4 +398,10 @@ class ElementTable(InterchangeMixin):
             frame = read_csv(path)
             return cls(frame, name=path.stem, metadata={"source": path.name})
         tensors, card = read_safetensors(path, format=_FORMAT)
-        return cls(tensors["values"], tensors["numbers"], **card)
+        with checked_content(path, "an element table"):
+            values = take_array(tensors, "values", np.float32, (None, None))
+            numbers = take_array(tensors, "numbers", np.uint8, values.shape[:1])
+            check_all_taken(tensors)
+            name, columns = take(card, "name", str), take_texts(card, "columns")
+            metadata = take(card, "metadata", dict)
+            return cls(values, numbers, name=name, metadata=metadata, columns=columns)

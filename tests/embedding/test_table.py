@@ -7,6 +7,7 @@ import pytest
 from pymatgen.core import Element
 from sklearn.base import clone
 
+from skuae._files import read_safetensors, write_safetensors
 from skuae.embedding import ElementTable, UAETransformer, get_table, resolve_table
 
 VALUES = np.array([[1.0, 10.0], [2.0, 20.0], [6.0, 60.0]])
@@ -179,6 +180,37 @@ def test_failing_save_leaves_the_old_file(table, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["t.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card, tensors: tensors.pop("values"), "the array 'values' is missing"),
+        (lambda card, tensors: tensors.pop("numbers"), "the array 'numbers' is missing"),
+        (lambda card, tensors: tensors.update(more=np.zeros(2)), "'more' belongs to nothing"),
+        (lambda card, tensors: tensors.update(values=tensors["values"][0]), "of shape"),
+        (lambda card, tensors: tensors.update(values=tensors["values"] * np.nan), "not finite"),
+        (lambda card, tensors: tensors.update(numbers=tensors["numbers"] * 0 + 1), "several rows"),
+        (lambda card, tensors: tensors.update(numbers=tensors["numbers"] + 200), "is not an elem"),
+        (lambda card, tensors: tensors.update(numbers=tensors["numbers"].astype(float)), "uint8"),
+        (lambda card, tensors: card.pop("name"), "'name' is missing"),
+        (lambda card, tensors: card.pop("columns"), "'columns' is missing"),
+        (lambda card, tensors: card.update(name={"a": 1}), "'name' is {'a': 1}, expected str"),
+        (lambda card, tensors: card.update(columns="ab"), "'columns' is 'ab', expected list"),
+        (lambda card, tensors: card.update(columns=[1, 2]), "expected a list of texts"),
+        (lambda card, tensors: card["columns"].pop(), "give one name a column"),
+        (lambda card, tensors: card.update(metadata=[]), "'metadata' is"),
+    ],
+)
+def test_forged_files(table, tmp_path, change, message):
+    """A right checksum does not make a table."""
+    path = tmp_path / "t.safetensors"
+    table.save(path)
+    tensors, card = read_safetensors(path, format="skuae-element-table-1")
+    change(card, tensors)
+    write_safetensors(path, tensors, card, format="skuae-element-table-1")
+    with pytest.raises(ValueError, match=f"{path} does not hold an element table.*{message}"):
+        ElementTable.load(path)
+
+
 def test_bad_files(table, tmp_path):
     path = tmp_path / "t.safetensors"
     with pytest.raises(FileNotFoundError, match="there is no file"):
@@ -195,7 +227,7 @@ def test_bad_files(table, tmp_path):
     with pytest.raises(ValueError, match="not a skuae-element-table"):
         ElementTable.load(path)
     path.write_bytes(content.replace(b"skuae-element-table-1", b"skuae-element-table-9"))
-    with pytest.raises(ValueError, match="update skuae"):
+    with pytest.raises(ValueError, match="another version of skuae"):
         ElementTable.load(path)
     csv = tmp_path / "t.csv"
     csv.write_text("element\nFe\n")
