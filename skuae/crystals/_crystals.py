@@ -20,11 +20,11 @@ from skuae.crystals._levels import (
     take_levels,
 )
 from skuae.crystals._merged import build_merged_graphs
-from skuae.crystals._packing import frozen, read_npz, write_npz
+from skuae.crystals._packing import frozen
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
+from skuae.crystals._saved import read_crystals, write_crystals
 from skuae.crystals._validation import check_cells, moved_near
 
-_FORMAT = "skuae-crystals-1"
 Graphs = TypeVar("Graphs", bound=Neighbors)
 
 # A slice this large a part of its parent has its graphs built for the whole parent: the other
@@ -368,8 +368,7 @@ class Crystals:
         ----------
         path : str or path-like
         """
-        values = {name: getattr(self, name) for name in _NAMES}
-        write_npz(path, _FORMAT, {k: v for k, v in values.items() if v is not None})
+        write_crystals(self, path)
 
     @classmethod
     def load(cls, path: str | PathLike) -> Self:
@@ -385,10 +384,10 @@ class Crystals:
 
         Raises
         ------
-        ValueError
-            If the file is not one that :meth:`save` wrote, or is damaged.
+        FileNotFoundError, ValueError
+            If there is no such file; if it is not one that :meth:`save` wrote, or is damaged.
         """
-        return read_npz(path, _FORMAT, lambda a: cls(**a), what="crystals", cls="Crystals")
+        return read_crystals(cls, path)
 
 
 _NAMES = (*schema_of(Crystals), "occ_sites")

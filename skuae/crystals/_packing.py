@@ -1,9 +1,11 @@
 """Index arithmetic on ragged rows that are stored end to end, and files of packed arrays."""
 
 import io
+import zipfile
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -11,6 +13,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from skuae._files import write_bytes
 
 T = TypeVar("T")
+# A file that expands to more than 1 GB, and to more than 500 times its size, holds zeros only.
+_LARGE, _RATIO = 1 << 30, 500
 
 
 def offsets_from_sizes(sizes: ArrayLike) -> np.ndarray:
@@ -106,16 +110,30 @@ def read_npz(
     ValueError
         If the file is of another kind or version, or is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop("format")) != format:
-            raise ValueError("unknown format")
-        return build(arrays)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not a file of {what} that skuae can read ({error}); "
-            f"write one with {cls}.save"
-        ) from error
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with open(path, "rb") as stream:  # a file that may not be read is not a damaged one
+        try:
+            _check_size(stream)
+            with np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            found = str(arrays.pop("format"))
+            if found != format:
+                raise ValueError(f"its format is {found!r:.80}, expected {format!r}")
+            return build(arrays)
+        except Exception as error:  # damage gives a dozen kinds, from zlib.error to KeyError
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise ValueError(
+                f"{path} is not a file of {what} that skuae can read ({kind}{error}); "
+                f"write one with {cls}.save"
+            ) from error
+
+
+def _check_size(stream: IO[bytes]) -> None:
+    """Raise ValueError if arrays are far larger than numbers can be compressed."""
+    with zipfile.ZipFile(stream) as archive:
+        members = archive.infolist()
+    size, packed = (sum(getattr(m, k) for m in members) for k in ("file_size", "compress_size"))
+    if size > max(_LARGE, _RATIO * packed):
+        raise ValueError(f"{packed} bytes would expand to {size}, which no crystals do")
+    stream.seek(0)
