@@ -22,6 +22,7 @@ from skuae.models._elements import Elements
 from skuae.models._layers import mean_over_sites
 
 Augmentation = Callable[[CrystalBatch, torch.Generator], CrystalBatch]
+_FARTHEST = 100.0  # Å, of neighbours
 
 # All back-ends that were ever defined, by the name of their class: saved models are read with
 # those that are there, and nothing is imported because a file names it.
@@ -272,14 +273,21 @@ class Backbone(BaseEstimator):
         """
         return None
 
-    def _check_at_least(self, least: int, *names: str) -> None:
-        """Raise ValueError unless these parameters are integers, `least` or more."""
+    def _check_at_least(self, least: int, *names: str, most: int = 2**31 - 1) -> None:
+        """Raise ValueError unless these parameters are integers, `least` to `most`."""
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer, at least {least}; got {value!r}")
+            if int(value) > most:
+                raise ValueError(f"{name} must be at most {most}; got {value!r}")
 
     def _check_cutoff(self) -> None:
         """Raise ValueError unless `cutoff` is a sensible number of Å."""
         if not is_real(self.cutoff) or not 0.5 <= self.cutoff < math.inf:
             raise ValueError(f"cutoff must be a number of Å, at least 0.5; got {self.cutoff!r}")
+        if self.cutoff > _FARTHEST:
+            raise ValueError(
+                f"cutoff must be at most {_FARTHEST} Å: a site of a dense crystal has 400,000 "
+                f"neighbours within that; got {self.cutoff!r}"
+            )

@@ -74,7 +74,8 @@ class MEGNet(Backbone):
         self.max_neighbors = max_neighbors
 
     def check(self) -> None:
-        self._check_at_least(1, "n_blocks", "hidden_dim", "block_dim", "set2set_steps")
+        self._check_at_least(1, "n_blocks", "hidden_dim", "block_dim")
+        self._check_at_least(1, "set2set_steps", most=100)
         if self.max_neighbors is not None:
             self._check_at_least(1, "max_neighbors")
         self._check_cutoff()
