@@ -1,19 +1,23 @@
 """The model card of a learned element table, in Markdown."""
 
+import json
+
 import numpy as np
+
+from skuae._markdown import escape
 
 _NOT_FROM_CRYSTALS = {"onehot", "random", "random16", "cgcnn", "magpie", "magpie_sc", "mat2vec",
                       "matscholar", "mod_petti", "oliynyk", "oliynyk_sc", "xenonpy"}  # fmt: skip
 _FEW = 20  # crystals of an element, below which its vector says little
 
-_TEMPLATE = """# {name}
+_TEMPLATE = """# {title}
 
 {n_elements} elements x {n_dims} columns, learned by a {front_end} from {n_train:,} crystals.
 
 ```python
 from skuae import CrystalGNNRegressor, ElementTable, UAETransformer
 
-table = ElementTable.load("{name}.safetensors")
+table = ElementTable.load({file})
 CrystalGNNRegressor(embedding=table)
 UAETransformer(table)
 ```
@@ -80,27 +84,33 @@ def model_card(table, config):
     rare = [f"{symbol} ({n})" for symbol, n in counts.items() if n < _FEW]
     unseen = [symbol for symbol in table.symbols if symbol not in counts]
     metrics = [
-        f"| {target} | {config['targets'][target]} | {m['n_train']:,} | {m['n_validation']:,} | "
-        f"{_number(m['mae'])} | {_number(m['mae_of_mean'])} | {_number(m['r2'])} |"
+        f"| {escape(target)} | {escape(config['targets'][target])} | {m['n_train']:,} | "
+        f"{m['n_validation']:,} | "
+        + " | ".join(_number(m[key]) for key in ("mae", "mae_of_mean", "r2"))
+        + " |"
         for target, m in config["metrics"].items()
     ]
     return _TEMPLATE.format(
-        **{k: config[k] for k in ("name", "front_end", "random_state", "fit_seconds", "machine",
+        **{k: config[k] for k in ("front_end", "random_state", "fit_seconds", "machine",
                                   "skuae", "torch", "python")},
+        title=escape(config["name"]),
+        file=json.dumps(f"{config['name']}.safetensors"),
         n_elements=len(table.symbols),
         n_dims=table.n_dims,
         n_train=config["rows"]["train"],
-        source=config["source"] or "not said",
-        licence=config["licence"] or "not said",
+        source=escape(config["source"] or "not said"),
+        licence=escape(config["licence"] or "not said"),
         rows=", ".join(f"{n:,} {part}" for part, n in config["rows"].items()),
-        targets=", ".join(f"{t} ({u})" if u else t for t, u in config["targets"].items()),
-        leakage=leakage_statement(config),
+        targets=escape(
+            ", ".join(f"{t} ({u})" if u else t for t, u in config["targets"].items())
+        ),
+        leakage=escape(leakage_statement(config)),
         metrics="\n".join(metrics),
         elements=", ".join(counts),
         few=_FEW,
         rare=", ".join(rare) or "none",
         unseen=", ".join(unseen) or "none",
-        params="\n".join(f"| {k} | {v} |" for k, v in config["params"].items()),
+        params="\n".join(f"| {escape(k)} | {escape(v)} |" for k, v in config["params"].items()),
     )  # fmt: skip
 
 

@@ -284,6 +284,20 @@ def test_the_card_names_features_and_what_is_not_known_of_them(data, tmp_path):
         assert named == (["magpie", mine] if unknown == mine else features)
 
 
+def test_names_in_the_card_are_no_markup(data, tmp_path):
+    run(
+        data, tmp_path, n=60, name='a"|<img>', source="<script>\n# x", licence="[a](b)",
+        units={"band_gap": "e|V"}, hold_out={"<b>": data.structures[50:60]},
+        validation_fraction=0.2,
+    )  # fmt: skip
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith('# a"\\|&lt;img&gt;\n')
+    assert r'ElementTable.load("a\"|<img>.safetensors")' in card  # code is shown as it is
+    assert "- Source: &lt;script&gt; # x\n- Licence: \\[a\\](b)\n" in card
+    assert r"| band_gap | e\|V |" in card and "&lt;b&gt; (10 rows)" in card
+    assert card.count("<") == 1
+
+
 def test_no_old_card_stands_beside_a_new_table(data, tmp_path, monkeypatch):
     run(data, tmp_path, n=100, hold_out=data.structures[:50])
 
