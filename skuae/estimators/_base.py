@@ -10,7 +10,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skuae.embedding import ElementTable, crystals_and_table
-from skuae.estimators._saving import PretrainedEstimator, encode_estimator, read_model_folder
+from skuae.estimators._reading import read_model_folder
+from skuae.estimators._saving import PretrainedEstimator, encode_estimator
 from skuae.estimators._settings import settings_of
 from skuae.training import (
     CrystalDataset,
@@ -128,7 +129,14 @@ class CrystalEstimator(PretrainedEstimator):
             dataset = CrystalDataset(packed, np.arange(len(crystals)))
             by_size = self.network_.backbone.pads
             loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)
-            return self.net_.outputs(loader, method)
+            outputs = self.net_.outputs(loader, method)
+        wrong = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
+        if len(wrong):
+            raise ValueError(
+                f"{crystals.where(int(wrong[0]))}: the network gives numbers that are not finite "
+                f"({len(wrong)} such rows); check the structure, or drop the row"
+            )
+        return outputs
 
     def _source(self) -> "CrystalEstimator | None":
         """Return the fitted estimator that training starts from (with warm_start, self) or None."""
@@ -139,11 +147,11 @@ class CrystalEstimator(PretrainedEstimator):
             return None
         if isinstance(source, (str, PathLike)):
             config, tensors = read_model_folder(source)
-            name = config["class"]
+            name = config.get("class")
             if name not in (*self._relatives, type(self).__name__):
-                raise TypeError(f"init_from holds a {self._not_of_kin(name)}")
+                raise TypeError(f"init_from={str(source)!r} holds a {self._not_of_kin(name)}")
             kind = type(self) if name == type(self).__name__ else self._kinds[name]
-            return kind._restore(config, tensors, "cpu")
+            return kind._restore(source, config, tensors, "cpu")
         if isinstance(source, FrozenEstimator):  # as needed in the grid of a search
             source = source.estimator
         if not any(kind.__name__ in self._relatives for kind in type(source).__mro__):
@@ -151,7 +159,7 @@ class CrystalEstimator(PretrainedEstimator):
         check_is_fitted(source)
         return source
 
-    def _not_of_kin(self, name: str) -> str:
+    def _not_of_kin(self, name: Any) -> str:
         return (
             f"{name}; {type(self).__name__} can start from a fitted "
             f"{' or '.join(self._relatives)}, or the folder of a saved one"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skuae.embedding import ElementTable
+from skuae.embedding import ElementTable, table_names
 from skuae.estimators._regression import CrystalRegressor
 from skuae.models import Backbone, CrystalTransformer, resolve_backbone
 from skuae.training import (
@@ -224,13 +224,8 @@ class CrystalTransformerRegressor(CrystalRegressor):
         return self._outputs(X, "embed")
 
     def _network(self, data: FitData, table: ElementTable | None, source: Any) -> Network:
-        if self.table_scale not in ("sensitivity", None):
-            raise ValueError(f'table_scale must be "sensitivity" or None; got {self.table_scale!r}')
-        if self.on_missing_element not in ("raise", "mean"):
-            raise ValueError(
-                f'on_missing_element must be "raise" or "mean"; got {self.on_missing_element!r}'
-            )
         backbone = self._backbone()
+        self._check_table_params()
         check_in_reach(data.crystals)
         elements = LearnedInput(
             seen_elements(data.crystals, data.train),
@@ -247,10 +242,24 @@ class CrystalTransformerRegressor(CrystalRegressor):
         return Network(backbone, elements, self._dtype)
 
     def _load_elements(self, config: dict, arrays: dict[str, np.ndarray]) -> ElementInput:
+        self._backbone()
+        self._check_table_params()
+        given = self.element_features
+        for table in given if isinstance(given, (list, tuple)) else [given]:
+            if table not in (None, *table_names()):
+                raise ValueError(f"'element_features' names {table!r:.80}, which is no known table")
         elements = LearnedInput.from_state(config, arrays, self.target_names_)
         if not all(isinstance(table, str) for table in elements.tables):
             self.element_features = elements.tables  # the user's own are no JSON
         return elements
+
+    def _check_table_params(self) -> None:
+        if self.table_scale not in ("sensitivity", None):
+            raise ValueError(f'table_scale must be "sensitivity" or None; got {self.table_scale!r}')
+        if self.on_missing_element not in ("raise", "mean"):
+            raise ValueError(
+                f'on_missing_element must be "raise" or "mean"; got {self.on_missing_element!r}'
+            )
 
     def _backbone(self) -> Backbone:
         names = CrystalTransformer().get_params()

@@ -7,7 +7,7 @@ from sklearn.base import is_classifier
 
 from skuae._progress import show_progress
 from skuae._warnings import warn
-from skuae.embedding import ElementTable, get_table, labels_for, resolve_table
+from skuae.embedding import ElementTable, get_table, labels_for, resolve_table, table_names
 from skuae.models import Backbone, resolve_backbone, same_backbone
 from skuae.training import (
     FitData,
@@ -92,11 +92,20 @@ def load_table(estimator: Any, config: dict, arrays: dict[str, np.ndarray]) -> T
         table, since another fit needs it.
     config : dict
     arrays : dict of str to ndarray
+        Those of the table are removed.
 
     Returns
     -------
     TableInput
+
+    Raises
+    ------
+    ValueError
+        If something in them makes no sense.
     """
+    resolve_backbone(estimator.backbone)
+    if estimator.embedding not in (None, *table_names()):
+        raise ValueError(f"'embedding' is {estimator.embedding!r:.80}, which is no known table")
     remedy = other_table(estimator, continued=False)
     elements = TableInput.from_state(config, arrays, remedy)
     if estimator.embedding is None and elements.kind == "table":

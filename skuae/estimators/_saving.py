@@ -1,7 +1,7 @@
-"""Fitted estimators as a folder: config.json, model.safetensors and a README. No pickle."""
+"""Fitted estimators as a folder: one file, model.safetensors, and its card. No pickle."""
 
-import hashlib
 import json
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -10,25 +10,36 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from torch.overrides import TorchFunctionMode
 
-from skuae._files import read_safetensors, write_bytes, write_safetensors
+from skuae._cards import take
+from skuae._files import checked_content, write_bytes, write_safetensors
+from skuae._markdown import escape
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
+from skuae.estimators._reading import (
+    FILE,
+    FORMAT,
+    read_history,
+    read_model_folder,
+    read_module,
+    read_names,
+    read_params,
+)
 from skuae.estimators._settings import settings_of
-from skuae.models import decode_params, encode_params
+from skuae.models import decode_params, encode_params, resolve_backbone
 from skuae.training import (
     CrystalNet,
     ElementInput,
     FittedTask,
     Network,
     Task,
+    check_training_params,
     make_net,
     resolve_device,
 )
 
-FORMAT = "skuae-model-2"
 _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
+_TABLES = ("embedding", "element_features")  # parameters that may be tables
 
 
 class PretrainedEstimator(BaseEstimator):
@@ -58,13 +69,20 @@ class PretrainedEstimator(BaseEstimator):
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write the fitted estimator to a folder, for `from_pretrained`.
 
-        Graph settings, element table, target scaling and weights are all in it; the training state
-        (optimiser, random state, callbacks) is not.
+        Graph settings, element table, target scaling and weights are all in one file,
+        ``model.safetensors``; the training state (optimiser, random state, callbacks) is not.
+        ``README.md`` says in words what the model is.
 
         Parameters
         ----------
         folder : str or path-like
-            Made if missing; files of an older model in it are replaced.
+            Made if missing; an older model in it is replaced at once: if the process is killed, the
+            folder holds the older model or this one.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written. An older model is still there.
         """
         check_is_fitted(self)
         folder = Path(folder)
@@ -74,7 +92,6 @@ class PretrainedEstimator(BaseEstimator):
         module = self.net_.module_.state_dict()
         tensors |= {f"module.{k}": v.cpu().numpy() for k, v in module.items()} | arrays
         config = {
-            "format": FORMAT,
             "skuae": __version__,
             "class": type(self).__name__,
             "params": self._fit_params,
@@ -83,11 +100,11 @@ class PretrainedEstimator(BaseEstimator):
             "task": task,
             "network": network,
         }
-        # The file of weights has a checksum of its own, and that of the config it belongs to.
-        card = {"config": config_digest(config)}
-        write_safetensors(folder / "model.safetensors", tensors, card, format=FORMAT)
-        write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
-        write_bytes(folder / "README.md", self._model_card(config).encode())
+        card = self._model_card(config).encode()
+        with suppress(FileNotFoundError):
+            (folder / "README.md").unlink()  # that of an older model must not stand by this one
+        write_safetensors(folder / FILE, tensors, config, format=FORMAT)
+        write_bytes(folder / "README.md", card)
 
     @classmethod
     def from_pretrained(
@@ -110,49 +127,60 @@ class PretrainedEstimator(BaseEstimator):
         FileNotFoundError
             If the folder holds no model.
         ValueError
-            If a file was changed or cut short, or holds a model of another class.
+            If the file was changed or cut short, holds a model of another class, or one that this
+            version cannot read.
         """
         config, tensors = read_model_folder(folder)
-        if config["class"] != cls.__name__:
-            raise ValueError(f"{folder} holds a {config['class']}: use its from_pretrained")
-        return cls._restore(config, tensors, device)
+        if config.get("class") != cls.__name__:
+            raise ValueError(f"{folder} holds a {config.get('class')}: use its from_pretrained")
+        return cls._restore(folder, config, tensors, device)
 
     @classmethod
     def _restore(
-        cls, config: dict[str, Any], tensors: dict[str, np.ndarray], device: str | torch.device
+        cls,
+        folder: Any,
+        config: dict[str, Any],
+        tensors: dict[str, np.ndarray],
+        device: str | torch.device,
     ) -> Self:
-        estimator = cls(**decode_params(config["params"]), device=device)
-        estimator._fit_params = config["params"]
-        estimator.device_ = resolve_device(device)
-        estimator.target_names_ = config["target_names"]
-        estimator.history_ = config["history"]
-        estimator.n_iter_ = len(estimator.history_)
-        task = estimator.task_ = estimator._task().load(config["task"], tensors)
-        backbone = decode_params({"spec": config["network"]["backbone"]})["spec"]
-        elements = estimator._load_elements(config["network"]["elements"], tensors)
-        precision = config["network"]["precision"]
-        network = estimator.network_ = Network(backbone, elements, estimator._dtype, precision)
-        with _NothingDrawn():  # the first weights are replaced
-            module = network.build(task.n_outputs)
-        module.load_state_dict(
-            {
-                k.removeprefix("module."): torch.tensor(v)
-                for k, v in tensors.items()
-                if k.startswith("module.")
-            }
-        )
-        settings = settings_of(estimator, network, estimator.device_, seed=0)
-        estimator.net_ = make_net(module, task, settings)
+        resolved = resolve_device(device)
+        with checked_content(folder, f"a {cls.__name__}"):
+            names = {*cls._get_param_names()} - _NOT_SAVED
+            estimator = cls(**read_params(config, names), device=device)
+            estimator._fit_params = config["params"]
+            estimator._restore_fit(config, dict(tensors), resolved)
         return estimator
+
+    def _restore_fit(
+        self, config: dict[str, Any], arrays: dict[str, np.ndarray], device: torch.device
+    ) -> None:
+        """Set what `fit` has learned."""
+        check_training_params(self)
+        self.device_ = device
+        self.history_ = read_history(config)
+        self.n_iter_ = len(self.history_)
+        task = self.task_ = self._task().load(take(config, "task", dict), arrays)
+        self.target_names_ = read_names(config, len(task.target_weights))
+        saved = take(config, "network", dict)
+        elements = self._load_elements(take(saved, "elements", dict), arrays)
+        backbone = decode_params({"spec": take(saved, "backbone", dict)})["spec"]
+        network = self.network_ = Network(
+            resolve_backbone(backbone), elements, self._dtype, take(saved, "precision", str)
+        )
+        module = read_module(network, task.n_outputs, arrays)
+        settings = settings_of(self, network, device, seed=0)
+        self.net_ = make_net(module, task, settings)
 
     def _model_card(self, config: dict[str, Any]) -> str:
         table = self.element_table_
         n_parameters = sum(p.numel() for p in self.net_.module_.parameters())
-        targets = ", ".join(self.target_names_ or ["(not named)"])
+        targets = ", ".join(map(escape, self.target_names_ or ["(not named)"]))
         classes = ""
         if "classes" in config["task"]:
-            classes = f"\n- Classes: {', '.join(map(str, config['task']['classes']['labels']))}"
-        params = "\n".join(f"| {k} | {json.dumps(v)} |" for k, v in config["params"].items())
+            classes = f"\n- Classes: {', '.join(map(escape, config['task']['classes']['labels']))}"
+        params = "\n".join(
+            f"| {escape(k)} | {escape(json.dumps(v))} |" for k, v in config["params"].items()
+        )
         name = type(self).__name__
         return f"""# {name}
 
@@ -166,44 +194,12 @@ model.predict(structures)
 
 - Targets: {targets}{classes}
 - Trained parameters: {n_parameters:,} in {self.n_iter_} epochs
-- Element table: {table.name}, {len(table.symbols)} elements x {table.n_dims} columns
+- Element table: {escape(table.name)}, {len(table.symbols)} elements x {table.n_dims} columns
 
 | parameter | value |
 |---|---|
 {params}
 """
-
-
-class _NothingDrawn(TorchFunctionMode):
-    """Build modules without random numbers: a fit in another thread may be using torch's."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name.endswith(("normal_", "uniform_")):
-            return args[0] if args else kwargs["tensor"]
-        return torch.zeros(*args, **kwargs) if name == "randn" else func(*args, **kwargs)
-
-
-def read_model_folder(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return config and tensors that `save_pretrained` wrote, checked."""
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no model: there is no config.json in it")
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        found = config["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged ({error})") from error
-    if found != FORMAT:
-        raise ValueError(f"{folder} has format {found!r}, this skuae reads {FORMAT!r}")
-    tensors, card = read_safetensors(folder / "model.safetensors", format=FORMAT)
-    if card["config"] != config_digest(config):
-        raise ValueError(
-            f"{folder / 'config.json'} was changed since it was written, or belongs to another "
-            "model.safetensors: its checksum does not match"
-        )
-    return config, tensors
 
 
 def encode_estimator(estimator: Any) -> dict[str, Any]:
@@ -220,11 +216,14 @@ def encode_estimator(estimator: Any) -> dict[str, Any]:
     """
     params = estimator.get_params(deep=False)
     saved = encode_params({k: v for k, v in params.items() if k not in _NOT_SAVED})
-    if saved.get("embedding") not in (None, *table_names()):
-        saved["embedding"] = None  # a path means nothing elsewhere; the table is in the file
-    return saved
+    # A path means nothing elsewhere; the table is in the file.
+    return saved | {name: _names_alone(saved[name]) for name in _TABLES if name in saved}
 
 
-def config_digest(config: dict[str, Any]) -> str:
-    """Return a fingerprint of what is in a config.json."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+def _names_alone(saved: Any) -> Any:
+    """Return encoded tables, None for all but the names of known ones."""
+    if isinstance(saved, dict):
+        return {kind: _names_alone(tables) for kind, tables in saved.items()}
+    if isinstance(saved, list):
+        return [_names_alone(table) for table in saved]
+    return saved if saved in table_names() else None

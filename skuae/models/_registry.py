@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from skuae._cards import take
 from skuae.models._alignn import ALIGNN
 from skuae.models._backbone import SPECIFICATIONS, Backbone
 from skuae.models._cgcnn import CGCNN
@@ -155,7 +156,11 @@ def _decode(value: Any) -> Any:
         return {_decode(k): _decode(v) for k, v in value["pairs"]}
     if "tuple" in value:
         return tuple(_decode(v) for v in value["tuple"])
-    return _find(value["backbone"], value["module"])(**decode_params(value["params"]))
+    kind, params = _find(take(value, "backbone", str), take(value, "module", str)), value["params"]
+    lacking = sorted({*kind._get_param_names()} - {*params})
+    if lacking:  # today's default may be another one than that of the saved back-end
+        raise ValueError(f"the back-end {kind.__name__} lacks its parameter {lacking[0]!r}")
+    return kind(**decode_params(params))
 
 
 def _find(name: str, module: str) -> type[Backbone]:

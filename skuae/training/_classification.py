@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from skuae._cards import take
 from skuae.crystals import Crystals
 from skuae.training._labels import (
     check_two_classes,
@@ -65,7 +66,9 @@ class ClassificationTask(Task):
         return replace(before, classes=targets.form, class_weight=self.class_weight)
 
     def load(self, config: dict, arrays: dict[str, Array]) -> "FittedClassification":
-        return FittedClassification(decode_classes(config["classes"]), self.class_weight)
+        return FittedClassification(
+            decode_classes(take(config, "classes", dict)), self.class_weight
+        )
 
 
 @dataclass(frozen=True, eq=False)

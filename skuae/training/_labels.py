@@ -9,8 +9,14 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from skuae._cards import take
 from skuae.crystals import Crystals
 from skuae.training._targets import LARGEST_WEIGHT, detached, names_of
+
+# What labels may be in a file: the dtype of the classes, and the type that JSON gives for it.
+_KINDS: dict[str, type] = {"bool": bool, "object": str, "str": str}
+_KINDS |= {f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_KINDS |= {f"float{bits}": float for bits in (16, 32, 64)}
 
 
 def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
@@ -156,10 +162,18 @@ def class_weights(
 
 def encode_classes(classes: np.ndarray) -> dict[str, Any]:
     """Return classes as something JSON can hold."""
-    kind = "object" if classes.dtype == object else classes.dtype.str
+    kind = {"O": "object", "U": "str", "T": "str"}.get(classes.dtype.kind, classes.dtype.name)
     return {"dtype": kind, "labels": classes.tolist()}
 
 
 def decode_classes(saved: dict[str, Any]) -> np.ndarray:
-    """Return what `encode_classes` was given."""
-    return np.array(saved["labels"], dtype=np.dtype(saved["dtype"]))
+    """Return what `encode_classes` was given; raise ValueError if that cannot be."""
+    labels = take(saved, "labels", list)
+    kind = take(saved, "dtype", str, among=_KINDS)
+    wanted = _KINDS[kind]
+    if not all(type(label) is wanted for label in labels):
+        raise ValueError(f"'labels' are {labels!r:.80}, expected a list of {kind}")
+    classes = np.array(labels, dtype=kind)
+    if len(classes) < 2 or classes.tolist() != labels or (classes[1:] <= classes[:-1]).any():
+        raise ValueError(f"'labels' are {labels!r:.80}, expected several, sorted, each once")
+    return classes

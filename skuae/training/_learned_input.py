@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from skuae._cards import take, take_array, take_texts
 from skuae._elements import N_ELEMENTS
 from skuae.crystals import Crystals
-from skuae.embedding import ElementTable
+from skuae.embedding import ElementTable, table_names
 from skuae.models import N_LEARNED, Backbone, CrystalModule, Elements, LearnedElements
 from skuae.training._composition import first_with
 from skuae.training._data import CrystalDataset, CrystalLoader
@@ -135,26 +136,32 @@ class LearnedInput(ElementInput):
         ----------
         config : dict
         arrays : dict of str to ndarray
+            Those of the input are removed.
         targets : list of str or None
 
         Returns
         -------
         LearnedInput
+
+        Raises
+        ------
+        ValueError
+            If something in them makes no sense.
         """
-        tables = [
-            card
-            if isinstance(card, str)
-            else ElementTable(arrays[f"element_features.{i}"], card["symbols"], name=card["name"])
-            for i, card in enumerate(config["tables"])
-        ]
-        return cls(
-            arrays["seen"],
-            tables,
-            config["guess"],
-            config["scaled"],
-            targets,
-            arrays.get("sensitivity"),
-        )
+        tables: list[Any] = []
+        for i, card in enumerate(take(config, "tables", list)):
+            if card in table_names():
+                tables.append(card)
+                continue
+            values = take_array(arrays, f"element_features.{i}", np.float32, (None, None))
+            name = take(card, "name", str)
+            tables.append(ElementTable(values, take_texts(card, "symbols"), name=name))
+        seen = take_array(arrays, "seen", bool, (N_ELEMENTS,))
+        if not seen.any() or seen[N_LEARNED:].any():
+            raise ValueError(f"the elements of the training rows are none of 1 to {N_LEARNED}")
+        scaled = take(config, "scaled", bool)
+        matrix = take_array(arrays, "sensitivity", np.float64, (None, None)) if scaled else None
+        return cls(seen, tables, take(config, "guess", bool), scaled, targets, matrix)
 
 
 def check_in_reach(crystals: Crystals, among: np.ndarray | None = None) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skuae._cards import take, take_array
 from skuae.crystals import Crystals
 from skuae.training._loss import MaskedLoss, mean_and_log_variance
 from skuae.training._targets import TargetScaler, check_targets
@@ -62,8 +63,14 @@ class RegressionTask(Task):
 
     def load(self, config: dict, arrays: dict[str, Array]) -> "FittedRegression":
         scaler = TargetScaler()
-        scaler.mean_, scaler.scale_ = arrays["task.mean"], arrays["task.scale"]
-        return FittedRegression(scaler, config["one_target"], self.loss, self.task_weights)
+        scaler.mean_ = take_array(arrays, "task.mean", np.float64, (None,))
+        scaler.scale_ = take_array(arrays, "task.scale", np.float64, scaler.mean_.shape)
+        one_target = take(config, "one_target", bool)
+        n_targets = len(scaler.mean_)
+        if n_targets == 0 or (one_target and n_targets > 1) or (scaler.scale_ < 0).any():
+            raise ValueError(f"the scales {scaler.scale_} are not those of targets")
+        self._check_task_weights(n_targets)
+        return FittedRegression(scaler, one_target, self.loss, self.task_weights)
 
     def _check_task_weights(self, n_targets: int) -> None:
         if self.task_weights is None:

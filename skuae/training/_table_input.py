@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skuae._cards import take, take_array, take_texts
 from skuae._elements import N_ELEMENTS
 from skuae._warnings import warn
 from skuae.crystals import Crystals
@@ -159,26 +160,38 @@ class TableInput(ElementInput):
         ----------
         config : dict
         arrays : dict of str to ndarray
+            Those of the input are removed.
         remedy : str
 
         Returns
         -------
         TableInput
+
+        Raises
+        ------
+        ValueError
+            If something in them makes no sense.
         """
         coords = None
         if "coords.weight" in arrays:
-            weight, bias = (torch.tensor(arrays[f"coords.{part}"]) for part in ("weight", "bias"))
-            coords = weight, bias
-        numbers = np.flatnonzero(arrays["table.seen"]) + 1
-        return cls(
-            ElementTable(arrays["table.values"], symbols=numbers, **config["table"]),
-            config["kind"],
-            config["frozen"],
-            arrays["seen"],
-            config["origin"],
-            remedy,
-            coords,
+            weight = take_array(arrays, "coords.weight", np.float32, (None, 3))
+            bias = take_array(arrays, "coords.bias", np.float32, weight.shape[:1])
+            coords = torch.tensor(weight), torch.tensor(bias)
+        covered = take_array(arrays, "table.seen", bool, (N_ELEMENTS,))
+        seen = take_array(arrays, "seen", bool, (N_ELEMENTS,))
+        card = take(config, "table", dict)
+        table = ElementTable(
+            take_array(arrays, "table.values", np.float32, (None, None)),
+            symbols=np.flatnonzero(covered) + 1,
+            name=take(card, "name", str),
+            metadata=take(card, "metadata", dict),
+            columns=take_texts(card, "columns"),
         )
+        if not seen.any() or (seen & ~covered).any():
+            raise ValueError("the elements of the training rows are not in the table")
+        kind = take(config, "kind", str, among=("table", "features", "own"))
+        frozen = take(config, "frozen", bool)
+        return cls(table, kind, frozen, seen, take(config, "origin", str), remedy, coords)
 
 
 def check_covered(

@@ -223,7 +223,7 @@ class Task(ABC):
         ----------
         config : dict
         arrays : dict of str to ndarray
-            What `FittedTask.state` returned.
+            What `FittedTask.state` returned, and others; those of the task are removed.
 
         Returns
         -------

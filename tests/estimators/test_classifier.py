@@ -1,6 +1,5 @@
 """Classes instead of numbers: labels of all kinds, probabilities, weights of classes."""
 
-import json
 import pickle
 from unittest import mock
 
@@ -154,8 +153,9 @@ def test_names_of_labels(clf, X, two, tmp_path):
     gnn.save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "Targets: kind" in card and "Classes: other, polar" in card
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert config["class"] == "CrystalGNNClassifier"
+    again = CrystalGNNClassifier.from_pretrained(tmp_path, device="cpu")
+    assert again.target_names_ == ["kind"]
+    assert again.classes_.tolist() == ["other", "polar"]
 
 
 @pytest.mark.parametrize(

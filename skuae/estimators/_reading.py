@@ -1,0 +1,96 @@
+"""Reading of saved models: nothing in a file is taken for what it says before it is checked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from skuae._cards import check_all_taken, take, take_array, take_texts
+from skuae._files import read_safetensors
+from skuae._numbers import is_real
+from skuae.models import CrystalModule, decode_params
+from skuae.training import Network
+
+FORMAT = "skuae-model-3"
+FILE = "model.safetensors"  # all of a model in one file: a folder holds the old one or the new one
+_FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros"}
+
+
+def read_model_folder(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return config and tensors that `save_pretrained` wrote; the checksum is right."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; pass the folder that save_pretrained wrote")
+    if not (folder / FILE).is_file():
+        raise FileNotFoundError(f"{folder} holds no model: there is no {FILE} in it")
+    tensors, config = read_safetensors(folder / FILE, format=FORMAT)
+    return config, tensors
+
+
+def read_params(config: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return the parameters of an estimator, which must be those of these names."""
+    saved = take(config, "params", dict)
+    differing = sorted(names ^ saved.keys())
+    if differing:
+        what = "lacks" if differing[0] in names else "has an unknown"
+        raise ValueError(f"it {what} parameter {differing[0]!r:.80}")
+    return decode_params(saved)
+
+
+def read_history(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return epoch, losses and seconds of every epoch."""
+    history: list[dict[str, Any]] = take(config, "history", list)
+    for number, epoch in enumerate(history, start=1):
+        take(epoch, "train_loss", float)
+        if not all(is_real(value) and np.isfinite(value) for value in epoch.values()):
+            raise ValueError(f"'history' of epoch {number} is {epoch!r:.80}")
+    return history
+
+
+def read_names(config: dict[str, Any], n_targets: int) -> list[str] | None:
+    """Return the names of the targets."""
+    if take(config, "target_names", list, None) is None:
+        return None
+    names = take_texts(config, "target_names")
+    if len(names) != n_targets:
+        raise ValueError(f"'target_names' has {len(names)} names for {n_targets} targets")
+    return names
+
+
+def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray]) -> CrystalModule:
+    """Return the module of a network with the weights that are left in a file."""
+    with _Sparing(arrays):
+        module = network.build(n_outputs)
+    state = {
+        name: torch.tensor(
+            take_array(arrays, f"module.{name}", value.numpy().dtype, tuple(value.shape))
+        )
+        for name, value in module.state_dict().items()
+    }
+    check_all_taken(arrays)
+    module.load_state_dict(state)
+    return module
+
+
+class _Sparing(TorchFunctionMode):
+    """Build modules without random numbers, and none that is far larger than the file.
+
+    A fit in another thread may be using torch's numbers, and the first weights are replaced anyway.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        super().__init__()
+        self.left = 10_000_000 + sum(20_000 + 4 * array.size for array in arrays.values())
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in _FACTORIES:
+            self.left -= 10_000 + func(*args, **{**kwargs, "device": "meta"}).numel()
+            if self.left < 0:
+                raise ValueError("its back-end asks for more weights than there are in the file")
+        if name.endswith(("normal_", "uniform_")):
+            return args[0] if args else kwargs["tensor"]
+        return torch.zeros(*args, **kwargs) if name == "randn" else func(*args, **kwargs)
