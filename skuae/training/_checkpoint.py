@@ -5,13 +5,16 @@ import json
 import time
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
+from torch import Tensor
 
-from skuae._files import read_safetensors, write_safetensors
+from skuae._cards import check_all_taken, take, take_array
+from skuae._files import checked_content, read_safetensors, write_safetensors
+from skuae._warnings import warn
 from skuae.models import CrystalModule, encode_params
 from skuae.training._net import CrystalNet, StopEarly
 from skuae.training._settings import Settings
@@ -19,6 +22,11 @@ from skuae.training._task import FitData
 
 FORMAT = "skuae-checkpoint-2"
 SECONDS_BETWEEN = 10.0
+_SLOTS = {
+    "adamw": frozenset({"step", "exp_avg", "exp_avg_sq"}),
+    "adam": frozenset({"step", "exp_avg", "exp_avg_sq"}),
+    "sgd": frozenset({"momentum_buffer"}),
+}  # what each optimiser remembers of a parameter
 _NOT_IN_FINGERPRINT = {
     "verbose",
     "device",
@@ -42,7 +50,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.failed = path, False
         self.written = time.monotonic()
 
     @classmethod
@@ -84,48 +92,40 @@ class Checkpoint(Callback):
             return
         try:
             tensors, card = read_safetensors(self.path, format=FORMAT)
+            with checked_content(self.path, "a checkpoint of this fit"):
+                state = _State.of(net, tensors, card)
         except ValueError as error:
             raise ValueError(f"{error}. Delete the file to start this fit anew") from error
-        parts: dict = {"module": {}, "best": {}}
-        slots: dict = {}
-        for name, array in tensors.items():
-            part, _, key = name.partition("/")
-            if part in parts:
-                parts[part][key] = torch.tensor(array)
-            else:
-                index, _, key = key.partition("/")
-                slots.setdefault(int(index), {})[key] = torch.tensor(array)
-        net.module_.load_state_dict(parts["module"])
-        state = net.optimizer_.state_dict()
-        net.optimizer_.load_state_dict({**state, "state": slots})
-        for epoch in card["history"]:
-            net.history.new_epoch()
-            for key, value in epoch.items():
-                net.history.record(key, value)
-        stop_early = _stop_early(net)
-        if stop_early is not None and parts["best"]:
-            stop_early.best_loss = card["best_loss"]
-            stop_early.best_epoch = card["best_epoch"]
-            stop_early.best_weights = parts["best"]
-        for name, parameter in net.module_.named_parameters():
-            parameter.requires_grad_(name not in card["frozen"])  # by a callback
-        net.stopped_ = card["stopped"]
+        state.put(net)
 
     def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Write the file if the last one is old, or training ends here."""
         last = net.stop_ or len(net.history) == net.max_epochs
         if last or time.monotonic() - self.written >= SECONDS_BETWEEN:
-            self._write(net)
+            self._try_to_write(net)
             self.written = time.monotonic()
+
+    def _try_to_write(self, net: CrystalNet) -> None:
+        """Write the file; if that fails, warn once, and let the fit go on without it."""
+        try:
+            self._write(net)
+        except (OSError, TypeError) as error:
+            if not self.failed:
+                warn(
+                    f"no checkpoint could be written ({error}); the fit goes on, but cannot be "
+                    "resumed from here if it is killed"
+                )
+            self.failed = True
 
     def _write(self, net: CrystalNet) -> None:
         tensors = {f"module/{k}": v for k, v in net.module_.state_dict().items()}
         for index, slot in net.optimizer_.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{k}": v for k, v in slot.items()}
-        card = {
+        card: dict[str, Any] = {
             "history": [{k: v for k, v in e.items() if k != "batches"} for e in net.history],
             "stopped": net.stop_,
             "frozen": [k for k, v in net.module_.named_parameters() if not v.requires_grad],
+            "trained": list(net.optimizer_.state_dict()["state"]),
         }
         stop_early = _stop_early(net)
         if stop_early is not None and stop_early.best_weights is not None:
@@ -133,6 +133,88 @@ class Checkpoint(Callback):
             tensors |= {f"best/{k}": v for k, v in stop_early.best_weights.items()}
         arrays = {k: v.cpu().numpy() for k, v in tensors.items()}
         write_safetensors(self.path, arrays, card, format=FORMAT)
+
+
+class _State(NamedTuple):
+    """What is in a checkpoint, checked against the net that is to go on from it."""
+
+    module: dict[str, Tensor]
+    slots: dict[int, dict[str, Tensor]]
+    history: list[dict[str, Any]]
+    stopped: bool
+    frozen: list[str]
+    best: tuple[float, int, dict[str, Tensor]] | None
+
+    @classmethod
+    def of(cls, net: CrystalNet, tensors: dict[str, np.ndarray], card: dict[str, Any]) -> Self:
+        """Read a state; raise ValueError if it is not one of this net."""
+        arrays = dict(tensors)
+        history = take(card, "history", list)
+        if not 0 < len(history) <= net.max_epochs:
+            raise ValueError(f"it has {len(history)} epochs of {net.max_epochs}")
+        for number, epoch in enumerate(history, start=1):
+            for key in ("train_loss", "valid_loss") if _stop_early(net) else ("train_loss",):
+                if not np.isfinite(take(epoch, key, float)):
+                    raise ValueError(f"the {key} of epoch {number} is {epoch[key]}")
+            take(epoch, "dur", float)
+            if take(epoch, "epoch", int) != number or "batches" in epoch:
+                raise ValueError(f"epoch {number} is {epoch!r:.80}")
+        best = None
+        if _stop_early(net) is not None and "best_epoch" in card:
+            weights = _take_module(net, arrays, "best/")
+            if take(card, "best_epoch", int) not in range(1, len(history) + 1):
+                raise ValueError(f"'best_epoch' is {card['best_epoch']} of {len(history)}")
+            best = take(card, "best_loss", float), card["best_epoch"], weights
+        module = _take_module(net, arrays, "module/")
+        slots = _take_slots(net, arrays)
+        if list(slots) != take(card, "trained", list):
+            raise ValueError("the optimiser's tensors of some weights are missing")
+        check_all_taken(arrays)
+        frozen = take(card, "frozen", list)
+        names = [name for name, _ in net.module_.named_parameters()]
+        if any(name not in names for name in frozen):
+            raise ValueError(f"'frozen' names what is no weight: {frozen!r:.80}")
+        return cls(module, slots, history, take(card, "stopped", bool), frozen, best)
+
+    def put(self, net: CrystalNet) -> None:
+        """Bring a net to this state."""
+        net.module_.load_state_dict(self.module)
+        net.optimizer_.load_state_dict({**net.optimizer_.state_dict(), "state": self.slots})
+        for epoch in self.history:
+            net.history.new_epoch()
+            for key, value in epoch.items():
+                net.history.record(key, value)
+        stop_early = _stop_early(net)
+        if stop_early is not None and self.best is not None:
+            stop_early.best_loss, stop_early.best_epoch, stop_early.best_weights = self.best
+        for name, parameter in net.module_.named_parameters():
+            parameter.requires_grad_(name not in self.frozen)  # by a callback
+        net.stopped_ = self.stopped
+
+
+def _take_module(net: CrystalNet, arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
+    return {
+        name: _take_like(value, arrays, f"{prefix}{name}")
+        for name, value in net.module_.state_dict().items()
+    }
+
+
+def _take_slots(net: CrystalNet, arrays: dict[str, np.ndarray]) -> dict[int, dict[str, Tensor]]:
+    """Return the optimiser's tensors by the number of the parameter."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in net.optimizer_.param_groups for p in group["params"]]
+    for index, parameter in enumerate(parameters):
+        prefix = f"optimizer/{index}/"
+        for name in [name for name in arrays if name.startswith(prefix)]:
+            like = torch.zeros(()) if name == f"{prefix}step" else parameter.detach()
+            slots.setdefault(index, {})[name.removeprefix(prefix)] = _take_like(like, arrays, name)
+    if {frozenset(slot) for slot in slots.values()} != {_SLOTS[net.optimizer]}:
+        raise ValueError(f"its optimiser is not {net.optimizer}")
+    return slots
+
+
+def _take_like(value: Tensor, arrays: dict[str, np.ndarray], name: str) -> Tensor:
+    return torch.tensor(take_array(arrays, name, value.cpu().numpy().dtype, tuple(value.shape)))
 
 
 def _stop_early(net: CrystalNet) -> StopEarly | None:

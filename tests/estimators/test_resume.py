@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor
+from skuae._files import read_safetensors, write_safetensors
 from skuae.embedding import get_table
 from skuae.training import _checkpoint
 
@@ -237,6 +238,72 @@ def test_a_changed_checkpoint_is_named(make, X, y, tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(ValueError, match=rf"{path.name} was changed.*Delete the file"):
         make(checkpoint_dir=tmp_path).fit(X, y)
+
+
+def forged(path, change):
+    tensors, card = read_safetensors(path, format=_checkpoint.FORMAT)
+    change(card, tensors)
+    write_safetensors(path, tensors, card, format=_checkpoint.FORMAT)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card, tensors: card.pop("history"),
+        lambda card, tensors: card.pop("stopped"),
+        lambda card, tensors: card.update(stopped=1),
+        lambda card, tensors: card.update(history=[]),
+        lambda card, tensors: card.update(history=card["history"] * 5),
+        lambda card, tensors: card["history"][0].update(epoch=2),
+        lambda card, tensors: card["history"][0].update(batches=3),
+        lambda card, tensors: card["history"][0].update(train_loss=np.nan),
+        lambda card, tensors: card["history"][0].pop("valid_loss"),
+        lambda card, tensors: card.update(best_epoch=99),
+        lambda card, tensors: card.update(best_loss="x"),
+        lambda card, tensors: card.pop("best_epoch"),
+        lambda card, tensors: card["trained"].pop(),
+        lambda card, tensors: tensors.pop("module/head.bias"),
+        lambda card, tensors: tensors.pop("best/head.bias"),
+        lambda card, tensors: tensors.pop("optimizer/0/exp_avg"),
+        lambda card, tensors: tensors.update({"module/more": np.zeros(1)}),
+        lambda card, tensors: tensors.update({"optimizer/0/more": np.zeros(1)}),
+        lambda card, tensors: tensors.update({"optimizer/x/step": np.zeros(1)}),
+        lambda card, tensors: tensors.update({"optimizer/0/step": np.zeros(2, np.float32)}),
+        lambda card, tensors: tensors.update({"module/head.bias": np.full(1, np.nan, np.float32)}),
+        lambda card, tensors: tensors.update({"module/head.bias": np.zeros(1)}),
+    ],
+)
+def test_a_forged_checkpoint_is_named(gnn, X, y, tmp_path, change):
+    fit = gnn(checkpoint_dir=tmp_path, early_stopping=True, validation_fraction=0.3)
+    fit.fit(X, y)
+    (path,) = tmp_path.iterdir()
+    forged(path, change)
+    with pytest.raises(ValueError, match=rf"{path} does not hold a checkpoint .*Delete the file"):
+        fit.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (TypeError("must fit into JSON"), "must fit into JSON"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_fit(
+    make, X, y, tmp_path, monkeypatch, error, said, assert_same_weights
+):
+    def full(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_checkpoint, "write_safetensors", full)
+        with pytest.warns(
+            UserWarning, match=f"no checkpoint could be .*{said}.*the fit goes on"
+        ) as w:
+            fitted = make(checkpoint_dir=tmp_path).fit(X, y)
+    assert len([one for one in w if "no checkpoint" in str(one.message)]) == 1  # of three epochs
+    assert not list(tmp_path.iterdir())
+    assert_same_weights(fitted, make().fit(X, y))
 
 
 def test_checkpoints_are_not_written_all_the_time(make, X, y, tmp_path, monkeypatch):
