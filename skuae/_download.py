@@ -33,10 +33,22 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_keep(folder, error) from error
+        raise cannot_keep(folder, error) from error
 
 
-def _cannot_keep(folder: Path, error: OSError) -> OSError:
+def cannot_keep(folder: Path, error: OSError) -> OSError:
+    """Return the error of a folder of downloads that cannot be written to.
+
+    Parameters
+    ----------
+    folder : Path
+    error : OSError
+
+    Returns
+    -------
+    OSError
+        It says what to do.
+    """
     return OSError(
         f"downloads cannot be kept in {folder} ({error}); the environment variable SKUAE_DATA "
         "names another folder for them"
@@ -89,7 +101,7 @@ def download(
             try:
                 _check_zip(path, path.stem)
             except ValueError:
-                path.unlink()  # pooch would take it as it is
+                _remove(path)  # pooch would take it as it is
     reasons = []
     for url in urls:
         try:
@@ -99,7 +111,7 @@ def download(
         except (requests.RequestException, ValueError) as error:
             reasons.append(f"\n  {url}: {error}")
         except OSError as error:
-            raise _cannot_keep(path.parent, error) from error
+            raise cannot_keep(path.parent, error) from error
     raise ConnectionError(
         f"could not get {name}:{''.join(reasons)}{spoilt}\n"
         "Try again later; or download the file by hand (a browser, another machine) from "
@@ -107,6 +119,13 @@ def download(
         f"{f' (checksum {known_hash})' if known_hash else ''}, and call again. The environment "
         "variable SKUAE_DATA names another folder for such files"
     )
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise cannot_keep(path.parent, error) from error
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections import Counter
 from types import NoneType
 
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from skuae._download import data_folder, make_folder
+from skuae._download import cannot_keep, data_folder, make_folder
 from skuae._files import write_bytes
 from skuae.datasets._bunch import make_bunch, select_targets
 from skuae.datasets._keep import keep
@@ -111,7 +110,8 @@ def fetch_mp(
 
     def make():
         make_folder(folder)
-        return _read(_fetch(folder, query, fields, api_key, verbose), fields)
+        paths = _fetch(folder, query, fields, api_key, verbose)
+        return _read(paths, _read_ids(folder / "ids.json"), fields)
 
     structures, labels = keep(f"{name}/all", make)
     date = pd.Timestamp(os.path.getmtime(folder / "ids.json"), unit="s").date()
@@ -146,8 +146,9 @@ def _fetch(folder, query, fields, api_key, verbose):
         rows = _ask(rester, query, ["material_id"])
         if not rows:
             raise ValueError(f"the Materials Project has nothing that meets criteria={query}")
-        write_bytes(ids_path, json.dumps(sorted({row["material_id"] for row in rows})).encode())
-    ids = json.loads(ids_path.read_bytes())
+        ids = sorted({row["material_id"] for row in rows})
+        _write(ids_path, json.dumps(ids).encode())
+    ids = _read_ids(ids_path)
     starts = range(0, len(ids), _IDS_PER_PAGE)
     paths = [folder / f"page{start:07d}.json.gz" for start in starts]
     with tqdm(total=len(ids), unit=" crystals", disable=verbose < 1) as progress:
@@ -162,9 +163,26 @@ def _fetch(folder, query, fields, api_key, verbose):
                 )
                 _check_ids(rows, wanted, folder)
                 _check_fields(rows, fields)
-                write_bytes(path, gzip.compress(json.dumps(rows).encode()))
+                _write(path, gzip.compress(json.dumps(rows).encode()))
             progress.update(len(wanted))
     return paths
+
+
+def _write(path, content):
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise cannot_keep(path.parent, error) from error
+
+
+def _read_ids(path):
+    try:
+        ids = json.loads(path.read_bytes())
+        if not ids or not all(isinstance(name, str) for name in ids) or ids != sorted({*ids}):
+            raise ValueError("it holds no list of ids")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete it and call again") from error
+    return ids
 
 
 def _check_ids(rows, wanted, folder):
@@ -229,7 +247,7 @@ def _ask(rester, query, fields):
         ) from error
 
 
-def _read(paths, fields):
+def _read(paths, wanted, fields):
     packer, records, ids = Packer(), [], []
     for path in paths:
         try:
@@ -239,9 +257,14 @@ def _read(paths, fields):
                 ids.append(row["material_id"])
                 values = [row.get(field) for field in fields]
                 records.append([np.nan if value is None else value for value in values])
-        except (EOFError, LookupError, OSError, TypeError, ValueError, zlib.error) as error:
+        except Exception as error:  # from zlib.error to AttributeError
             raise ValueError(
                 f"{path} cannot be read ({type(error).__name__}: {error}); delete it and call again"
             ) from error
+    if ids != wanted:
+        raise ValueError(
+            f"the pages in {paths[0].parent} have other ids than ids.json there; delete the folder "
+            "and call again"
+        )
     labels = pd.DataFrame(records, columns=fields, index=pd.Index(ids, name="id"))
     return packer.pack(ids, "Materials Project"), labels.infer_objects()

@@ -1,5 +1,7 @@
+import gzip
 import hashlib
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from skuae import _download
 from skuae._download import data_folder, download
 from skuae.crystals import Crystals
-from skuae.datasets import make_toy_crystals
+from skuae.datasets import _keep, make_toy_crystals
 from skuae.datasets._keep import keep
 
 CONTENT = b"what was published" * 1000
@@ -238,3 +240,80 @@ def test_what_was_kept_of_two_calls_is_made_anew(toy, folder):
     part.replace(path)
     found, kept = keep("toy", make)
     assert len(found) == len(kept) == 3 and made == [1, 1]
+
+
+def test_labels_of_another_set_with_the_same_ids_are_made_anew(toy, folder):
+    structures, labels, make, made = toy
+    keep("toy", make)
+    keep("swapped", lambda: (Crystals(
+        structures.numbers, structures.frac_coords / 2, structures.lattices, structures.offsets,
+        ids=structures.ids), labels))  # fmt: skip
+    (path,), (other,) = folder.glob("toy*.json.gz"), folder.glob("swapped*.json.gz")
+    other.replace(path)
+    _, kept = keep("toy", make)
+    assert kept.equals(labels) and made == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"ids": ["a", "001", "a"]},
+        {"ids": ["a", "001"], "columns": []},
+        {"ids": 3, "columns": []},
+        {"ids": ["a", "001", "a"], "columns": [["x", "float64", [1]]]},
+        {"ids": ["a", "001", "a"], "columns": [["x", "no dtype", [1, 2, 3]]]},
+        {"ids": ["a", "001", "a"], "columns": {"x": 1}},
+        ["a", "001", "a"],
+        3,
+        None,
+    ],
+)
+def test_labels_of_another_shape_are_made_anew(content, toy, folder):
+    """Also with a right checksum, as another version may write it."""
+    _, labels, make, made = toy
+    keep("toy", make)
+    (structures_path,), (path,) = folder.glob("*.npz"), folder.glob("*.json.gz")
+    text = json.dumps(content)
+    digest = _keep._digest(structures_path.read_bytes(), text)
+    path.write_bytes(gzip.compress(f"{digest}\n{text}".encode()))
+    _, kept = keep("toy", make)
+    assert kept.equals(labels) and made == [1, 1]
+
+
+def test_structures_without_ids_are_made_anew(toy, folder):
+    structures, _, make, made = toy
+    keep("toy", make)
+    (path,), (labels_path,) = folder.glob("*.npz"), folder.glob("*.json.gz")
+    Crystals(
+        structures.numbers, structures.frac_coords, structures.lattices, structures.offsets
+    ).save(path)
+    _, text = gzip.decompress(labels_path.read_bytes()).decode().split("\n", 1)
+    digest = _keep._digest(path.read_bytes(), text)
+    labels_path.write_bytes(gzip.compress(f"{digest}\n{text}".encode()))
+    found, _ = keep("toy", make)
+    assert found.ids is not None and made == [1, 1]
+
+
+def test_where_nothing_can_be_kept_it_is_made_every_time(toy, folder, monkeypatch):
+    structures, labels, make, made = toy
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "read-only")
+
+    monkeypatch.setattr("os.open", refuse)
+    for n in (1, 2):
+        with pytest.warns(UserWarning, match=r"toy was converted.*read-only.*SKUAE_DATA names"):
+            found, kept = keep("toy", make)
+        assert found is structures and kept is labels and len(made) == n
+
+
+def test_a_damaged_file_in_a_folder_that_is_read_only_is_named(server, folder, monkeypatch):
+    folder.mkdir()
+    (folder / "file.zip").write_bytes(b"no ZIP file")
+
+    def refuse(path):
+        raise PermissionError(f"{path} is read-only")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(OSError, match=r"file\.zip is read-only.*SKUAE_DATA names another"):
+        download("file.zip", [f"{server.url}/file"])

@@ -206,6 +206,36 @@ def test_a_page_that_cannot_be_read_is_named(spoil, project, folder):
     assert len(fetch_mp(api_key=KEY).structures) == N
 
 
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "3", "null", "[1]", '["mp-1", "mp-0"]', '["a", "a"]', "[" * 50]
+)
+def test_ids_that_are_none_are_named(content, project, folder):
+    fetch_mp(api_key=KEY)
+    path = next(folder.rglob("ids.json"))
+    path.write_text(content)
+    next(folder.rglob("all*.npz")).unlink()
+    with pytest.raises(ValueError, match=r"ids\.json cannot be read .*; delete it and call again"):
+        fetch_mp(api_key=KEY)
+
+
+def test_pages_of_other_ids_are_named(project, folder):
+    fetch_mp(api_key=KEY)
+    path = next(folder.rglob("ids.json"))
+    path.write_text(json.dumps([*json.loads(path.read_text())[:-1], "mp-999"]))
+    next(folder.rglob("all*.npz")).unlink()
+    with pytest.raises(ValueError, match=r"have other ids than ids\.json there; delete the folder"):
+        fetch_mp(api_key=KEY)
+
+
+def test_a_folder_that_is_read_only_is_named(project, monkeypatch):
+    def refuse(path, content):
+        raise PermissionError(13, "read-only", str(path))
+
+    monkeypatch.setattr(_materials_project, "write_bytes", refuse)
+    with pytest.raises(OSError, match=r"cannot be kept in .*read-only.*SKUAE_DATA names another"):
+        fetch_mp(api_key=KEY)
+
+
 def test_errors(project, monkeypatch):
     with pytest.raises(ValueError, match=r"needs a key .* set the environment variable MP_API_KEY"):
         fetch_mp()
