@@ -7,14 +7,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from skuae._cards import check_all_taken, take, take_array, take_texts
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
-from skuae._files import checked_content, read_safetensors, write_bytes, write_safetensors
+from skuae._files import write_bytes
 from skuae.embedding import _neighbors
 from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing, warn_filler
 from skuae.embedding._interchange import InterchangeMixin, read_csv
-
-_FORMAT = "skuae-element-table-1"
+from skuae.embedding._saved import read_table, write_table
 
 
 class ElementTable(InterchangeMixin):
@@ -356,12 +354,7 @@ class ElementTable(InterchangeMixin):
         path : str or path-like
             Ends in ``.safetensors``.
         """
-        card = {"name": self.name, "columns": self.columns, "metadata": self.metadata}
-        tensors = {
-            "numbers": (np.flatnonzero(self.seen) + 1).astype(np.uint8),
-            "values": self.values[self.seen],
-        }
-        write_safetensors(path, tensors, card, format=_FORMAT)
+        write_table(self, path)
 
     def to_csv(self, path):
         """Write the values as CSV, in the format of ElementEmbeddings; the card is left out.
@@ -397,11 +390,4 @@ class ElementTable(InterchangeMixin):
         if path.suffix.lower() == ".csv":
             frame = read_csv(path)
             return cls(frame, name=path.stem, metadata={"source": path.name})
-        tensors, card = read_safetensors(path, format=_FORMAT)
-        with checked_content(path, "an element table"):
-            values = take_array(tensors, "values", np.float32, (None, None))
-            numbers = take_array(tensors, "numbers", np.uint8, values.shape[:1])
-            check_all_taken(tensors)
-            name, columns = take(card, "name", str), take_texts(card, "columns")
-            metadata = take(card, "metadata", dict)
-            return cls(values, numbers, name=name, metadata=metadata, columns=columns)
+        return read_table(cls, path)

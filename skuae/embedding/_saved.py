@@ -1,0 +1,55 @@
+"""Element tables in a file: their card and their numbers, checked before they are taken."""
+
+import numpy as np
+
+from skuae._cards import check_all_taken, take, take_array, take_texts
+from skuae._files import checked_content, read_safetensors, write_safetensors
+
+_FORMAT = "skuae-element-table-1"
+
+
+def write_table(table, path):
+    """Write a table to a file, all or nothing.
+
+    Parameters
+    ----------
+    table : ElementTable
+    path : str or path-like
+        Ends in ``.safetensors``.
+    """
+    card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
+    tensors = {
+        "numbers": (np.flatnonzero(table.seen) + 1).astype(np.uint8),
+        "values": table.values[table.seen],
+    }
+    write_safetensors(path, tensors, card, format=_FORMAT)
+
+
+def read_table(cls, path):
+    """Read what `write_table` wrote.
+
+    Parameters
+    ----------
+    cls : type
+        ElementTable.
+    path : str or path-like
+
+    Returns
+    -------
+    ElementTable
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds no element table or is damaged.
+    """
+    tensors, card = read_safetensors(path, format=_FORMAT)
+    with checked_content(path, "an element table"):
+        values = take_array(tensors, "values", np.float32, (None, None))
+        numbers = take_array(tensors, "numbers", np.uint8, values.shape[:1])
+        check_all_taken(tensors)
+        name, columns = take(card, "name", str), take_texts(card, "columns")
+        metadata = take(card, "metadata", dict)
+        return cls(values, numbers, name=name, metadata=metadata, columns=columns)
