@@ -65,5 +65,6 @@ def _check_dtypes(cls: type, arrays: Arrays) -> None:
             same = array.dtype.kind == "U"
         if not same:
             raise ValueError(f"{name} is {array.dtype}, expected {dtypes[name]}")
-    if len({name in arrays for name in _OF_DISORDERED}) > 1:
+    lengths = {arrays[name].size if name in arrays else -1 for name in _OF_DISORDERED}
+    if len(lengths) > 1 or 0 in lengths:
         raise ValueError(f"{', '.join(_OF_DISORDERED)} go together: some are missing")
