@@ -34,7 +34,7 @@ def as_floats(values: ArrayLike) -> NDArray[np.float64]:
         raise TypeError(
             f"got {array.dtype}: make numbers of dates and times, in a unit of your choice"
         )
-    if array.dtype.kind in "OSU":
+    if array.dtype.kind in "OSTU":
         array = _without_texts(array)
     try:
         return array.astype(np.float64, copy=False)

@@ -84,7 +84,7 @@ def read_numbers(values: Any) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError, OverflowError, RuntimeError
-        If something is no real number: text, dates, complex or nested values.
+        If something is no real number: dates, complex or nested values, text that is no number.
     """
     if issparse(values):
         raise TypeError("got a sparse matrix: pass its toarray()")
@@ -92,7 +92,7 @@ def read_numbers(values: Any) -> np.ndarray:
     given = np.asarray(values)
     if given.dtype.kind == "V":
         raise TypeError(f"got records of fields {given.dtype.names}: pass one array")
-    dates = given.dtype if given.dtype.kind in "mM" else _refuse_text(given)
+    dates = given.dtype if given.dtype.kind in "mM" else _dates_among(given)
     if dates is not None:  # numpy would count nanoseconds
         raise TypeError(f"got {dates}: make numbers of dates and times, in a unit of your choice")
     if isinstance(values, np.ma.MaskedArray):
@@ -102,17 +102,9 @@ def read_numbers(values: Any) -> np.ndarray:
     return as_floats(given)
 
 
-def _refuse_text(given: np.ndarray) -> str | None:
-    """Raise TypeError if there is text, which numpy would read its own way ("4_1" as 41).
-
-    Returns the type of dates among objects, if there are any.
-    """
-    for value in given.ravel() if given.dtype.kind in "OUST" else ():
-        if isinstance(value, (str, bytes)):
-            raise TypeError(
-                f"could not convert text to numbers: got {str(value)[:40]!r}; use "
-                "pandas.to_numeric, for example"
-            )
+def _dates_among(given: np.ndarray) -> str | None:
+    """Return the type of dates among objects, if there are any."""
+    for value in given.ravel() if given.dtype == object else ():
         if isinstance(value, (np.datetime64, np.timedelta64, date, timedelta)):
             return type(value).__name__
     return None

@@ -18,7 +18,9 @@ def build(arrays, folder):
 
 
 def load(arrays, folder):
-    write_npz(folder / "a.npz", "skuae-crystals-1", {k: np.asarray(v) for k, v in arrays.items()})
+    dtypes = {"numbers": np.uint8, "ids": np.str_, "offsets": np.int64}
+    columns = {k: np.asarray(v, dtypes.get(k, np.float64)) for k, v in arrays.items()}
+    write_npz(folder / "a.npz", "skuae-crystals-1", columns)
     return Crystals.load(folder / "a.npz")
 
 

@@ -227,12 +227,12 @@ def test_what_numbers_may_come_in(four, values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["1", "2", "3", "4_1"], "could not convert text to numbers: got '1'; use pandas"),
-        (np.array([1, 2, "3", 4], dtype=object), "could not convert text to numbers: got '3'"),
-        ([b"1", b"2", b"3", b"4"], "could not convert text"),
-        (pd.Series(["1", "2", "3", "4"], dtype="string"), "could not convert text"),
-        (pd.Series(["1", "2", "3", "1"], dtype="category"), "could not convert text"),
-        (np.array(["1", "2"] * 2, dtype=np.dtypes.StringDType()), "could not convert text"),
+        (["1", "2", "3", "4_1"], "row 3: '4_1' is no number: it has an underscore"),
+        (np.array([1, 2, "3,5", 4], dtype=object), "row 2: '3,5' is no number: it has a comma"),
+        ([b"1", b"2", b"3", b"4_1"], "row 3: '4_1' is no number"),
+        (pd.Series(["1", "2", "3", "4_1"], dtype="string"), "row 3: '4_1' is no number"),
+        (pd.Series(["1", "4_1", "3", "1"], dtype="category"), "row 1: '4_1' is no number"),
+        (np.array(["1", "4_1"] * 2, dtype=np.dtypes.StringDType()), "row 1: '4_1' is no number"),
         (pd.date_range("2020", periods=4), "got datetime64.*make numbers of dates"),
         (pd.to_timedelta([1, 2, 3, 4], "s"), "got timedelta64.*make numbers of dates"),
         ([pd.Timestamp("2020")] * 4, "got Timestamp: make numbers of dates"),
