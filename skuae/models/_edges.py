@@ -34,6 +34,11 @@ def linear_at_edges(
     return _LinearAtEdges.apply(center, neighbor, edge, weight, links)
 
 
+def add_product(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Add a @ b to x in place, and return it; the product is in the dtype of a."""
+    return x.addmm_(a, b) if a.dtype == x.dtype else x.add_(a @ b.to(a.dtype))
+
+
 def counted_sum(x: Tensor, links: Links) -> Tensor:
     """Return the sum of x over a node's links, each as often as it is there.
 

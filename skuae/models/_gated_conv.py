@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from skuae.crystals import Links
+from skuae.models._edges import add_product
 from skuae.models._layers import CountedNormSiLU
 
 
@@ -82,7 +83,7 @@ class _GatedConv(torch.autograd.Function):
             x = neighbor.index_select(0, own.neighbors)
             x += center[nodes].index_select(0, own.centers)
             if product is None:
-                m[rows] = _add_product(x, e[rows], weight.t())
+                m[rows] = add_product(x, e[rows], weight.t())
             else:
                 m[rows] = x.add_(product[rows])
             if shares is not None:
@@ -193,8 +194,3 @@ class _Moments:
         self.squares = self.squares + squares + step.square() * (self.weight * weight / both)
         self.mean = self.mean + step * (weight / both)
         self.weight = both
-
-
-def _add_product(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Add a @ b to x in place; the product is in the dtype of a."""
-    return x.addmm_(a, b) if a.dtype == x.dtype else x.add_(a @ b.to(a.dtype))

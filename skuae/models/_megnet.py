@@ -12,7 +12,7 @@ from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import counted_sum
 from skuae.models._elements import Elements
 from skuae.models._interpolation import interpolate, is_exact
-from skuae.models._layers import GaussianBasis, mean_over_sites
+from skuae.models._layers import GaussianBasis, mean_over_sites, widened
 from skuae.models._megnet_layers import activate, attend, update_bonds
 
 _STEP = 0.01  # Å, between the lengths for which vectors of bonds are computed
@@ -54,6 +54,7 @@ class MEGNet(Backbone):
     native_frozen = False
     default_lr = 5e-3
     reads = "distances to all neighbours within 4 Å, and the crystal as a whole"
+    has_bf16 = True
     clip_norm = 0.2  # longer steps can end in layers that are dead
 
     def __init__(
@@ -108,7 +109,8 @@ class MEGNetModule(CrystalModule):
 
     def embed(self, batch: CrystalBatch) -> Tensor:
         v = self.atoms(self.elements(batch))  # (N, d)
-        e = self.bond_vectors(batch.distances)  # (E, d)
+        e = self.bond_vectors(batch.distances)
+        e = e.to(self.edge_dtype or e.dtype)  # (E, d)
         u = self.state(v.new_zeros(len(batch), 2))  # (B, d)
         degrees = counted_sum(torch.ones_like(batch.distances)[:, None], batch.bonds)  # (N, 1)
         for block in self.blocks:
@@ -116,7 +118,7 @@ class MEGNetModule(CrystalModule):
         crystal = batch.crystal[batch.centers]
         n_bonds = batch.edge_counts * batch.site_counts[batch.centers]
         atoms = self.read_atoms(v, batch.crystal, batch.site_counts, len(batch))  # (B, 2d)
-        bonds = self.read_bonds(e, crystal, n_bonds, len(batch))  # (B, 2d)
+        bonds = self.read_bonds(widened(e), crystal, n_bonds, len(batch))  # (B, 2d)
         return self.hidden(torch.cat([atoms, bonds, u], dim=1))  # (B, 16)
 
     def bond_vectors(self, distances: Tensor) -> Tensor:

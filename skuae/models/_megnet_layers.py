@@ -8,6 +8,9 @@ log2, which are faster. With y = softplus(x) - ln 2 and z = x / ln 2 - 1,
 
 so that the backward pass needs y only, which is kept for the next product anyway. Layers work in
 units of ln 2: their weights stay the same, and shifted biases turn x into z.
+
+Vectors of bonds may have a shorter dtype than the weights. A block is computed in that of the
+weights; what is kept, and the factors of products, are short.
 """
 
 import math
@@ -20,7 +23,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from skuae.crystals import Links
-from skuae.models._edges import counted_sum, linear_at_edges
+from skuae.models._edges import add_product, counted_sum, linear_at_edges
+from skuae.models._layers import widened
 
 _LN2 = math.log(2)
 _ROWS = 4096  # of a block
@@ -47,6 +51,7 @@ def update_bonds(
     Parameters
     ----------
     e : Tensor of shape (E, d)
+        In the dtype of all others, or a shorter one.
     center, neighbor : Tensor of shape (N, w)
     weights : sequence of n Tensors
         W_1 to W_n, at least three.
@@ -57,7 +62,7 @@ def update_bonds(
     -------
     Tensor of shape (E, d), Tensor of shape (N, d)
     """
-    if e.is_cpu:
+    if e.is_cpu or e.dtype != center.dtype:
         keep = torch.is_grad_enabled()
         return _UpdateBonds.apply(e, center, neighbor, links, keep, *weights, *biases)
     y = e
@@ -106,30 +111,31 @@ class _UpdateBonds(torch.autograd.Function):
         shifts = _insert_none([b / _LN2 - 1 for b in biases])
         center, neighbor = center / _LN2 - 1, neighbor / _LN2
         # Without gradients, hidden vectors of one block are enough.
-        n_kept = len(e) if keep else min(_ROWS, len(e))
+        n_kept = len(e) if keep else _block_size(e)
         ys = [e.new_empty(n_kept, len(w)) for w in weights[:-1]]
         ys.append(torch.empty_like(e))
         out = torch.empty_like(e)
-        half = e.new_tensor(0.5)
-        scratch = _Scratch(e, weights)
+        half = center.new_tensor(0.5)
+        first, second = (_Scratch(center, e, weights) for _ in range(2))
         for rows in _blocks(e):
             x = e[rows]
             for y, weight, shift in zip(ys, scaled, shifts, strict=True):
-                z = y[rows] if len(y) == len(e) else y[: len(x)]
-                y = scratch(z)
+                kept = y[rows] if len(y) == len(e) else y[: len(x)]
+                z = kept if kept.dtype == center.dtype else first(kept)
+                y = second(kept)
                 if shift is not None:
-                    torch.addmm(shift, x, weight.t(), out=z)
+                    z.copy_(shift)
                 else:
                     torch.index_select(neighbor, 0, links.neighbors[rows], out=z)
                     z += torch.index_select(center, 0, links.centers[rows], out=y)
-                    z.addmm_(x, weight.t())
+                add_product(z, x, weight.t())
                 # 2^128 is infinite in float32; long before, log2(1/2 + 2^z) is z.
                 torch.clamp_max(z, 100, out=y).exp2_().add_(half).log2_()
-                x = torch.maximum(y, z, out=z)
+                x = torch.maximum(y, z, out=kept)
             torch.add(e[rows], x, alpha=_LN2, out=out[rows])
         ctx.links = links
         ctx.save_for_backward(e, *ys, *weights)
-        return out, links.sum(ys[-1], links.counts).mul_(_LN2)
+        return out, links.sum(widened(ys[-1]), links.counts).mul_(_LN2)
 
     @staticmethod
     @once_differentiable
@@ -141,7 +147,7 @@ class _UpdateBonds(torch.autograd.Function):
         to_weights = [torch.zeros_like(w.t()) for w in weights]
         to_biases = [w.new_zeros(len(w)) for w in weights]
         at_edges = torch.empty_like(ys[at + 1])
-        first, second, third = (_Scratch(grad, weights) for _ in range(3))
+        first, second, third = (_Scratch(to_sums, grad, weights) for _ in range(3))
         for rows in _blocks(grad):
             g = first(grad[rows])
             torch.index_select(to_sums, 0, links.centers[rows], out=g)
@@ -150,22 +156,23 @@ class _UpdateBonds(torch.autograd.Function):
             g += grad[rows]
             for i in reversed(range(n)):
                 y = ys[i + 1][rows]
-                s = torch.neg(y, out=third(y)).exp2_()
-                to_z = at_edges[rows] if i == at else second(y)
+                s = torch.neg(y.to(to_sums.dtype), out=third(y)).exp2_()
+                to_z = at_edges[rows] if i == at else second(y, y.dtype)
                 torch.addcmul(g, g, s, value=-0.5, out=to_z)
-                to_weights[i].addmm_(ys[i][rows].t(), to_z)  # faster than to_z.t() @ y
+                add_product(to_weights[i], ys[i][rows].t(), to_z)  # faster than to_z.t() @ y
                 if i != at:
-                    to_biases[i] += to_z.sum(0)
+                    to_biases[i] += to_z.sum(0, dtype=to_sums.dtype)
                 if i > 0:
-                    g = torch.mm(to_z, weights[i], out=first(ys[i][rows]))
-            torch.addmm(grad[rows], to_z, weights[0], out=to_e[rows])
+                    x = ys[i][rows]
+                    g = torch.mm(to_z, weights[i].to(x.dtype), out=first(x, x.dtype))
+            torch.addmm(grad[rows], to_z, weights[0].to(grad.dtype), out=to_e[rows])
         for to_weight in to_weights[1:]:
             to_weight *= _LN2
         del to_biases[at]
         return (
             to_e,
-            links.sum(at_edges),
-            links.sum_at_neighbors(at_edges),
+            links.sum(widened(at_edges)),
+            links.sum_at_neighbors(widened(at_edges)),
             None,
             None,
             *(w.t() for w in to_weights),
@@ -218,14 +225,20 @@ def _insert_none(biases: Sequence[Tensor]) -> list[Tensor | None]:
 class _Scratch:
     """Memory for one array of the rows of a block, overwritten from layer to layer."""
 
-    def __init__(self, like: Tensor, weights: Sequence[Tensor]) -> None:
-        self.memory = like.new_empty(min(_ROWS, len(like)) * max(max(w.shape) for w in weights))
+    def __init__(self, like: Tensor, x: Tensor, weights: Sequence[Tensor]) -> None:
+        self.memory = like.new_empty(_block_size(x) * max(max(w.shape) for w in weights))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.memory[: x.numel()].view(x.shape)
+    def __call__(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return an array of the shape of x; its dtype may be shorter than that of the memory."""
+        memory = self.memory if dtype is None else self.memory.view(dtype)
+        return memory[: x.numel()].view(x.shape)
 
 
 def _blocks(x: Tensor) -> Iterator[slice]:
     """Cut rows into blocks that stay in the cache; a GPU takes all at once."""
-    size = _ROWS if x.is_cpu else max(len(x), 1)
+    size = max(_block_size(x), 1)
     return (slice(i, i + size) for i in range(0, len(x), size))
+
+
+def _block_size(x: Tensor) -> int:
+    return min(_ROWS, len(x)) if x.is_cpu else len(x)

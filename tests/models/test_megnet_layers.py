@@ -70,6 +70,31 @@ def test_bonds(n_layers, counted):
         torch.testing.assert_close(x, y)
 
 
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("n_layers", [3, 5])
+def test_bonds_in_bfloat16(n_layers):
+    """Only the vectors of bonds are short."""
+    *tensors, weights, biases, links = make(n_layers, scale=0.3)
+    inputs = [x.detach().float().requires_grad_() for x in (*tensors, *weights, *biases)]
+    links = Links(links.centers, links.neighbors, 6, None, links.counts.float())
+
+    def update(dtype):
+        e, center, neighbor, *others = inputs
+        weights, biases = others[:n_layers], others[n_layers:]
+        return update_bonds(e.to(dtype), center, neighbor, weights, biases, links)
+
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        got = update(dtype)
+        assert [x.dtype for x in got] == [dtype, torch.float32]
+        with torch.no_grad():
+            for x, y in zip(update(dtype), got, strict=True):
+                torch.testing.assert_close(x, y, rtol=0.01, atol=1e-5)
+        results.append([*got, *torch.autograd.grad(sum(x.square().sum() for x in got), inputs)])
+    for x, y in zip(*results, strict=True):
+        assert 0 < (x - y).norm() < 0.015 * x.norm()
+
+
 def test_gradcheck_of_bonds():
     *tensors, weights, biases, links = make(5)
     n = len(weights)

@@ -44,7 +44,7 @@ def step(module, batch):
 
 
 def test_some_back_ends_have_it():
-    assert {"alignn", "cogn"} <= set(SHORT)
+    assert {"alignn", "cogn", "megnet"} <= set(SHORT)
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -58,7 +58,7 @@ def test_a_step_is_that_of_single_precision(name, make, pack, sample):
     assert dtypes_short == {torch.float32, torch.bfloat16}
     assert not torch.equal(out, out_short)
     torch.testing.assert_close(out_short, out, rtol=0, atol=0.03 * out.std().item())
-    assert (gradient_short - gradient).norm() < 0.03 * gradient.norm()
+    assert (gradient_short - gradient).norm() < 0.01 * gradient.norm()
     for value in (out_short, *short.state_dict().values(), *(p.grad for p in short.parameters())):
         assert value is None or value.dtype in (torch.float32, torch.int64)
 
