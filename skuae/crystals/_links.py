@@ -1,6 +1,7 @@
 """Sums over the links of a graph, by the fastest way that torch has on a device."""
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,9 +80,12 @@ class Links:
         a block has about 2,048 links: all steps of a computation on one block find it in the cache.
         Elsewhere, there is one block.
         """
-        if not self.centers.is_cpu:
-            return [(slice(0, self.n_nodes), slice(0, len(self.centers)), self)]
-        firsts = self.centers[BLOCK_SIZE::BLOCK_SIZE].tolist()
+        n_links = len(self.centers)
+        n_blocks = round(n_links / BLOCK_SIZE) if self.centers.is_cpu else 1
+        if n_blocks <= 1:
+            return [(slice(0, self.n_nodes), slice(0, n_links), self)]
+        size = math.ceil(n_links / n_blocks)
+        firsts = self.centers[size::size].tolist()
         cuts = sorted({0, *firsts, self.n_nodes})
         ends = self._by_center[1][cuts].tolist()
         return [

@@ -77,15 +77,18 @@ class _GatedConv(torch.autograd.Function):
         n_links: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         m, total, mean = torch.empty_like(e), torch.empty_like(values), torch.empty_like(values)
+        dtype = values.dtype
         shares = n_links / n_links.sum() if n_links is not None and norm.training else None
         moments = _Moments(values)
         for nodes, rows, own in links.blocks:
-            x = neighbor.index_select(0, own.neighbors)
+            x = _memory(m[rows], dtype)
+            torch.index_select(neighbor, 0, own.neighbors, out=x)
             x += center[nodes].index_select(0, own.centers)
             if product is None:
-                m[rows] = add_product(x, e[rows], weight.t())
+                add_product(x, e[rows], weight.t())
             else:
-                m[rows] = x.add_(product[rows])
+                x += product[rows]
+            m[rows] = x  # no copy if x is there already
             if shares is not None:
                 moments.add(x, shares[rows])
             gate = torch.sigmoid(x)
@@ -108,7 +111,7 @@ class _GatedConv(torch.autograd.Function):
         shift = norm_bias - center_m * scale
         new = torch.empty_like(e)
         for _, rows, _ in links.blocks:
-            x = torch.addcmul(shift, m[rows].to(shift.dtype), scale)
+            x = torch.addcmul(shift, m[rows].to(dtype), scale, out=_memory(new[rows], dtype))
             new[rows] = F.silu(x, inplace=True).add_(e[rows])
         ctx.save_for_backward(*saved, center_m, inv_std, scale, shift, shares)
         return mean, new
@@ -137,7 +140,7 @@ class _GatedConv(torch.autograd.Function):
             slope = scale * inv_std * to_norm_weight
             constant = scale * to_norm_bias - center_m * slope
 
-        to_center, to_weight = torch.empty_like(values), torch.zeros_like(weight)
+        to_center, to_weight = torch.empty_like(values), torch.zeros_like(weight.t())
         to_mean = to_mean / total
         for nodes, rows, own in links.blocks:
             x = m[rows].to(dtype)
@@ -149,9 +152,10 @@ class _GatedConv(torch.autograd.Function):
             grad *= gate.addcmul_(gate, gate, value=-1)
             difference = values.index_select(0, own.neighbors)
             difference -= mean[nodes].index_select(0, own.centers)
-            grad *= difference
-            if to_new is not None:
-                grad += to_m[rows]
+            if to_new is None:
+                grad = torch.mul(grad, difference, out=_memory(to_m[rows], dtype))
+            else:
+                grad = to_m[rows].to(dtype).addcmul_(grad, difference)
                 if shares is not None:
                     through_statistics = torch.addcmul(constant, x, slope, out=difference)
                     grad.addcmul_(through_statistics, shares[rows, None], value=-1)
@@ -160,7 +164,7 @@ class _GatedConv(torch.autograd.Function):
             if not ctx.multiplies:
                 continue
             short = to_m[rows]
-            to_weight += (e[rows].t() @ short).t()  # faster than short.t() @ e
+            add_product(to_weight, e[rows].t(), short)  # faster than short.t() @ e
             if to_new is None:
                 torch.mm(short, weight.to(e.dtype), out=to_e[rows])
             else:
@@ -169,7 +173,7 @@ class _GatedConv(torch.autograd.Function):
         to_nodes = to_center, to_neighbor.to(dtype), to_values.to(dtype)
         to_norm = to_norm_weight, to_norm_bias
         if ctx.multiplies:
-            return *to_nodes, to_e, to_weight, None, *to_norm, None, None, None
+            return *to_nodes, to_e, to_weight.t(), None, *to_norm, None, None, None
         return *to_nodes, to_new, None, to_m, *to_norm, None, None, None
 
 
@@ -194,3 +198,8 @@ class _Moments:
         self.squares = self.squares + squares + step.square() * (self.weight * weight / both)
         self.mean = self.mean + step * (weight / both)
         self.weight = both
+
+
+def _memory(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return x, or memory of its shape if it has another dtype; what x holds is not kept."""
+    return x if x.dtype == dtype else x.new_empty(x.shape, dtype=dtype)
