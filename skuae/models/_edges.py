@@ -178,14 +178,13 @@ def _normalise(
     """Return batch-normalised rows of s, each there `n_edges` times, their mean and 1 / std."""
     if not norm.training:
         mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
-    elif n_edges is None:
-        running: tuple[Tensor | None, Tensor | None] = norm.running_mean, norm.running_var
-        if len(s) == 1:
-            running = None, None  # the variance of one edge is unknown: NaN
+    elif n_edges is None and len(s) > 1:
         norm.num_batches_tracked += 1
+        running = norm.running_mean, norm.running_var
         return torch.native_batch_norm(s, weight, bias, *running, True, norm.momentum, norm.eps)
     else:
-        _, mean, inv_std = counted_statistics(s, n_edges, norm)
+        counts = s.new_ones(1) if n_edges is None else n_edges
+        _, mean, inv_std = counted_statistics(s, counts, norm)
     scale = weight * inv_std
     return torch.addcmul(bias - mean * scale, s, scale), mean, inv_std
 

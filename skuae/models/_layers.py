@@ -56,11 +56,14 @@ class TrackedNorm(nn.BatchNorm1d):
 
     @torch.no_grad()
     def update(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
-        """Move the running statistics towards those of a batch of `total` rows."""
+        """Move the running statistics towards those of a batch of `total` rows, if above 1.
+
+        The variance that one row is drawn from is unknown.
+        """
         self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
         unbiased = variance * (total / (total - 1).clamp(min=1))
-        self.running_var.lerp_(unbiased, self.momentum)
+        for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
+            running.lerp_(torch.where(total > 1, new, running), self.momentum)
 
 
 class CountedNorm(TrackedNorm):
@@ -68,8 +71,10 @@ class CountedNorm(TrackedNorm):
 
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return BN(x) for x (n, d) whose row ``i`` occurs ``counts[i]`` times; None for once."""
-        if counts is None or not self.training:
+        if not self.training or (counts is None and len(x) > 1):
             return super().forward(x)
+        if counts is None:
+            counts = x.new_ones(1)  # torch refuses to normalise one row
         total = counts.sum()
         shares = counts / total
         mean = shares @ x

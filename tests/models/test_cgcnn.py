@@ -194,6 +194,32 @@ def test_merged_graphs_change_nothing(
         torch.testing.assert_close(a, b, rtol=10 * tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("max_neighbors", [1, 12])
+@pytest.mark.parametrize("length", [3.5, 30], ids=["neighbours", "none"])
+def test_one_site_alone_trains_merged_or_not(pack, length, max_neighbors):
+    """With one neighbour, there is one edge in all: the statistics of one row are unknown."""
+    spec = CGCNN(atom_dim=8, max_neighbors=max_neighbors)
+    structure = Structure(np.eye(3) * length, ["Po"], [[0, 0, 0]])
+    table, results = torch.randn(118, 7), []
+    for merge in (True, False):
+        torch.manual_seed(1)
+        module = spec.build(ElementEmbedding(table, False), 1).double().train()
+        buffers = {name: value.clone() for name, value in module.named_buffers()}
+        batch = pack([structure], spec, merge=merge)
+        out = module(batch)
+        out.sum().backward()
+        moved = {
+            name.split(".")[2]
+            for name, value in module.named_buffers()
+            if "running" in name and not torch.equal(value, buffers[name])
+        }
+        assert moved == ({"edge_norm"} if len(batch.distances) and max_neighbors > 1 else set())
+        results.append([out, *(p.grad for p in module.parameters()), *module.buffers()])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+    assert len(out) == 1
+
+
 def test_network_against_a_plain_one(pack, sample):
     """Everything around the convolutions, written out."""
     spec = CGCNN(atom_dim=8, n_conv=1, hidden_dim=16, n_hidden=2)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from skuae.crystals import Links
 from skuae.models._edges import counted_sum, gated_sum, linear_at_edges
@@ -32,7 +33,7 @@ def random(*shape, scale=1.0):
 
 
 def make_norm(width, training, dtype=torch.float64):
-    norm = torch.nn.BatchNorm1d(width).to(dtype)
+    norm = TrackedNorm(width).to(dtype)
     with torch.no_grad():
         norm.weight.copy_(torch.randn(width))  # some negative
         norm.bias.copy_(torch.randn(width))
@@ -221,10 +222,18 @@ def test_counted_sum(counted):
     assert torch.autograd.gradcheck(lambda x: counted_sum(x, counted), (x,))
 
 
-def test_gated_sum_of_one_edge():
+@pytest.mark.parametrize("counted", [False, True])
+def test_gated_sum_of_one_edge(counted):
     """Its variance is unknown; that must not spoil the running statistics."""
     norm = make_norm(4, training=True)
     before = norm.running_mean.clone(), norm.running_var.clone()
-    links = Links(torch.tensor([0]), torch.tensor([1]), 2)
-    assert gated_sum(random(1, 4), norm, links).isfinite().all()
+    one = torch.ones(1, dtype=torch.float64)
+    links = Links(torch.tensor([0]), torch.tensor([1]), 2, None, one if counted else None)
+    s = random(1, 4)
+    got = gated_sum(s, norm, links, one if counted else None)
+    gate, core = norm.bias.chunk(2)  # a row is its own mean
+    torch.testing.assert_close(got[0], torch.sigmoid(gate) * F.softplus(core))
+    assert not got[1].any()
     torch.testing.assert_close((norm.running_mean, norm.running_var), before)
+    got.sum().backward()
+    assert not s.grad.any()
