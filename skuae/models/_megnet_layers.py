@@ -4,7 +4,7 @@ The plain formulas spend half of their time on torch's softplus and on moving (E
 Here, rows are processed in blocks that stay in the cache, and softplus is computed by exp2 and
 log2, which are faster. With y = softplus(x) - ln 2 and z = x / ln 2 - 1,
 
-    y / ln 2 = log2(1/2 + 2^z),    dy / dx = sigmoid(x) = 1 - 2^(-y / ln 2) / 2,
+    y / ln 2 = log2(1/2 + 2^z),    dy / dx = sigmoid(x) = 1 - 1 / (2 * 2^(y / ln 2)),
 
 so that the backward pass needs y only, which is kept for the next product anyway. Layers work in
 units of ln 2: their weights stay the same, and shifted biases turn x into z.
@@ -156,9 +156,9 @@ class _UpdateBonds(torch.autograd.Function):
             g += grad[rows]
             for i in reversed(range(n)):
                 y = ys[i + 1][rows]
-                s = torch.neg(y.to(to_sums.dtype), out=third(y)).exp2_()
+                s = torch.exp2(y.to(to_sums.dtype), out=third(y))
                 to_z = at_edges[rows] if i == at else second(y, y.dtype)
-                torch.addcmul(g, g, s, value=-0.5, out=to_z)
+                torch.addcdiv(g, g, s, value=-0.5, out=to_z)
                 add_product(to_weights[i], ys[i][rows].t(), to_z)  # faster than to_z.t() @ y
                 if i != at:
                     to_biases[i] += to_z.sum(0, dtype=to_sums.dtype)
