@@ -53,11 +53,10 @@ def compute_products_in_float32():
     """Replace torch's products of bfloat16, where the networks call them."""
 
     def replaced(product):
-        def rounded(*args, out=None, **options):
-            if not any(isinstance(a, torch.Tensor) and a.dtype == torch.bfloat16 for a in args):
-                return product(*args, **options) if out is None else product(*args, out=out)
-            wide = (a.float() if isinstance(a, torch.Tensor) else a for a in args)
-            result = product(*wide, **options).to(torch.bfloat16)
+        def rounded(*tensors, out=None):
+            if all(x is None or x.dtype != torch.bfloat16 for x in tensors):
+                return product(*tensors) if out is None else product(*tensors, out=out)
+            result = product(*(x if x is None else x.float() for x in tensors)).to(torch.bfloat16)
             return result if out is None else out.copy_(result)
 
         return rounded

@@ -82,3 +82,29 @@ def test_gpu_script_on_a_cpu(tmp_path):
         if "largest_difference" in case:
             assert case["largest_difference"] == 0
             assert case["error_on_device"] == case["error_on_cpu"]
+
+
+def test_products_as_hardware_has_them_round_once(monkeypatch):
+    """Factors and results are bfloat16, sums are float32; other dtypes are left alone."""
+    monkeypatch.syspath_prepend(FOLDER)
+    import compare_precision
+
+    for owner, name in (
+        (torch, "mm"),
+        (torch, "addmm"),
+        (torch.Tensor, "__matmul__"),
+        (torch.nn.functional, "linear"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # to be restored
+    a, b, c = torch.randn(7, 50), torch.randn(50, 3), torch.randn(7, 3)
+    plain = a @ b, torch.addmm(c, a, b), torch.nn.functional.linear(a, b.t(), c[0])
+    short = [x.bfloat16() for x in (a, b, c)]
+    exact = short[0].float() @ short[1].float()
+    compare_precision.compute_products_in_float32()
+    out = torch.empty(7, 3, dtype=torch.bfloat16)
+    assert torch.mm(short[0], short[1], out=out) is out
+    assert torch.equal(out, exact.bfloat16())
+    assert torch.equal(short[0] @ short[1], out)
+    assert torch.equal(torch.addmm(short[2], *short[:2]), (exact + short[2].float()).bfloat16())
+    got = a @ b, torch.addmm(c, a, b), torch.nn.functional.linear(a, b.t(), c[0])
+    assert all(torch.equal(x, y) for x, y in zip(got, plain, strict=True))

@@ -79,11 +79,12 @@ class _GatedConv(torch.autograd.Function):
         m, total, mean = torch.empty_like(e), torch.empty_like(values), torch.empty_like(values)
         dtype = values.dtype
         shares = n_links / n_links.sum() if n_links is not None and norm.training else None
-        moments = _Moments(values)
+        moments = _Moments()
         for nodes, rows, own in links.blocks:
             x = _memory(m[rows], dtype)
             torch.index_select(neighbor, 0, own.neighbors, out=x)
-            x += center[nodes].index_select(0, own.centers)
+            gate = center[nodes].index_select(0, own.centers)
+            x += gate
             if product is None:
                 add_product(x, e[rows], weight.t())
             else:
@@ -91,7 +92,7 @@ class _GatedConv(torch.autograd.Function):
             m[rows] = x  # no copy if x is there already
             if shares is not None:
                 moments.add(x, shares[rows])
-            gate = torch.sigmoid(x)
+            torch.sigmoid(x, out=gate)
             total[nodes] = own.sum(gate, own.counts).add_(1e-6)
             gate *= values.index_select(0, own.neighbors)
             mean[nodes] = own.sum(gate, own.counts)
@@ -131,7 +132,8 @@ class _GatedConv(torch.autograd.Function):
             for _, rows, _ in links.blocks:
                 x = m[rows].to(dtype)
                 y = torch.addcmul(shift, x, scale)
-                y = torch.ops.aten.silu_backward(to_new[rows].to(dtype), y)
+                to_y = to_new[rows].to(dtype)
+                torch.ops.aten.silu_backward.grad_input(to_y, y, grad_input=y)
                 torch.mul(y, scale, out=to_m[rows])
                 to_norm_bias += y.sum(0)
                 products += y.mul_(x).sum(0)
@@ -144,14 +146,15 @@ class _GatedConv(torch.autograd.Function):
         to_mean = to_mean / total
         for nodes, rows, own in links.blocks:
             x = m[rows].to(dtype)
-            gate = torch.sigmoid(x)
-            grad = to_mean[nodes].index_select(0, own.centers)
+            difference = values.index_select(0, own.neighbors)
+            grad = mean[nodes].index_select(0, own.centers)
+            difference -= grad
+            torch.index_select(to_mean[nodes], 0, own.centers, out=grad)
             if own.counts is not None:
                 grad *= own.counts[:, None]
-            torch.mul(grad, gate, out=to_values[rows])
-            grad *= gate.addcmul_(gate, gate, value=-1)
-            difference = values.index_select(0, own.neighbors)
-            difference -= mean[nodes].index_select(0, own.centers)
+            gate = torch.sigmoid(x)
+            of_values = torch.mul(grad, gate, out=to_values[rows])
+            torch.addcmul(of_values, of_values, gate, value=-1, out=grad)
             if to_new is None:
                 grad = torch.mul(grad, difference, out=_memory(to_m[rows], dtype))
             else:
@@ -183,9 +186,9 @@ class _Moments:
     Chan, Golub and LeVeque, The American Statistician 37, 242 (1983).
     """
 
-    def __init__(self, like: Tensor) -> None:
-        self.mean, self.squares = like.new_zeros(2, like.shape[1])
-        self.weight = like.new_zeros(())
+    mean: Tensor
+    squares: Tensor
+    weight: Tensor | None = None
 
     def add(self, rows: Tensor, weights: Tensor) -> None:
         """Take in a block, (n, d) with weights (n,) that add up to 1 over all blocks."""
@@ -194,6 +197,9 @@ class _Moments:
         weight = weights.sum()
         mean = weights @ rows / weight
         squares = weights @ (rows - mean).square_()
+        if self.weight is None:
+            self.mean, self.squares, self.weight = mean, squares, weight
+            return
         step, both = mean - self.mean, self.weight + weight
         self.squares = self.squares + squares + step.square() * (self.weight * weight / both)
         self.mean = self.mean + step * (weight / both)
