@@ -70,6 +70,9 @@ def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray])
         for name, value in module.state_dict().items()
     }
     check_all_taken(arrays)
+    negative = next((n for n in state if n.endswith("running_var") and (state[n] < 0).any()), None)
+    if negative is not None:
+        raise ValueError(f"the variances 'module.{negative}' are negative")
     module.load_state_dict(state)
     return module
 

@@ -160,7 +160,7 @@ class PretrainedEstimator(BaseEstimator):
         self.history_ = read_history(config)
         self.n_iter_ = len(self.history_)
         task = self.task_ = self._task().load(take(config, "task", dict), arrays)
-        self.target_names_ = read_names(config, len(task.target_weights))
+        self.target_names_ = read_names(config, task.n_targets)
         saved = take(config, "network", dict)
         elements = self._load_elements(take(saved, "elements", dict), arrays)
         backbone = decode_params({"spec": take(saved, "backbone", dict)})["spec"]

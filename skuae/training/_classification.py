@@ -91,6 +91,10 @@ class FittedClassification(FittedTask):
         return len(self.classes)
 
     @property
+    def n_targets(self) -> int:
+        return 1
+
+    @property
     def target_weights(self) -> list[float]:
         return [1.0] * len(self.classes)
 

@@ -123,6 +123,10 @@ class FittedRegression(FittedTask):
         return self.loss == "gaussian_nll"
 
     @property
+    def n_targets(self) -> int:
+        return len(self.scaler.mean_)
+
+    @property
     def target_weights(self) -> list[float]:
         weights = self.task_weights
         return [1.0] * len(self.scaler.mean_) if weights is None else list(weights)

@@ -68,6 +68,11 @@ class FittedTask(ABC):
 
     @property
     @abstractmethod
+    def n_targets(self) -> int:
+        """Columns of `y`."""
+
+    @property
+    @abstractmethod
     def target_weights(self) -> list[float]:
         """How much each target counts in the loss."""
 

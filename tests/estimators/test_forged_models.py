@@ -161,6 +161,7 @@ PARAMS = (*BACKBONE, "params")
         ("megnet", set_to(10**30, *PARAMS, "max_neighbors"), "max_neighbors must be at most 21474"),
         ("cgcnn", set_to("fp8", "network", "precision"), 'precision must be "float32" or "bf16"'),
         ("cgcnn", set_to(["a", "b"], "target_names"), "'target_names' has 2 names for 1 targets"),
+        ("classifier", set_to(["a", "b"], "target_names"), "has 2 names for 1 targets"),
         ("cgcnn", set_to([{"train_loss": np.nan}], "history"), "'history' of epoch 1 is"),
         ("cgcnn", set_to(1, "task", "one_target"), "'one_target' is 1, expected bool"),
         ("table", set_to("other", "network", "elements", "kind"), "'kind' is 'other', expected"),
@@ -191,11 +192,14 @@ def test_a_class_that_is_not_known_is_named(forged, tmp_path):
 
 
 def test_a_prediction_is_never_nan(forged, X):
-    """The variances of a batch norm are not below 0."""
+    def fill(ending, value):
+        def change(card, tensors):
+            name = [name for name in tensors if name.endswith(ending)][-1]
+            tensors[name] = np.full_like(tensors[name], value)
 
-    def change(card, tensors):
-        name = next(name for name in tensors if name.endswith("running_var"))
-        tensors[name] = np.full_like(tensors[name], -1)
+        return change
 
+    with pytest.raises(ValueError, match=r"the variances 'module\..*running_var' are negative"):
+        forged("cgcnn", fill("running_var", -1))
     with pytest.raises(ValueError, match=r"^row 0.*numbers that are not finite \(24 such rows\)"):
-        forged("cgcnn", change).predict(X)
+        forged("cgcnn", fill("weight", 3e38)).predict(X)
