@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skuae.embedding._table import ElementTable
 
 _ELEMENTS = {*SYMBOLS, *map(str, range(1, N_ELEMENTS + 1))}
+_HEADS = {"", "element", "elements", "symbol", "symbols", "z", "atomic number", "atomic_number"}
 
 
 def import_element_embeddings():
@@ -286,7 +287,11 @@ def _check_elements(path, lines):
         return
     first, *cells = lines[0][1]
     known = [cell for cell in cells if not says_unknown(cell)]
-    if first in _ELEMENTS and known and all(number_in(cell) is not None for cell in known):
+    numbers = [x for cell in known if (x := number_in(cell)) is not None]
+    if not known or len(numbers) < len(known) or first.lower() in _HEADS:
+        return
+    # Columns may be called 0, 1, 2, ..., but hardly by other numbers.
+    if first.capitalize() in _ELEMENTS or any(x < 0 or x % 1 for x in numbers):
         raise ValueError(
             f"{path} has no header: its first line, of {first}, holds numbers. Put a line with the "
             "names of the columns before it"

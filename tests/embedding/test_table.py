@@ -241,10 +241,15 @@ def test_bad_files(table, tmp_path):
         csv.write_bytes(content)
         with pytest.raises(ValueError, match=rf"t\.csv {message}"):
             ElementTable.load(csv)
-    for first, second in (("H", 0.2), ("1", 0.2), ("H", 0.1), ("H", "")):
+    for first, second in (
+        ("H", 0.2), ("1", 0.2), ("H", 0.1), ("H", ""), ("h", 1), ("Hydrogen", 1), ("D", -1),
+    ):  # fmt: skip
         csv.write_text(f"{first},0.1,{second}\nHe,0.3,0.4\n")
         with pytest.raises(ValueError, match=f"has no header: its first line, of {first},"):
             ElementTable.load(csv)
+    for head in ("Symbol,0.1,0.2", "z,-1,1", "metal,0,1"):
+        csv.write_text(f"{head}\nFe,1,2\n")
+        assert ElementTable.load(csv).columns == head.split(",")[1:]
     csv.write_text("element,a\nFe,1\nH,\n")
     with pytest.raises(ValueError, match="column 'a' of H is nan"):
         ElementTable.load(csv)
