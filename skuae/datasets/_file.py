@@ -276,7 +276,7 @@ def _read_structures(path, frame, n_jobs, verbose, allow_outside):
             f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
         )
     if not allow_outside:
-        check_inside(path.parent, [cell for cell in cells if _is_name(cell)])
+        check_inside(path, [cell for cell in cells if _is_name(cell)])
     ids = list(frame.index) if frame.index.name == "id" else None
     starts = range(0, len(cells), _ROWS_PER_TASK)
     tasks = [slice(start, start + _ROWS_PER_TASK) for start in starts]

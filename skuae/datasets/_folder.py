@@ -85,7 +85,7 @@ def read_folder(
     labels = read_table(folder, target_names)
     ids = list(labels.index)
     if not allow_outside:
-        check_inside(folder, ids)
+        check_inside(folder / TABLE, ids)
     files = [find_file(folder, name) for name in ids]
     found = [row for row, file in enumerate(files) if file is not None]
     first: dict = {}

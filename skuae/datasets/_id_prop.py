@@ -1,16 +1,21 @@
 """The table ``id_prop.csv``: names of structure files and their labels."""
 
 import os
+import re
+from itertools import pairwise
 
 import pandas as pd
 
 from skuae._cells import number_in, says_unknown, why_no_number
 from skuae._csv import check_names, check_widths, read_lines, without_empty_end, wrong_delimiter
 from skuae._warnings import warn
+from skuae.crystals import is_file
 from skuae.datasets._labels import as_labels
 
 TABLE = "id_prop.csv"
 SUFFIXES = ("", ".cif", ".CIF", ".vasp", ".POSCAR", ".json")
+_INTEGER = re.compile("[+-]?[0-9]+")
+_FRACTION = re.compile(r"0[0-9]+|[0-9]+(e[+-][0-9]+|\([0-9]+\))", re.IGNORECASE)
 _ID_NAMES = {"id", "ids", "name", "names", "file", "filename", "jid", "material_id", "material-id"}
 
 
@@ -50,6 +55,8 @@ def read_table(folder, target_names):
         check_names(table, header)
     ids = [line[0] for _, line in lines]
     names = _label_names(table, header, width - 1, target_names)
+    if header is None:
+        _check_commas(table, lines)
     columns = {
         name: as_labels([line[c] for _, line in lines], _where(table, name, lines))
         for name, c in names.items()
@@ -82,6 +89,23 @@ def _check_lines(folder, table, lines):
     if delimiter is not None:
         raise wrong_delimiter(table, delimiter)
     check_widths(table, lines)
+
+
+def _check_commas(table, lines):
+    """Raise ValueError where commas of decimals were taken for those between columns.
+
+    A header would have fewer columns than the lines below it.
+    """
+    for number, line in lines:
+        for whole, fraction in pairwise(line[1:]):
+            if _INTEGER.fullmatch(whole) and (
+                _FRACTION.fullmatch(fraction) or (whole == "-0" and fraction.isdigit())
+            ):
+                raise ValueError(
+                    f"{table} line {number}: {whole!r} and {fraction!r} look like {whole},"
+                    f"{fraction}; write decimals with a point. If these are two labels, put a line "
+                    "with the names of the columns first"
+                )
 
 
 def _delimiter(folder, names):
@@ -154,15 +178,15 @@ def find_file(folder, name):
     """
     if not name:
         return None
-    return next((p for s in SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
+    return next((p for s in SUFFIXES if is_file(p := folder / f"{name}{s}")), None)
 
 
-def check_inside(folder, names):
+def check_inside(table, names):
     """Raise ValueError if a name leads out of the folder of its table.
 
     Parameters
     ----------
-    folder : Path
+    table : Path
     names : list of str
 
     Raises
@@ -173,8 +197,8 @@ def check_inside(folder, names):
     outside = [name for name in names if _leads_out(name)]
     if outside:
         raise ValueError(
-            f"{_listed(outside, 3)} would be read from outside of {folder}; move the files there, "
-            "or pass allow_outside=True if you trust the table"
+            f"{table}: {_listed(outside, 3)} would be read from outside of {table.parent}; "
+            "move the files there, or pass allow_outside=True if you trust the table"
         )
 
 
@@ -184,5 +208,5 @@ def _leads_out(name):
 
 
 def _listed(names, most=10):
-    names = [repr(name) for name in names]
+    names = [f"{name!r:.80}" for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -266,13 +266,36 @@ def test_files_elsewhere_are_read_on_request_only(folder, tmp_path_factory):
     elsewhere.write_text(cif("Mg A 0 0 0 1"))
     for name in (str(elsewhere), f"../{elsewhere.parent.name}/x", "sub/../../x.cif"):
         write(folder, [f"{name},1"])
-        with pytest.raises(ValueError, match=r"read from outside of .*allow_outside=True"):
+        with pytest.raises(ValueError, match=r"id_prop\.csv: .*outside of .*allow_outside=True"):
             read_folder(folder)
     write(folder, [f"{elsewhere},1", "c0,2"])
     assert len(read_folder(folder, allow_outside=True).structures) == 2
     write(folder, ["sub/../c0.cif,1"])
     (folder / "sub").mkdir()
     assert len(read_folder(folder).structures) == 1
+
+
+def test_commas_of_decimals_are_none_between_columns(folder):
+    for end in ("07", "92(3)", "5e-01"):
+        write(folder, ["c0,1,92", f"c1,-2,{end}"])
+        with pytest.raises(ValueError, match=r"line 2: '-2' and '.*' look like -2,.*with a point"):
+            read_folder(folder)
+    write(folder, ["c0,-0,92", "c1,1,92"])
+    with pytest.raises(ValueError, match="line 1: '-0' and '92' look like -0,92;"):
+        read_folder(folder)
+    for lines in (["c0,-0,0.5", "c1,1,92"], ["id,a,b", "c0,1,07"]):
+        write(folder, lines)
+        assert read_folder(folder).target.shape[1] == 2
+
+
+def test_a_name_too_long_for_a_file_is_no_file(folder):
+    write(folder, ["c0,1", f"{'x' * 5000},2"])
+    with pytest.raises(ValueError, match=r"1 of 2 structures .* not read:\n  xxx.*: no such file"):
+        read_folder(folder)
+    write(folder, ["c0,1", f"/{'x' * 5000},2"])
+    with pytest.raises(ValueError, match=r"id_prop\.csv: '/xxx.*outside of") as caught:
+        read_folder(folder)
+    assert len(str(caught.value)) < 500
 
 
 def test_only_regular_files_are_opened(folder):
