@@ -17,6 +17,8 @@ Line = tuple[int, list[str]]  # its number in the file, and its cells
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 _LARGEST_EXACT = 2**53
+# Within quotes, quotes are doubled.
+_AFTER_QUOTE = re.compile(r'(?<!")"[ \t]+(?=[,\r\n]|$)')
 _LEADING_ZERO = re.compile("0[0-9]")  # of a number of a sample, say
 
 
@@ -27,7 +29,7 @@ def read_lines(path: Path, *, strict: bool = True) -> list[Line]:
     ----------
     path : Path
     strict : bool, default=True
-        Refuse what stands between a closing quote and the next comma.
+        Refuse what stands between a closing quote and the next comma, but for spaces.
 
     Returns
     -------
@@ -41,7 +43,8 @@ def read_lines(path: Path, *, strict: bool = True) -> list[Line]:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file, _cells_of_any_length():
-            reader = csv.reader(file, skipinitialspace=True, strict=strict)
+            text = (_AFTER_QUOTE.sub('"', line) for line in file) if strict else file
+            reader = csv.reader(text, skipinitialspace=True, strict=strict)
             lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error

@@ -14,6 +14,8 @@ from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing, warn_f
 from skuae.embedding._interchange import InterchangeMixin, read_csv
 from skuae.embedding._saved import read_table, write_table
 
+_LARGEST = 1e18  # squares and sums of values stay within float32
+
 
 class ElementTable(InterchangeMixin):
     """A table with one vector per element, its coverage, and where it came from.
@@ -116,16 +118,19 @@ class ElementTable(InterchangeMixin):
                 f"table {self.name!r} has several rows for {name_elements(found[counts > 1])}; "
                 "keep one"
             )
-        with np.errstate(over="ignore"):
-            bad = np.argwhere(~np.isfinite(rows.astype(np.float32)))
+        bad = np.argwhere(~(abs(rows) <= _LARGEST))
         if len(bad):
             row, column = bad[0]
             more = f" ({len(bad)} such values)" if len(bad) > 1 else ""
+            way_out = (
+                f"Values are at most {_LARGEST:.0e} in size: divide the column"
+                if np.isfinite(rows[row, column])
+                else "Impute it, e.g. frame.fillna(frame.mean()), or leave the element out and let "
+                "on_missing_element decide"
+            )
             raise ValueError(
                 f"table {self.name!r}: column {self.columns[column]!r} of "
-                f"{SYMBOLS[numbers[row] - 1]} is {rows[row, column]}{more}. Impute it, e.g. "
-                "frame.fillna(frame.mean()), or leave the element out and let "
-                "on_missing_element decide"
+                f"{SYMBOLS[numbers[row] - 1]} is {rows[row, column]}{more}. {way_out}"
             )
 
     def _freeze(self):

@@ -86,10 +86,10 @@ class Checkpoint(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder / f"{digest.hexdigest()[:16]}.safetensors")
 
-    def resume(self, net: CrystalNet) -> None:
-        """Bring a freshly initialised net to where the file left off, if there is one."""
+    def resume(self, net: CrystalNet) -> bool:
+        """Bring a fresh net to where the file left off; return whether there is one."""
         if not self.path.exists():
-            return
+            return False
         try:
             tensors, card = read_safetensors(self.path, format=FORMAT)
             with checked_content(self.path, "a checkpoint of this fit"):
@@ -97,6 +97,7 @@ class Checkpoint(Callback):
         except ValueError as error:
             raise ValueError(f"{error}. Delete the file to start this fit anew") from error
         state.put(net)
+        return True
 
     def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Write the file if the last one is old, or training ends here."""

@@ -131,11 +131,19 @@ def fit_net(
         train, valid = _loaders(task, network, data, settings)
         net = make_net(module, task, settings)
         checkpoint = Checkpoint.of(settings, data, module)
+        resumed = False
         if checkpoint is not None:
-            checkpoint.resume(net)
+            resumed = checkpoint.resume(net)
             net.callbacks_.append(("checkpoint", checkpoint))
-        interruption = _train(net, train, valid, settings)
-        net.check_outputs(train)
+        try:
+            interruption = _train(net, train, valid, settings)
+            net.check_outputs(train)
+        except ValueError as error:
+            if checkpoint is None or not resumed:
+                raise
+            raise ValueError(
+                f"{error}. This fit went on from {checkpoint.path}: delete the file to start anew"
+            ) from error
     return net, interruption
 
 

@@ -49,6 +49,7 @@ def test_what_would_be_misread(tmp_path, text, message):
         "element,a,b\nFe,1,0\nNa,2,1\n",
         "\ufeffelement,a,b,\r\n Fe , +1 ,False,\r\nNa,2.0,TRUE,\r\n,,,\r\n",
         "Z,a,b\n26,1,0\n11.0,2,1\n",
+        'element,a,b\n"Fe" ,"1","0" \n"Na"\t,"2"  ,"1"',
     ],
 )
 def test_what_spreadsheets_write(tmp_path, text):

@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Element
+from pymatgen.core import Element, Lattice, Structure
 from sklearn.base import clone
 
 from skuae._files import read_safetensors, write_safetensors
@@ -69,7 +69,19 @@ def test_refuses(values, symbols, message):
         ElementTable(values, symbols, name="bad")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e39])
+@pytest.mark.parametrize("bad", [1.1e18, -1e30, 1e39])
+def test_values_whose_squares_overflow_are_refused(bad):
+    values = VALUES.copy()
+    values[1, 1] = bad
+    with pytest.raises(ValueError, match=r"column 'b' of H is .*at most 1e\+18.*divide the column"):
+        ElementTable(values, ["Fe", "H", "O"], name="bad", columns=["a", "b"])
+    values[:, 1] = [-1e18, 1e18, 0]
+    table = ElementTable(values, ["Fe", "H", "O"], name="large")
+    crystal = Structure(Lattice.cubic(4), ["Fe", "H"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert np.isfinite(UAETransformer(table).fit_transform([crystal])).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_missing_value_names_element_column_and_way_out(bad):
     values = VALUES.copy()
     values[1, 1] = bad
@@ -148,7 +160,7 @@ def test_permute_keeps_vectors_and_coverage_but_not_whose_they_are():
 @pytest.mark.parametrize("suffix", [".safetensors", ".csv", ".CSV"])
 def test_files_bring_back_every_bit(suffix, tmp_path):
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(118, 7)) * 10.0 ** rng.integers(-20, 20, size=(118, 7))
+    values = rng.normal(size=(118, 7)) * 10.0 ** rng.integers(-20, 17, size=(118, 7))
     table = ElementTable(
         values, range(1, 119), name="wide", columns=list("abcdefg"), metadata={"seed": 0, "é": [1]}
     )

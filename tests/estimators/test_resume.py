@@ -282,6 +282,16 @@ def test_a_forged_checkpoint_is_named(gnn, X, y, tmp_path, change):
         fit.fit(X, y)
 
 
+def test_a_checkpoint_that_leads_nowhere_is_named(gnn, X, y, tmp_path):
+    fit = gnn(checkpoint_dir=tmp_path).fit(X, y)
+    (path,) = tmp_path.iterdir()
+    forged(path, lambda card, tensors: tensors.update({"module/head.bias": np.float32([3e38])}))
+    fit.fit(X, y)  # finite
+    forged(path, lambda card, tensors: tensors["module/head.weight"].fill(3e38))
+    with pytest.raises(ValueError, match=rf"not finite.* went on from {path}: delete the file"):
+        fit.fit(X, y)
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
