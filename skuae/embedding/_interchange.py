@@ -288,10 +288,11 @@ def _check_elements(path, lines):
     first, *cells = lines[0][1]
     known = [cell for cell in cells if not says_unknown(cell)]
     numbers = [x for cell in known if (x := number_in(cell)) is not None]
-    if not known or len(numbers) < len(known) or first.lower() in _HEADS:
+    if first.lower() in _HEADS:
         return
     # Columns may be called 0, 1, 2, ..., but hardly by other numbers.
-    if first.capitalize() in _ELEMENTS or any(x < 0 or x % 1 for x in numbers):
+    of_element = first.capitalize() in _ELEMENTS and 0 < len(numbers) == len(known)
+    if of_element or any(x < 0 or x % 1 for x in numbers):
         raise ValueError(
             f"{path} has no header: its first line, of {first}, holds numbers. Put a line with the "
             "names of the columns before it"

@@ -255,6 +255,7 @@ def test_bad_files(table, tmp_path):
             ElementTable.load(csv)
     for first, second in (
         ("H", 0.2), ("1", 0.2), ("H", 0.1), ("H", ""), ("h", 1), ("Hydrogen", 1), ("D", -1),
+        ("H", '"1,5"'),
     ):  # fmt: skip
         csv.write_text(f"{first},0.1,{second}\nHe,0.3,0.4\n")
         with pytest.raises(ValueError, match=f"has no header: its first line, of {first},"):
