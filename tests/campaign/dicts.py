@@ -215,8 +215,12 @@ def without_cartesian(made: Dict, rng: np.random.Generator) -> Verdict:
 
 @MUTATIONS.of("coordinates")
 def site_twice(made: Dict, rng: np.random.Generator) -> Verdict:
-    made.content["sites"].append(made.site(rng)[1])
-    return "refuse"
+    at, site = made.site(rng)
+    made.content["sites"].append(site)
+    # Two half-filled sites at one place hold one atom together.
+    split = 2 * sum(made.atoms[at].values()) <= 1
+    made.atoms.append(made.atoms[at])
+    return "read" if split else "refuse"
 
 
 # -- the cell and the rest ------------------------------------------------------------------------
