@@ -193,6 +193,14 @@ FILES = {
     "a symmetry operation that is not understood": lambda _: atoms(
         "Fe A 0 0 0 1", operation="'x, y'"
     ),
+    "a symmetry operation that would change distances": lambda _: atoms(
+        "Fe A .1 0 0 1", operation="'2x, y, z'"
+    ),
+    "a space group without operations whose setting or origin must be guessed": lambda _: formula(
+        cif("Fe A 0 0 0 1").replace(
+            "loop_\n_symmetry_equiv_pos_as_xyz\n'x, y, z'", "_space_group_IT_number 227"
+        )
+    ),
     "a byte-order mark, UTF-16 or Windows line ends": lambda _: (
         formula(cif("Fe A 0 0 0 1").replace("\n", "\r\n"), encoding="utf-16") == "Fe1"
     ),

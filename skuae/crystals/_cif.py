@@ -1,31 +1,21 @@
 """CIF texts: pymatgen reads them, and a count of the rows of atoms checks what it read."""
 
-import re
-from functools import lru_cache
-
 import numpy as np
 from pymatgen.core import Structure
 from pymatgen.core.sites import Site
 
 from skuae._elements import SYMBOLS
-from skuae.crystals._cif_rows import ATOM_LOOP, MOST, UNKNOWN, Row, check_sums, number, rows_of
+from skuae.crystals._cif_rows import ATOM_LOOP, MOST, Row, check_sums, number, rows_of
+from skuae.crystals._cif_symmetry import check_operations, operations_of
 from skuae.crystals._cif_text import Block, blocks_of
 from skuae.crystals._limits import Limits
 from skuae.crystals._remarks import remarks_caught
 
-_OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-_GROUPS = (
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_H-M_alt",
-    "_symmetry_Int_Tables_number",
-    "_space_group_IT_number",
-)
 _CELL = [
     f"_cell_{part}"
     for part in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 ]
 _SETTINGS = ("_symmetry_cell_setting", "_space_group_crystal_system")  # cubic needs one length
-_P1 = ("Defaulting to P1", "using primitive symmetry")  # what pymatgen says then
 _NEAR = 5e-4  # in fractions of the cell: pymatgen rounds 0.3333 to 1/3 and joins sites within 1e-4
 _PREFIX = "No structure parsed for section 1 in CIF.\n"  # before the reason, in pymatgen
 
@@ -59,10 +49,10 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     rows = list(rows_of(block, limits, edits))
     check_sums(rows)
     _check_cell(block)
-    n_operations = _check_operations(block, limits)
-    limits.check("sites", len(rows) * max(n_operations, 1), "sites (atom rows x operations)")
-    structure, remarks = _parse(block.text(text, edits))
-    _check_space_group(block, n_operations, remarks)
+    listed = operations_of(block, limits)
+    limits.check("sites", len(rows) * max(len(listed), 1), "sites (atom rows x operations)")
+    structure, operations, remarks = _parse(block.text(text, edits))
+    check_operations(block, listed, operations, structure.lattice)
     _check_arrival(rows, structure)
     return structure, remarks
 
@@ -95,69 +85,8 @@ def _check_cell(block: Block) -> None:
             raise ValueError(f"it has no {name}")
 
 
-def _check_operations(block: Block, limits: Limits) -> int:
-    """Return how many symmetry operations there are; raise ValueError if one is not understood."""
-    n_operations = 0
-    for name in [*_OPERATIONS, *(n for n in block.columns if "symop_magn_" in n)]:
-        loop = block.columns.get(name)
-        if loop is None:
-            operations = [block.value(name)] if name in block.items else []
-        else:
-            operations = [loop.value(name, row) for row in range(len(loop))]
-            limits.check("operations", len(operations), "symmetry operations")
-        if "xyz" not in name:
-            continue
-        wrong = [text for text in operations if not _is_operation(text)]
-        if wrong:
-            raise ValueError(f"the symmetry operation {wrong[0]!r} is not understood; repair it")
-        n_operations = max(n_operations, len(operations))
-    return n_operations
-
-
-_TERM = r"(?:\d?[xyz]|\d+/\d+|\d*\.\d+|\d+\.?)"
-_PART = re.compile(rf"[-+]?{_TERM}(?:[-+]{_TERM})*", re.ASCII)
-
-
-@lru_cache(maxsize=4096)
-def _is_operation(text: str) -> bool:
-    parts = re.sub(r"\s", "", text).lower().split(",")
-    if len(parts) == 4 and parts[3] in ("1", "+1", "-1"):  # reversal of time, in magnetic CIFs
-        parts.pop()
-    return len(parts) == 3 and all(
-        _PART.fullmatch(part)
-        and not any(part.count(axis) > 1 for axis in "xyz")
-        and len([term for term in re.split("[-+]", part) if term and term[-1] not in "xyz"]) < 2
-        for part in parts
-    )
-
-
-def _check_space_group(block: Block, n_operations: int, remarks: list[str]) -> None:
-    """Raise ValueError if pymatgen took P1 for a symmetry that it did not understand."""
-    if not any(said in remark for remark in remarks for said in _P1):
-        return
-    if n_operations > 1:
-        raise ValueError(
-            f"it has {n_operations} symmetry operations and magnetic moments, but no magnetic "
-            "symmetry, so that pymatgen would lose atoms; delete the loop of the moments"
-        )
-    if n_operations:
-        return
-    unused = [name for name in block.columns if "symop" in name or "equiv_pos_as" in name]
-    if unused:
-        raise ValueError(
-            f"its symmetry operations are in {unused[0]}, which pymatgen does not know"
-        )
-    for name in _GROUPS:
-        group = block.value(name)
-        if group not in UNKNOWN and group.replace(" ", "").upper() not in ("P1", "1"):
-            raise ValueError(
-                f"it names the space group {group!r} ({name}), which pymatgen does not know, and "
-                "lists no symmetry operations, so that most atoms would be lost; add them"
-            )
-
-
-def _parse(text: str) -> tuple[Structure, list[str]]:
-    """Return what pymatgen reads, and its remarks."""
+def _parse(text: str) -> tuple[Structure, np.ndarray, list[str]]:
+    """Return what pymatgen reads, the symmetry operations that it took, and its remarks."""
     from pymatgen.io.cif import CifParser  # slow to import
 
     with remarks_caught() as remarks:
@@ -176,7 +105,8 @@ def _parse(text: str) -> tuple[Structure, list[str]]:
         if hydrogens:
             site.species = {**site.species.as_dict(), "H": hydrogens}
             remarks = [text for text in remarks if not text.startswith("Missing elements H ")]
-    return structure, remarks
+    operations = np.array([op.affine_matrix for op in parser.symmetry_operations])
+    return structure, operations, remarks
 
 
 def _check_arrival(rows: list[Row], structure: Structure) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import re
 
+import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
@@ -220,14 +221,14 @@ def test_texts_that_would_lose_or_move_atoms_are_refused(old, new, message):
 )
 def test_a_parser_that_errs_is_found_out(monkeypatch, species, coords, message):
     wrong = Structure(Lattice.cubic(4), species, coords)
-    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (wrong, []))
+    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (wrong, np.eye(4)[None], []))
     with pytest.raises(ValueError, match=message):
         parse_structure(FEO)
 
 
 def test_a_parser_that_adds_atoms_to_a_site_is_found_out(monkeypatch):
     whole = Structure(Lattice.cubic(4), ["Fe", "O"], [[0, 0, 0], [0.5] * 3])
-    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (whole, []))
+    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (whole, np.eye(4)[None], []))
     with pytest.raises(ValueError, match=r"is 0\.4 Fe, but pymatgen reads 1 there"):
         parse_structure(FEO.replace("Fe A1 0 0 0 1", "Fe A1 0 0 0 .4"))
 
