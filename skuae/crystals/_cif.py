@@ -5,6 +5,7 @@ from pymatgen.core import Structure
 from pymatgen.core.sites import Site
 
 from skuae._elements import SYMBOLS
+from skuae.crystals._cif_claims import remarks_on_claims
 from skuae.crystals._cif_rows import ATOM_LOOP, MOST, Row, check_sums, number, rows_of
 from skuae.crystals._cif_symmetry import check_operations, operations_of
 from skuae.crystals._cif_text import Block, blocks_of
@@ -15,7 +16,15 @@ _CELL = [
     f"_cell_{part}"
     for part in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 ]
-_SETTINGS = ("_symmetry_cell_setting", "_space_group_crystal_system")  # cubic needs one length
+_SETTINGS = ("_symmetry_cell_setting", "_space_group_crystal_system")
+_NEEDED = {  # what pymatgen needs of the cell beside a setting; for others, all
+    "cubic": _CELL[:1],
+    "tetragonal": [_CELL[0], _CELL[2]],
+    "hexagonal": [_CELL[0], _CELL[2]],
+    "orthorhombic": _CELL[:3],
+    "rhombohedral": [_CELL[0], _CELL[3]],
+    "monoclinic": [*_CELL[:3], _CELL[4]],
+}
 _NEAR = 5e-4  # in fractions of the cell: pymatgen rounds 0.3333 to 1/3 and joins sites within 1e-4
 _PREFIX = "No structure parsed for section 1 in CIF.\n"  # before the reason, in pymatgen
 
@@ -52,9 +61,10 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     listed = operations_of(block, limits)
     limits.check("sites", len(rows) * max(len(listed), 1), "sites (atom rows x operations)")
     structure, operations, remarks = _parse(block.text(text, edits))
+    _check_lattice(block, structure)
     check_operations(block, listed, operations, structure.lattice)
     _check_arrival(rows, structure)
-    return structure, remarks
+    return structure, remarks + remarks_on_claims(block, rows, structure, len(operations))
 
 
 def _block_with_atoms(text: str) -> Block:
@@ -78,11 +88,24 @@ def _block_with_atoms(text: str) -> Block:
 
 
 def _check_cell(block: Block) -> None:
+    setting = next((block.value(name) for name in _SETTINGS if name in block.items), "")
+    needed = _NEEDED.get(setting.lower(), _CELL)
     for name in _CELL:
         if name in block.items:
-            number(block.value(name), name)
-        elif not any(setting in block.items for setting in _SETTINGS):
+            if number(block.value(name), name) <= 0:
+                raise ValueError(f"{name} is {block.value(name)}, expected above 0")
+        elif name in needed:
             raise ValueError(f"it has no {name}")
+
+
+def _check_lattice(block: Block, structure: Structure) -> None:
+    """Raise ValueError if pymatgen, where a part of the cell is missing, took others than given."""
+    for name, found in zip(_CELL, structure.lattice.parameters, strict=True):
+        if name in block.items and abs(number(block.value(name), name) - found) > 1e-3 * found:
+            raise ValueError(
+                f"{name} is {block.value(name)}, but {found:g} by the setting of the cell; "
+                "give all lengths and angles"
+            )
 
 
 def _parse(text: str) -> tuple[Structure, np.ndarray, list[str]]:

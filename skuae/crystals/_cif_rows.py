@@ -32,6 +32,7 @@ class Row(NamedTuple):
     element: str
     occupancy: float
     position: tuple[float, ...]
+    row: int
 
 
 def rows_of(block: Block, limits: Limits, edits: dict[Span, str]) -> Iterator[Row]:
@@ -68,7 +69,7 @@ def rows_of(block: Block, limits: Limits, edits: dict[Span, str]) -> Iterator[Ro
                 _check_single_atom(loop, row, occupancy, full_groups, edits)
             for element, part in _elements(loop, row, label, occupancy, formula, edits):
                 if occupancy * part > 0:
-                    yield Row(name, element, occupancy * part, position)
+                    yield Row(name, element, occupancy * part, position, row)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 

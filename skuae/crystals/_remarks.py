@@ -28,7 +28,7 @@ def remarks_caught() -> Iterator[list[str]]:
 
 
 def warn_remarks(remarks: Mapping[str, Sequence[str]]) -> None:
-    """Warn of what pymatgen remarked on files: one warning a kind of remark, with all their names.
+    """Warn of what parsers remarked on files: one warning a kind of remark, with all their names.
 
     The same remark with other counts in it is one kind.
 
@@ -45,6 +45,6 @@ def warn_remarks(remarks: Mapping[str, Sequence[str]]) -> None:
         names = list(said)
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         warn(
-            f"pymatgen has a remark on {len(names)} structure{'s' * (len(names) > 1)} "
+            f"there is a remark on {len(names)} structure{'s' * (len(names) > 1)} "
             f"({', '.join(names[:_MOST_NAMES])}{more}): {said[names[0]]}"
         )
