@@ -201,6 +201,9 @@ FILES = {
             "loop_\n_symmetry_equiv_pos_as_xyz\n'x, y, z'", "_space_group_IT_number 227"
         )
     ),
+    "an atom at 0.333, 0.667, beside its special position": lambda _: (
+        atoms("Mg A .001 0 0 1", operation="'x, y, z'\n'-x, -y, -z'") == "Mg1"
+    ),
     "a CIF whose formula times Z means another number of atoms": lambda _: formula(
         cif("Fe A 0 0 0 1") + "_chemical_formula_sum Fe\n_cell_formula_units_Z 4\n"
     ),

@@ -6,9 +6,13 @@ from pymatgen.core.sites import Site
 
 from skuae._elements import SYMBOLS
 from skuae.crystals._cif_claims import remarks_on_claims
-from skuae.crystals._cif_rows import ATOM_LOOP, MOST, Row, check_sums, number, rows_of
-from skuae.crystals._cif_symmetry import check_operations, operations_of
-from skuae.crystals._cif_text import Block, blocks_of
+from skuae.crystals._cif_rows import ATOM_LOOP, AXES, MOST, Row, check_sums, number, rows_of
+from skuae.crystals._cif_symmetry import (
+    check_operations,
+    operations_of,
+    shifts_to_special_positions,
+)
+from skuae.crystals._cif_text import Block, Span, blocks_of
 from skuae.crystals._limits import Limits
 from skuae.crystals._remarks import remarks_caught
 
@@ -63,8 +67,39 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     structure, operations, remarks = _parse(block.text(text, edits))
     _check_lattice(block, structure)
     check_operations(block, listed, operations, structure.lattice)
-    _check_arrival(rows, structure)
+    at = _check_arrival(rows, structure)
+    if moved := _beside_special_positions(rows, structure, at, operations):
+        edits |= _written(block, moved)
+        rows = [row._replace(position=moved.get(row.row, row.position)) for row in rows]
+        structure, _, remarks = _parse(block.text(text, edits))
+        _check_arrival(rows, structure)
+        remarks.append(
+            "atoms moved onto the special position that they stand beside, by less than 0.05 Å: "
+            f"{len(moved)}"
+        )
     return structure, remarks + remarks_on_claims(block, rows, structure, len(operations))
+
+
+def _beside_special_positions(
+    rows: list[Row], structure: Structure, at: np.ndarray, operations: np.ndarray
+) -> dict[int, tuple[float, ...]]:
+    """Return the rows that symmetry would put just beside themselves, and their right places."""
+    if len(operations) == 1:
+        return {}
+    coords = structure.frac_coords[at]
+    amounts = np.array([sum(structure[site].species.values()) for site in at.tolist()])
+    shifts = shifts_to_special_positions(coords, amounts, operations, structure.lattice)
+    return {rows[i].row: tuple(coords[i] + shifts[i]) for i in np.flatnonzero(shifts.any(axis=1))}
+
+
+def _written(block: Block, positions: dict[int, tuple[float, ...]]) -> dict[Span, str]:
+    """Return the edits that write rows at other positions."""
+    loop = block.columns[ATOM_LOOP]
+    return {
+        loop.span(axis, row): f"{x:.10f}"
+        for row, position in positions.items()
+        for axis, x in zip(AXES, position, strict=True)
+    }
 
 
 def _block_with_atoms(text: str) -> Block:
@@ -132,8 +167,11 @@ def _parse(text: str) -> tuple[Structure, np.ndarray, list[str]]:
     return structure, operations, remarks
 
 
-def _check_arrival(rows: list[Row], structure: Structure) -> None:
-    """Raise ValueError unless all rows are where they should be, with element and occupancy."""
+def _check_arrival(rows: list[Row], structure: Structure) -> np.ndarray:
+    """Return the site of each row.
+
+    Raise ValueError unless all rows are where they should be, with element and occupancy.
+    """
     sites = structure.frac_coords
     positions = np.array([row.position for row in rows]).reshape(-1, 3)
     at = np.empty(len(rows), dtype=int)
@@ -167,6 +205,7 @@ def _check_arrival(rows: list[Row], structure: Structure) -> None:
     extra = {name for site in amounts for name in site} - {row.element for row in rows}
     if extra:
         raise ValueError(f"pymatgen reads {', '.join(sorted(extra))}, which no row of it names")
+    return at
 
 
 def _amounts(site: Site) -> dict[str, float]:

@@ -14,7 +14,7 @@ _ELEMENTS = frozenset(SYMBOLS)
 UNKNOWN = {"?", ".", ""}
 # As in check_occupancies; pymatgen scales what lies between 1 and this down to 1.
 MOST = 1.001
-_AXES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+AXES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _MARKS = (
     "_atom_site_attached_hydrogens",
     "_atom_site_calc_flag",
@@ -38,10 +38,10 @@ class Row(NamedTuple):
 def rows_of(block: Block, limits: Limits, edits: dict[Span, str]) -> Iterator[Row]:
     """Yield the atoms that the rows name; fill `edits` with what pymatgen would misread."""
     loop = block.columns[ATOM_LOOP]
-    for name in ("_atom_site_type_symbol", "_atom_site_occupancy", "_atom_site_label", *_AXES):
+    for name in ("_atom_site_type_symbol", "_atom_site_occupancy", "_atom_site_label", *AXES):
         if name in block.columns and block.columns[name] is not loop:
             raise ValueError(f"{name} stands in another loop than {ATOM_LOOP}; join the loops")
-    for name in ("_atom_site_label", *_AXES):
+    for name in ("_atom_site_label", *AXES):
         if name not in loop.names:
             raise ValueError(f"the loop of its atoms has no {name}")
     if repeated := [name for name in block.repeated if name in CANONICAL]:
@@ -57,14 +57,14 @@ def rows_of(block: Block, limits: Limits, edits: dict[Span, str]) -> Iterator[Ro
     is_marked = any(name in loop.names for name in _MARKS)
     has_occupancies = "_atom_site_occupancy" in loop.names
     occupancies = loop.column("_atom_site_occupancy") if has_occupancies else ["1"] * len(loop)
-    axes = [loop.column(axis) for axis in _AXES]
+    axes = [loop.column(axis) for axis in AXES]
     for row, label in enumerate(loop.column("_atom_site_label")):
         name = f"atom {row + 1} ({label!r})"
         try:
             occupancy = _occupancy(occupancies[row])
             if occupancies[row] == ".":  # pymatgen takes 0 for it
                 edits[loop.span("_atom_site_occupancy", row)] = "1"
-            position = tuple(map(number, [axis[row] for axis in axes], _AXES))
+            position = tuple(map(number, [axis[row] for axis in axes], AXES))
             if is_marked:
                 _check_single_atom(loop, row, occupancy, full_groups, edits)
             for element, part in _elements(loop, row, label, occupancy, formula, edits):

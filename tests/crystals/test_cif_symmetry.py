@@ -29,7 +29,7 @@ def listed(*operations, tag="_symmetry_equiv_pos_as_xyz"):
     return "\n".join(["loop_", tag, *(f"'{text}'" for text in operations)])
 
 
-def n_sites(cell, symmetry, rows="Si1 Si .11 .23 .31"):
+def n_sites(cell, symmetry, rows="Si1 Si .11 .27 .31"):
     return len(parse_structure(cif(cell, symmetry, rows))[0])
 
 
@@ -177,3 +177,53 @@ def test_endless_and_impossible_numbers_in_operations(text):
 def test_operations_without_quotes():
     with pytest.raises(ValueError, match="operation 'x,' is not understood; put it in quotes"):
         n_sites(CUBIC, "loop_\n_symmetry_equiv_pos_as_xyz\nx, y, z")
+
+
+HEXAGONAL = (3.2, 3.2, 5.2, 90, 90, 120)
+MOVED = "atoms moved onto the special position that they stand beside, by less than 0.05 Å: "
+
+
+@pytest.mark.parametrize(
+    "xy", [".333 .667", ".3333 .6667", "0.33 0.67", ".334 .666", "1.333 -.333"]
+)
+def test_rounded_thirds_are_one_atom(xy):
+    text = cif(HEXAGONAL, f"{NAME} 'P 63/m m c'", f"Mg1 Mg {xy} .25")
+    structure, remarks = parse_structure(text)
+    assert sorted(structure.frac_coords.round(6).tolist()) == [
+        [0.333333, 0.666667, 0.25],
+        [0.666667, 0.333333, 0.75],
+    ]
+    assert (MOVED + "1" in remarks) == ("3333" not in xy)
+
+
+def test_atoms_beside_a_special_position_are_moved_onto_it():
+    inversion = listed("x,y,z", "-x,-y,-z")
+    structure, remarks = parse_structure(
+        cif(CUBIC, inversion, "Na1 Na .0003 0 1\nCl1 Cl .5 .498 .5\nO1 O .1 0 0")
+    )
+    assert remarks == [MOVED + "2"]
+    assert structure.composition.as_dict() == {"Na": 1, "Cl": 1, "O": 2}
+    assert {(s.specie.symbol, *s.frac_coords) for s in structure} == {
+        ("Na", 0, 0, 0), ("Cl", 0.5, 0.5, 0.5), ("O", 0.1, 0, 0), ("O", 0.9, 0, 0),
+    }  # fmt: skip
+
+
+def test_atoms_further_from_a_special_position_stay():
+    for x, sites in ((".004", 1), (".005", 2)):  # images 0.045 and 0.056 Å apart
+        assert n_sites(CUBIC, listed("x,y,z", "-x,-y,-z"), f"Na1 Na {x} 0 0") == sites
+
+
+@pytest.mark.parametrize(("occupancies", "sites"), [([0.5], 2), ([0.5, 0.5], 1), ([0.6], 1)])
+def test_halves_of_a_split_site_stay(occupancies, sites):
+    rows = [f"A{i} {'Fe' if i else 'Co'} .001 0 0 {x}" for i, x in enumerate(occupancies)]
+    text = cif(CUBIC, listed("x,y,z", "-x,-y,-z"), "\n".join(rows))
+    structure, _ = parse_structure(text.replace("fract_z\n", "fract_z\n_atom_site_occupancy\n"))
+    assert len(structure) == sites
+    assert structure[0].species.num_atoms == pytest.approx(sum(occupancies))
+
+
+def test_a_site_of_high_symmetry_is_moved_to_the_middle_of_all_images():
+    group = SpaceGroup("Pm-3m").symmetry_ops
+    operations = listed(*(op.as_xyz_str() for op in group))
+    assert n_sites(CUBIC, operations, "Na1 Na .499 .502 .4985") == 1
+    assert n_sites(CUBIC, operations, "Na1 Na .5 .002 .001") == 3
