@@ -6,6 +6,7 @@ from functools import lru_cache
 _TOKEN = re.compile(
     r"""^;.*?^;                                # text over several lines
     |\#[^\n]*                                  # comment
+    |(?:'''(?:(?!''').)*'''|\"{3}(?:(?!\"{3}).)*\"{3})(?!\S)  # in the quotes of CIF 2
     |'(?:[^'\n]|'(?=\S))*'(?!\S)               # quoted
     |"(?:[^"\n]|"(?=\S))*"(?!\S)
     |\S+""",
@@ -30,6 +31,7 @@ _NAMES = {
 
 CANONICAL = frozenset(_NAMES.values())
 Span = tuple[int, int]
+_TRIPLE = ("'''", '"""')
 
 
 class Loop:
@@ -84,6 +86,7 @@ class Block:
         self.items: dict[str, re.Match] = {}
         self.columns: dict[str, Loop] = {}
         self.repeated: list[str] = []
+        self.in_triple_quotes: list[re.Match] = []
 
     def value(self, name: str) -> str:
         """Return the value of an item; the empty text if there is no such item."""
@@ -108,7 +111,8 @@ class Block:
     def mended(self) -> dict[Span, str]:
         """Return what to write over names in other spellings, and over texts of several lines.
 
-        pymatgen takes the line ``data_...`` for a new block even in such a text.
+        pymatgen takes the line ``data_...`` for a new block even in such a text, and does not know
+        the triple quotes of CIF 2.
         """
         edits = {}
         for key in self.keys:
@@ -118,6 +122,8 @@ class Block:
         for name, match in self.items.items():
             if match[0][0] == ";" and name not in CANONICAL:
                 edits[match.span()] = "?"
+        for match in self.in_triple_quotes:
+            edits[match.span()] = _requoted(match[0][3:-3])
         return edits
 
     def text(self, whole: str, edits: dict[Span, str]) -> str:
@@ -148,6 +154,8 @@ def blocks_of(text: str) -> list[Block]:
         first = token[0]
         if first == "#":
             continue
+        if first in "\"'" and blocks and _is_in_triple_quotes(token):
+            blocks[-1].in_triple_quotes.append(match)
         if first in "dD" and token[:5].lower() == "data_":
             if blocks:
                 blocks[-1].end = match.start()
@@ -187,7 +195,18 @@ def canonical(name: str) -> str:
     return _NAMES.get(small, small)
 
 
+def _is_in_triple_quotes(token: str) -> bool:
+    return token[:3] in _TRIPLE and token[:3] == token[-3:] and len(token) > 5
+
+
+def _requoted(text: str) -> str:
+    quote = next((mark for mark in "'\"" if mark not in text), "")
+    return f"{quote}{text}{quote}" if quote and "\n" not in text else "?"
+
+
 def _plain(token: str) -> str:
+    if _is_in_triple_quotes(token):
+        return " ".join(token[3:-3].split())
     if token[0] in "\"'" and len(token) > 1:
         return token[1:-1].strip()
     if token[0] == ";" and token[-1] == ";" and "\n" in token:

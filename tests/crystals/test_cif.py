@@ -255,6 +255,19 @@ def test_other_blocks_and_texts_are_no_structures():
     assert read(text) == {"Fe": 1, "O": 1}
 
 
+@pytest.mark.parametrize("mark", ["'''", '"""'])
+def test_triple_quotes_of_cif_2(mark):
+    title = f"_publ_section_title\n{mark}It's\nloop_\n_atom_site_fract_x\ndata_y 1 {mark}\n"
+    text = "#\\#CIF_2.0\n" + FEO.replace("loop_", title + "loop_", 1)
+    text = text.replace("'x, y, z'", f"{mark}x, y, z{mark}\n{mark}x+1/2, y, z{mark}")
+    text = text.replace("Fe A1", f"{mark}Fe{mark} {mark}A'1{mark}")
+    assert read(text) == {"Fe": 2, "O": 2}
+    loop = f"loop_\n_citation_title\n{mark}two\nlines{mark}\n{mark}one 'line'{mark}\n"
+    assert read(text.replace("_publ", loop + "_publ", 1)) == {"Fe": 2, "O": 2}
+    for odd in ("{0}{0}", "{0}", "{0}open", "{0}a{0}b", "{0}a{0}b c{0}"):  # no fault of the atoms
+        assert read(FEO + "_publ_x " + odd.format(mark) + "\n") == {"Fe": 1, "O": 1}
+
+
 @pytest.mark.parametrize(
     "change",
     [
