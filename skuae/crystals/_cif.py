@@ -3,6 +3,7 @@
 import numpy as np
 from pymatgen.core import Structure
 from pymatgen.core.sites import Site
+from scipy.spatial import KDTree
 
 from skuae._elements import SYMBOLS
 from skuae.crystals._cif_claims import remarks_on_claims
@@ -172,14 +173,10 @@ def _check_arrival(rows: list[Row], structure: Structure) -> np.ndarray:
 
     Raise ValueError unless all rows are where they should be, with element and occupancy.
     """
-    sites = structure.frac_coords
     positions = np.array([row.position for row in rows]).reshape(-1, 3)
-    at = np.empty(len(rows), dtype=int)
-    step = max(1, 1_000_000 // len(sites))  # bounds the memory of the distances
-    for start in range(0, len(rows), step):
-        apart = positions[start : start + step, None] - sites[None]
-        apart = np.abs(apart - np.round(apart)).max(axis=2)
-        at[start : start + step] = np.where(apart.min(axis=1) < _NEAR, apart.argmin(axis=1), -1)
+    tree = KDTree(_inside(structure.frac_coords), boxsize=1)
+    apart, at = tree.query(_inside(positions), p=np.inf)
+    at[apart >= _NEAR] = -1
     wanted: dict[tuple[int, str], float] = {}
     for row, site in zip(rows, at.tolist(), strict=True):
         if site < 0:
@@ -206,6 +203,11 @@ def _check_arrival(rows: list[Row], structure: Structure) -> np.ndarray:
     if extra:
         raise ValueError(f"pymatgen reads {', '.join(sorted(extra))}, which no row of it names")
     return at
+
+
+def _inside(coords: np.ndarray) -> np.ndarray:
+    """Return fractional coordinates in the cell; -1e-17 % 1 is 1."""
+    return coords % 1 % 1
 
 
 def _amounts(site: Site) -> dict[str, float]:
