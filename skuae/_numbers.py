@@ -24,10 +24,14 @@ def as_floats(values: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     TypeError, ValueError
-        If something is no number, or complex, or a date: numpy would keep the real part, or count
-        nanoseconds. Texts are read as in files: Python would take ``4_1`` for 41. The row is named.
+        If something is no number, or complex, or a date, or masked: numpy would keep the real part,
+        count nanoseconds, or take what is under the mask. Texts are read as in files: Python would
+        take ``4_1`` for 41. The row is named.
     """
     array = np.asarray(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        row = f"row {np.argwhere(np.ma.getmaskarray(values))[0][0]}: " if array.ndim else ""
+        raise ValueError(f"{row}the value is masked; fill it in, or leave the row out")
     if array.dtype.kind == "c":
         raise ValueError("got complex numbers")
     if array.dtype.kind in "mM":

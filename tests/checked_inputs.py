@@ -216,6 +216,17 @@ FILES = {
     "a POSCAR whose counts do not fit its lines": lambda _: formula(
         POSCAR.replace("\n1 1\n", "\n1 2\n"), "POSCAR"
     ),
+    "a POSCAR whose atoms are named otherwise than its line of elements": lambda _: formula(
+        POSCAR.replace("0 0 0\n.5 .5 .5", "0 0 0 Cl\n.5 .5 .5 Na"), "POSCAR"
+    ),
+    "a POSCAR with row numbers before the coordinates": lambda _: formula(
+        POSCAR.replace("0 0 0\n.5", "1 0 0 0\n2 .5"), "POSCAR"
+    ),
+    "Fortran's `1.0d0`, and text after numbers, in a POSCAR": lambda _: (
+        formula(POSCAR.replace("\n1\n", "\n1.0d0 scale\n"), "POSCAR") == "Na1 Cl1"
+    ),
+    "several frames in an XDATCAR or POSCAR": lambda _: formula(POSCAR + POSCAR, "XDATCAR"),
+    "a file in another format (.xyz, .res, .cssr, pw.in)": lambda _: formula("1\n", "a.xyz"),
     "a negative scale in a POSCAR": lambda _: (
         formula(POSCAR.replace("\n1\n", "\n-64\n"), "POSCAR") == "Na1 Cl1"
     ),
@@ -280,6 +291,9 @@ STRUCTURES = {
         [Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])]
     ).graph(8.0),
     "a cutoff above 250 Å": lambda _: as_crystals([ONE]).graph(1e9),
+    "masked numbers, or texts such as `4_0`, as coordinates": lambda _: packed(
+        frac_coords=np.ma.masked_equal([[0, 0, 9]], 9)
+    ),
     "packed arrays that do not fit together": lambda _: packed(offsets=[0, 2]),
     "an impossible cell in a file of packed crystals": lambda _: stretched(),
     "a missing structure in a column": lambda _: as_crystals([ONE, None]),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from skuae._elements import N_ELEMENTS
+from skuae._numbers import as_floats
 from skuae.crystals._packing import frozen
 
 if TYPE_CHECKING:
@@ -134,10 +135,10 @@ def _check_elements(numbers: np.ndarray) -> None:
         raise ValueError(f"got numbers from {numbers.min()} to {numbers.max()}")
 
 
-def _integers(values: ArrayLike | None, dtype: DTypeLike) -> np.ndarray:
+def _integers(values: Any, dtype: DTypeLike) -> np.ndarray:
     given = np.asarray(values)
-    if given.dtype.kind not in "iu":
-        given = given.astype(np.float64)
+    if given.dtype.kind not in "iu" or np.ma.is_masked(values):
+        given = as_floats(values)
         if np.any(np.mod(given, 1) != 0):
             raise ValueError("got numbers that are no integers")
     limits = np.iinfo(np.dtype(dtype))
@@ -148,7 +149,7 @@ def _integers(values: ArrayLike | None, dtype: DTypeLike) -> np.ndarray:
 
 def _own(values: Any, dtype: DTypeLike) -> np.ndarray:
     """Return a read-only copy, which nobody else can write to."""
-    if np.iscomplexobj(values):
-        raise ValueError("got complex numbers")
+    if np.dtype(dtype).kind == "f":
+        values = as_floats(values)
     with np.errstate(over="ignore"):  # what is infinite is refused later, by row
         return frozen(np.array(values, dtype=dtype, order="C"), dtype)

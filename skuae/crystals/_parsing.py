@@ -5,25 +5,35 @@ import gzip
 import json
 import lzma
 import math
-import os
 import re
 import zlib
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from skuae._numbers import as_floats
 from skuae.crystals._cif import read_cif
 from skuae.crystals._limits import LIMITS, Limits
 from skuae.crystals._poscar import read_poscar
-from skuae.crystals._remarks import remarks_caught
 from skuae.crystals._symbols import element_of_symbol
 
 _PART = 2**16  # bytes; Python sets aside memory for all that a read may return
 _OPENERS: dict[str, Any] = {
     ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".lzma": lzma.open,
 }  # fmt: skip
+_NAMES = {
+    "JSON": re.compile(r"\.[jm]son"),
+    "CIF": re.compile(r"\.m?cif"),
+    "POSCAR": re.compile(r"poscar|contcar|xdatcar|\.vasp(\.|$)|^chgcar|^locpot"),
+}  # the first that fits
+_UNKNOWN_FORMAT = (
+    "skuae reads CIF (*.cif), POSCAR (POSCAR*, CONTCAR*, *.vasp) and JSON files (*.json), by their "
+    "names; read other formats with pymatgen (Structure.from_file) or ASE (ase.io.read) and pass "
+    "the result, or save the structure as CIF or JSON"
+)
 # What pymatgen says where a CIF has no formula, or of elements, is no fault of the file.
 _NOISE = re.compile("Cannot determine chemical comp|Skipping relative stoich|No Pauling electroneg")
 
@@ -35,7 +45,7 @@ def parse_structure(
 
     What a file says is what arrives: every atom of a CIF, POSCAR, JSON text or dict is read as the
     element that its symbol means, with its occupancy, or the structure is refused. Files in other
-    formats are as pymatgen reads them, but for YAML, which could name code to run.
+    formats are not read.
 
     Parameters
     ----------
@@ -173,18 +183,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _from_file(path: Path, limits: Limits) -> tuple[Structure, list[str]]:
     name = path.name.lower()
-    if re.search(r"\.ya?ml", name):
-        raise ValueError("YAML is not read; save the structure as CIF or JSON")
-    content = read_bytes(path, limits.file_bytes, "file_bytes")
-    if re.search(r"\.[jm]son", name):
-        return _from_json(_decoded(content), limits), []
-    if re.search(r"\.m?cif", name):
-        return read_cif(_plain(_decoded(content)), limits)
-    if re.search(r"poscar|contcar|\.vasp(\.|$)|^chgcar|^locpot", name):
-        return read_poscar(_plain(_decoded(content)), limits)
-    with remarks_caught() as remarks:
-        structure = Structure.from_file(os.fspath(path))
-    return structure, remarks
+    kind = next((kind for kind, pattern in _NAMES.items() if pattern.search(name)), None)
+    if kind is None and is_file(path):
+        raise ValueError(_UNKNOWN_FORMAT)
+    content = _decoded(read_bytes(path, limits.file_bytes, "file_bytes"))
+    if kind == "JSON":
+        return _from_json(content, limits), []
+    if kind == "CIF":
+        return read_cif(_plain(content), limits)
+    return read_poscar(_plain(content), limits), []
 
 
 def _decoded(content: bytes) -> str:
@@ -241,7 +248,16 @@ def _from_dict(content: dict[str, Any], limits: Limits) -> Structure:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"site {number}: {what}") from error
-    return Structure(Lattice.from_dict(content["lattice"]), species, coords)
+    return Structure(_lattice(content["lattice"]), species, coords)
+
+
+def _lattice(content: dict[str, Any]) -> Lattice:
+    if "matrix" not in content:
+        return Lattice.from_dict(content)
+    try:
+        return Lattice.from_dict({**content, "matrix": as_floats(content["matrix"])})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its lattice cannot be read: {error}") from error
 
 
 def _species(site: dict[str, Any]) -> dict[str, float]:
@@ -259,8 +275,8 @@ def _species(site: dict[str, Any]) -> dict[str, float]:
     return amounts
 
 
-def _coords(site: dict[str, Any]) -> list[float]:
-    coords = [float(x) for x in site["abc"]]
-    if len(coords) != 3:
-        raise ValueError(f"it has {len(coords)} coordinates, expected 3")
+def _coords(site: dict[str, Any]) -> np.ndarray:
+    coords = as_floats(site["abc"])
+    if coords.shape != (3,):
+        raise ValueError(f"it has {coords.size} coordinates, expected 3")
     return coords

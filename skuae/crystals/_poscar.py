@@ -1,19 +1,25 @@
-"""POSCAR texts: pymatgen reads them after their element line and their counts are checked."""
+"""POSCAR texts: their numbers, elements and counts, each checked against the others."""
 
+import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
+from skuae._cells import number_in
 from skuae.crystals._limits import Limits
-from skuae.crystals._remarks import remarks_caught
 from skuae.crystals._symbols import element_of_symbol
 
 _MOST_LINES = 20  # that the elements of one crystal may be written on
+_FORTRAN = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))[dD]([+-]?[0-9]+)")
+_FLAG = re.compile(r"\.?[TF](RUE|ALSE)?\.?", re.IGNORECASE)
 
 
-def read_poscar(text: str, limits: Limits) -> tuple[Structure, list[str]]:
+def read_poscar(text: str, limits: Limits) -> Structure:
     """Read the structure at the start of a POSCAR, CONTCAR, CHGCAR or LOCPOT text.
+
+    As in VASP, text may follow the numbers of a line, and exponents may be Fortran's ``d``.
 
     Parameters
     ----------
@@ -22,16 +28,16 @@ def read_poscar(text: str, limits: Limits) -> tuple[Structure, list[str]]:
 
     Returns
     -------
-    structure : Structure
-    remarks : list of str
-        What pymatgen remarked.
+    Structure
 
     Raises
     ------
     ValueError
-        If no line names the elements, one of them is no element, or counts and lines do not fit.
+        If no line names the elements, one of them is no element, counts and lines do not fit, an
+        atom is named otherwise than its element, or the text holds several frames.
     """
     lines = _lines_of_structure(text)
+    scale, cell = _scale_and_cell(lines)
     counts, symbols, at = _counts_and_symbols(lines)
     limits.check("sites", sum(counts), "sites")
     has_flags = lines[at : at + 1] != [] and lines[at][:1] in ("s", "S")
@@ -40,14 +46,18 @@ def read_poscar(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     if not mode[:1].isalpha():
         raise ValueError(f"line {first} is {mode[:40]!r}, expected Direct or Cartesian")
     _check_number_of_lines(lines, first, sum(counts))
+    _check_one_frame(text, first + sum(counts))
+    atoms = range(first, first + sum(counts))
+    coords = np.array([_numbers(lines, line, 3, "the coordinates of an atom") for line in atoms])
+    names = [_name_behind(lines, line) for line in atoms]
     if symbols is None:
-        atoms = lines[first : first + sum(counts)]
-        symbols = _symbols_behind(atoms, counts, 6 if has_flags else 3)
-    elements = [element_of_symbol(symbol) for symbol in symbols]
-    head = [
-        "POSCAR", _scale(lines), *lines[2:5], " ".join(elements), " ".join(map(str, counts)),
-    ]  # fmt: skip
-    return _parse([*head, *lines[at:]], np.repeat(elements, counts).tolist())
+        counts = [count for count in counts if count]
+        symbols = _symbols_behind(names, counts)
+    elements = np.repeat([element_of_symbol(symbol) for symbol in symbols], counts).tolist()
+    _check_names(names, elements, first)
+    cartesian = mode[0] in "cCkK"
+    coords = coords * scale if cartesian else coords
+    return Structure(Lattice(cell * scale), elements, coords, coords_are_cartesian=cartesian)
 
 
 def _lines_of_structure(text: str) -> list[str]:
@@ -90,54 +100,105 @@ def _check_number_of_lines(lines: list[str], first: int, n_sites: int) -> None:
     found = [line.split() for line in lines[first : first + n_sites]]
     if len(found) < n_sites:
         raise ValueError(f"{n_sites} atoms are counted, but {len(found)} lines of them follow")
-    beyond = lines[first + n_sites].split() if first + n_sites < len(lines) else []
-    if len(beyond) >= 3 and all(re.fullmatch(r"[-+.\deE]+", word) for word in beyond[:3]):
+    if first + n_sites < len(lines) and len(_leading(lines[first + n_sites])) >= 3:
         raise ValueError(f"{n_sites} atoms are counted, but more lines of atoms follow")
 
 
-def _symbols_behind(lines: list[str], counts: list[int], column: int) -> list[str]:
+def _check_one_frame(text: str, end: int) -> None:
+    """Raise ValueError if a second frame follows the atoms of the first, which end at a line."""
+    rest = [line for line in text.split("\n")[end:] if line.strip()][:7]
+    again = re.match(r"\s*(direct|cartesian) config", rest[0], re.IGNORECASE) if rest else None
+    if again or _is_head(rest):
+        raise ValueError("it holds several structures, one after the other; give each its own file")
+
+
+def _is_head(lines: Sequence[str]) -> bool:
+    """Tell whether lines are a comment, a scale, a cell, and counts of atoms."""
+    return (
+        len(lines) == 7
+        and len(_leading(lines[1])) == 1
+        and all(len(_leading(line)) == 3 for line in lines[2:5])
+        and any(_are_counts(line) for line in lines[5:])
+    )
+
+
+def _name_behind(lines: Sequence[str], at: int) -> str | None:
+    """Return what stands behind the coordinates of an atom, and behind the flags of VASP."""
+    words = lines[at].split()[3:]
+    if len(words) >= 3 and all(_FLAG.fullmatch(word) for word in words[:3]):
+        words = words[3:]
+    return words[0] if words else None
+
+
+def _symbols_behind(names: Sequence[str | None], counts: Sequence[int]) -> list[str]:
     """Return the symbol of each group of atoms, where each line of an atom ends with it."""
-    words = [line.split() for line in lines]
-    last = {line[-1] for line in words if len(line) == column + 1}
-    if any(len(line) != column + 1 for line in words) or last <= {"T", "F"}:  # flags, may be
+    known = [name for name in names if name is not None]
+    if len(known) < len(names) or set(known) <= {"T", "F"}:  # flags, may be
         raise ValueError(
             "it has no line of elements (it is a file of VASP 4); write their symbols above the "
             "counts of atoms, for example: Na Cl"
         )
-    groups = np.split([line[column] for line in words], np.cumsum(counts)[:-1])
-    if any(len(set(group)) != 1 for group in groups):
+    groups = np.split(known, np.cumsum(counts)[:-1])
+    if any(len(set(group)) > 1 for group in groups):
         raise ValueError("the atoms of one count have several symbols; write a line of elements")
     return [str(group[0]) for group in groups]
 
 
-def _scale(lines: list[str]) -> str:
-    """Return the scale of cell and Cartesian coordinates, where a negative one is a volume."""
-    scale = _numbers(lines, 1, 1)[0]
-    cell = np.array([_numbers(lines, at, 3) for at in (2, 3, 4)])
+def _check_names(names: Sequence[str | None], elements: Sequence[str], first: int) -> None:
+    """Raise ValueError if an atom is named otherwise than the line of elements says."""
+    for at, (name, element) in enumerate(zip(names, elements, strict=True), start=first + 1):
+        if name is not None and _element_in(name) not in (None, element):
+            raise ValueError(
+                f"line {at} names its atom {name!r}, but is one of {element} by the line of "
+                "elements and the counts; sort the atoms, or correct that line"
+            )
+
+
+def _element_in(name: str) -> str | None:
+    """Return the element that a name such as Na, Na1 or Na_pv begins with, or None."""
+    symbol = re.split("[/_]", name)[0]
+    try:
+        return element_of_symbol(symbol, symbol) if symbol[:1].isupper() else None
+    except ValueError:
+        return None
+
+
+def _scale_and_cell(lines: Sequence[str]) -> tuple[float, np.ndarray]:
+    """Return the scale of cell and Cartesian coordinates, and the cell before it is scaled."""
+    found = _leading(lines[1])
+    if len(found) == 3 and len(set(found)) == 1:
+        found = found[:1]  # of x, y and z; where they differ, only some versions of VASP take them
+    if len(found) != 1:
+        raise ValueError(f"line 2 is {lines[1][:40]!r}, expected the scale, one number")
+    scale = found[0]
+    cell = np.array([_numbers(lines, at, 3, "a lattice vector") for at in (2, 3, 4)])
     if scale >= 0:
-        return lines[1]
+        return scale, cell
     volume = abs(np.linalg.det(cell))
     if not volume > 0:
         raise ValueError("the cell has no volume")
-    return repr(float((-scale / volume) ** (1 / 3)))
+    return float((-scale / volume) ** (1 / 3)), cell  # a negative scale is a volume
 
 
-def _numbers(lines: list[str], at: int, count: int) -> list[float]:
-    try:
-        numbers = [float(word) for word in lines[at].split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        what = "the scale, one number" if count == 1 else "a lattice vector, three numbers"
-        raise ValueError(f"line {at + 1} is {lines[at][:40]!r}, expected {what}")
+def _numbers(lines: Sequence[str], at: int, count: int, what: str) -> list[float]:
+    """Return the numbers that a line begins with; text may follow, but no further number."""
+    found = _leading(lines[at])
+    if len(found) < count:
+        raise ValueError(f"line {at + 1} is {lines[at][:40]!r}, expected {what}, three numbers")
+    if len(found) > count:
+        raise ValueError(
+            f"line {at + 1} is {lines[at][:40]!r}, expected {what}, three numbers, but more "
+            "numbers follow; take out columns such as row numbers"
+        )
+    return found
+
+
+def _leading(line: str) -> list[float]:
+    """Return the finite numbers that a line begins with."""
+    numbers = []
+    for word in line.split():
+        number = number_in(_FORTRAN.sub(r"\1e\2", word))
+        if number is None or not math.isfinite(number):
+            break
+        numbers.append(number)
     return numbers
-
-
-def _parse(lines: list[str], elements: list[str]) -> tuple[Structure, list[str]]:
-    from pymatgen.io.vasp.inputs import Poscar  # slow to import, and imports ASE
-
-    with remarks_caught() as remarks:
-        structure = Poscar.from_str("\n".join(lines), read_velocities=False).structure
-    if [next(iter(site.species)).symbol for site in structure] != elements:
-        raise ValueError("pymatgen reads other elements than its line of elements names")
-    return structure, remarks

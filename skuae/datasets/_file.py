@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae._elements import SYMBOLS, atomic_number
+from skuae._numbers import as_floats
 from skuae.crystals import (
     LIMITS,
     Crystals,
@@ -347,6 +348,7 @@ def _is_name(cell):
 
 def _from_arrays(lattice, numbers, coords, occupancies=None, *, limits):
     limits.check("sites", len(numbers), "sites")
+    lattice, coords = as_floats(lattice), as_floats(coords)
     if occupancies is None:
         return Structure(lattice, [_symbol(z) for z in numbers], coords)
     species = [{_symbol(z): x for z, x in site} for site in occupancies]
@@ -365,8 +367,8 @@ def _from_jarvis(atoms, limits):
     if not isinstance(cartesian, (bool, np.bool_)):
         raise ValueError(f"'cartesian' is {cartesian!r}, expected true or false")
     return Structure(
-        atoms["lattice_mat"],
+        as_floats(atoms["lattice_mat"]),
         [_symbol(str(symbol).strip()) for symbol in atoms["elements"]],
-        atoms["coords"],
+        as_floats(atoms["coords"]),
         coords_are_cartesian=bool(cartesian),
     )

@@ -22,8 +22,8 @@ def read_folder(
     """Read a folder of structure files and the table ``id_prop.csv`` in it.
 
     The layout of CGCNN and ALIGNN: each line of ``id_prop.csv`` holds the name of a structure file,
-    with or without its extension, and one or more labels. A header line is recognised. Any file
-    that pymatgen reads will do: CIF, POSCAR (``.vasp``), pymatgen JSON.
+    with or without its extension, and one or more labels. A header line is recognised. The files
+    are CIF, POSCAR (``.vasp``) or pymatgen's JSON.
 
     Reading CIF files takes longer than all that follows. Do it once and keep the result::
 

@@ -321,6 +321,11 @@ def test_missing_file(tmp_path):
         {"offsets": [0, 1, 2]},
         {"ids": ["a", "b"]},
         {"numbers": [11.5, 17]},
+        {"numbers": ["11", "1_7"]},
+        {"frac_coords": [["0", "0", "0"], ["1_5", "0", "0"]]},
+        {"frac_coords": np.ma.masked_equal([[0, 0, 0], [0.5, 0.5, 9]], 9)},
+        {"lattices": np.ma.masked_equal([[[4, 0, 0], [0, 4, 0], [0, 0, 9]]], 9)},
+        {"numbers": np.ma.masked_equal([11, 17], 17)},
     ],
     ids=lambda change: "".join(change),
 )

@@ -12,6 +12,7 @@ from pymatgen.core import Composition, Lattice, Molecule, Structure
 from skuae import UAETransformer
 from skuae.crystals import LIMITS, Limits, as_crystals, load_json, parse_structure
 
+EYE = np.eye(3).tolist()
 NACL = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 
 
@@ -55,7 +56,10 @@ def test_species_of_dicts(species, amounts):
         (changed("Na"), "site 0: its species are 'Na', expected a list"),
         (changed([{"occu": 1}]), "site 0: no 'element'"),
         (changed(abc=[0, 0]), "site 0: it has 2 coordinates"),
-        (changed(abc=[10**400, 0, 0]), "site 0: int too large"),
+        (changed(abc=[10**400, 0, 0]), "site 0: a number is too large for float64"),
+        (changed(abc=["0.2_5", 0, 0]), "site 0: row 0: '0.2_5' is no number: it has an underscore"),
+        (NACL.as_dict() | {"lattice": {"matrix": [["4_0", 0, 0], *EYE[1:]]}}, "row 0: '4_0' is no"),
+        (NACL.as_dict() | {"lattice": {"matrix": EYE[1:]}}, "its lattice cannot be read"),
         (NACL.as_dict() | {"sites": ["Na"]}, "site 0 is 'Na', expected a dict"),
         (NACL.as_dict() | {"sites": None}, "its 'sites' are 'None', expected a list"),
         (Molecule(["O"], [[0, 0, 0]]).as_dict(), "no 'lattice'"),
@@ -78,6 +82,15 @@ def test_what_is_refused_is_named(content, message):
     with pytest.raises(ValueError, match=f"^row 1: .*{message}") as caught:
         as_crystals([NACL, content])
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.res", "a.cssr", "pw.in", "vasprun.xml", "a.txt", "a"])
+def test_other_formats_are_left_to_their_readers(tmp_path, name):
+    (tmp_path / name).write_text("TITL a\n")
+    with pytest.raises(
+        ValueError, match=r"skuae reads CIF .*ase\.io\.read.* save the structure as"
+    ):
+        as_crystals([tmp_path / name])
 
 
 def test_charges_and_properties_change_nothing():

@@ -299,6 +299,8 @@ def test_occupancies_of_arrays_are_kept(tmp_path):
     ("change", "message"),
     [
         ({"elements": ["CO"]}, "'CO' is not an element"),
+        ({"coords": [["0.1_1", 0, 0]]}, "row 0: '0.1_1' is no number: it has an underscore"),
+        ({"lattice_mat": [["4_0", 0, 0], *CELL[1:]]}, "row 0: '4_0' is no number"),
         ({"cartesian": "false"}, "'cartesian' is 'false', expected true or false"),
     ],
 )
