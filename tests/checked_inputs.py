@@ -16,7 +16,7 @@ from skorch.callbacks import Checkpoint, Freezer
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, Crystals, ElementTable, as_crystals
 from skuae.crystals import LIMITS
-from skuae.datasets import make_toy_crystals, read_file, read_folder
+from skuae.datasets import make_toy_crystals, read_folder
 
 NACL = Structure.from_spacegroup(
     "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
@@ -53,19 +53,6 @@ def labels(text, encoding="utf-8"):
         Path(f"{name}.cif").write_text(cif("Fe Fe 0 0 0 1"), encoding="utf-8")
     Path("id_prop.csv").write_text(text, encoding=encoding)
     return read_folder(".").target
-
-
-def csv(text, **options):
-    """Read a CSV file of crystals."""
-    Path("a.cif").write_text(cif("Fe Fe 0 0 0 1"), encoding="utf-8")
-    Path("t.csv").write_text(text, encoding="utf-8")
-    return read_file("t.csv", **options)
-
-
-def elements(text):
-    """Read a CSV file of element vectors."""
-    Path("e.csv").write_text(text, encoding="utf-8")
-    return ElementTable.load("e.csv")
 
 
 def moved(by):
@@ -155,13 +142,6 @@ def zipped():
         for _ in range(LIMITS.file_bytes // 2**20 + 1):
             file.write(b" " * 2**20)
     return as_crystals(["a.cif.gz"])
-
-
-def shared():
-    """Return vectors of elements of which the last six are one and the same."""
-    values = np.random.default_rng(0).normal(size=(12, 8))
-    values[6:] = values[6]
-    return pd.DataFrame(values, index=["H", "Li", *"BCNOFPSKVY"])
 
 
 def split(first, second):
@@ -302,32 +282,6 @@ STRUCTURES = {
     ),
 }
 
-LABELS = {
-    "decimal commas, units, `%`, dates, `4_1`": lambda _: labels('a,"1,5"\nb,"2,5"\n'),
-    "class names with digits (Fm-3m, 2H)": lambda _: (
-        list(labels("a,Fm-3m\nb,2H\n")) == ["Fm-3m", "2H"]
-    ),
-    "one would-be number among class names": lambda _: labels('a,metal\nb,"1,5"\nc,oxide\n'),
-    "`Na` among class names": lambda _: list(labels("a,Li\nb,Na\n")) == ["Li", "Na"],
-    "an empty label": lambda _: np.isnan(labels("a,1\nb,\n")[1]),
-    "an integer that float64 cannot hold": lambda _: labels("a,9007199254740993\n"),
-    "columns separated by `;`, a tab or a space": lambda _: labels("a;1.5\nb;2.5\n"),
-    "a column twice": lambda _: csv("id,file,y,y\n1,a.cif,1,2\n", target="y"),
-    "a line that is cut short": lambda _: csv("id,file,y\n1,a.cif\n", target="y"),
-    "an open quote": lambda _: labels('a,"1\nb,2\n'),
-    "ids with leading zeros": lambda _: list(csv("id,file,y\n007,a.cif,1\n").ids) == ["007"],
-    "an id twice": lambda _: labels("a,1\na,2\n"),
-    "texts that are numbers as `y`": lambda _: fit(toy()[1].astype(str)),
-    "texts that are no numbers as `y`": lambda _: fit(["1,5"] * len(toy()[1])),
-    "dates as `y` or weights": lambda _: fit(pd.date_range("2020", periods=len(toy()[1]))),
-    "`y` with two columns of one name": lambda _: fit(
-        pd.DataFrame(np.c_[toy()[1], toy()[1]], columns=["a", "a"])
-    ),
-    "an element table with two columns of one name": lambda _: elements("element,a,a\nFe,1,2\n"),
-    "element vectors with decimal commas": lambda _: elements('element,a\nFe,"1,5"\n'),
-    "elements that share one row of many numbers": lambda _: ElementTable(shared(), name="t"),
-}
-
 TRAINING = {
     "a constant target": lambda _: constant(),
     "a target in tiny units (times 1e-170)": lambda _: np.allclose(
@@ -403,6 +357,3 @@ def text(name, content):
     """Write a file and return its name."""
     Path(name).write_text(content, encoding="utf-8")
     return name
-
-
-CASES = FILES | STRUCTURES | LABELS | TRAINING | SAVED

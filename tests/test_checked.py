@@ -5,8 +5,10 @@ import warnings
 from pathlib import Path
 
 import pytest
-from checked_inputs import CASES
+from checked_inputs import FILES, SAVED, STRUCTURES, TRAINING
+from checked_labels import LABELS
 
+CASES = FILES | STRUCTURES | LABELS | TRAINING | SAVED
 PAGE = Path(__file__).parents[1] / "docs/what_is_checked.md"
 
 

@@ -1,14 +1,20 @@
 """Checks that tables and pooling share, and how their messages end."""
 
+import re
+
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from skuae._cells import number_in
 from skuae._elements import name_elements
-from skuae._numbers import as_floats, no_number
+from skuae._numbers import as_floats, is_real, no_number
 from skuae._warnings import warn
 
+_HEADS_OF_NUMBERS = {
+    "", "element", "elements", "symbol", "symbols", "z", "number", "no", "atomicnumber",
+    "atomicnumbers", "atomicnum", "atomicno", "elementnumber", "unnamed",
+}  # fmt: skip
 ON_MISSING = ("raise", "mean", "nan")
 WAY_OUT = (
     'set on_missing_element="mean" (or "nan"), or use a table that covers it (skuae.embedding.'
@@ -44,6 +50,62 @@ def check_cells(frame, path=None):
             if isinstance(cell, str) and number_in(cell) is None:
                 where = "element table" if path is None else path
                 raise ValueError(f"{where}: column {name!r} of {element}: {no_number(cell)}")
+
+
+def elements_of(frame):
+    """Return the index of a data frame; raise ValueError if it does not name the elements."""
+    check_numbered(frame.index.name, list(frame.index), "the index of the data frame")
+    return frame.index
+
+
+def check_numbered(head, names, where):
+    """Raise ValueError if numbers name the elements, and what they are called speaks against it.
+
+    Parameters
+    ----------
+    head : str or None
+        How the column or index of `names` is called, if it is.
+    names : sequence
+        Of the rows.
+    where : str
+        How the message calls the column or index.
+    """
+    if not any(
+        is_real(name) or (isinstance(name, str) and number_in(name) is not None) for name in names
+    ):
+        return
+    plain = re.sub("[^a-z]", "", "" if head is None else str(head).lower())
+    if plain not in _HEADS_OF_NUMBERS:
+        raise ValueError(
+            f"{where}, {head!r}, holds numbers. If these are atomic numbers, call it 'z'; if not, "
+            "put the symbols of the elements first"
+        )
+    if [str(name) for name in names] == [str(row) for row in range(len(names))]:
+        raise ValueError(
+            f"{where} counts the rows, 0, 1, 2, ...; delete it, or put the symbols of the elements "
+            "there"
+        )
+
+
+def warn_rounding(name, columns, rows):
+    """Warn of columns whose values differ by less than a float32 keeps.
+
+    Parameters
+    ----------
+    name : str
+    columns : sequence of str
+    rows : ndarray of float64 of shape (n_elements, n_dims)
+    """
+    spread = np.ptp(rows, axis=0)
+    loss = abs(rows - rows.astype(np.float32)).max(axis=0)
+    # Less than that is the noise of float64 in a constant column.
+    lost = (spread > 1e-12 * abs(rows).max(axis=0)) & (loss > 0.01 * spread)
+    if lost.any():
+        warn(
+            f"table {name!r}: values of column {columns[int(lost.argmax())]!r} differ by less than "
+            f"a float32 keeps ({lost.sum()} such columns); subtract their mean, and divide them by "
+            "their standard deviation"
+        )
 
 
 def warn_filler(name, rows, numbers):

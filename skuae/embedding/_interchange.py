@@ -10,7 +10,7 @@ import pandas as pd
 from skuae._cells import number_in, says_unknown
 from skuae._csv import as_table, as_typed, read_lines, wrong_delimiter
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
-from skuae.embedding._checks import check_cells
+from skuae.embedding._checks import check_cells, check_numbered
 
 if TYPE_CHECKING:
     from skuae.embedding._table import ElementTable
@@ -271,6 +271,7 @@ def read_csv(path):
             "it, with commas between them"
         )
     elements, *columns = texts
+    check_numbered(elements, list(texts[elements]), f"{path}: the first column")
     frame = texts[columns].apply(as_typed).set_axis(_elements(path, texts[elements]))
     check_cells(frame, path)
     return frame.astype(float)

@@ -9,8 +9,8 @@ from sklearn.utils import check_random_state
 
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
 from skuae._files import write_bytes
-from skuae.embedding import _neighbors
-from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing, warn_filler
+from skuae.embedding import _checks, _neighbors
+from skuae.embedding._checks import WAY_OUT, as_matrix, check_on_missing
 from skuae.embedding._interchange import InterchangeMixin, read_csv
 from skuae.embedding._saved import read_table, write_table
 
@@ -55,8 +55,9 @@ class ElementTable(InterchangeMixin):
     Warns
     -----
     UserWarning
-        Rows of a data frame or CSV look as if nothing were known of their elements: zeros, the mean
-        of all rows, or one row of five elements or more. They count as covered.
+        Values of a column differ by less than a float32 keeps; or rows of a data frame or CSV look
+        as if nothing were known of their elements: zeros, the mean of all rows, or one row of five
+        elements or more. They count as covered.
 
     See Also
     --------
@@ -77,7 +78,7 @@ class ElementTable(InterchangeMixin):
 
     def __init__(self, values, symbols=None, *, name, metadata=None, columns=None):
         if isinstance(values, pd.DataFrame):
-            symbols = values.index if symbols is None else symbols
+            symbols = _checks.elements_of(values) if symbols is None else symbols
             columns = values.columns if columns is None else columns
         elif symbols is None:
             raise ValueError(
@@ -91,8 +92,9 @@ class ElementTable(InterchangeMixin):
         self._columns = tuple(str(column) for column in columns)
         numbers = np.array([atomic_number(symbol) for symbol in symbols], dtype=np.int64)
         self._check(rows, numbers)
+        _checks.warn_rounding(self.name, self._columns, rows)
         if isinstance(values, pd.DataFrame):
-            warn_filler(self.name, rows, numbers)
+            _checks.warn_filler(self.name, rows, numbers)
         self._values = np.full((N_ELEMENTS, rows.shape[1]), np.nan, dtype=np.float32)
         self._values[numbers - 1] = rows
         self._seen = np.zeros(N_ELEMENTS, dtype=bool)

@@ -35,6 +35,12 @@ def load(path, text):
         ("element,a,b\nFe,1\n", "line 2 has 2 columns, the first line has 3"),
         ("# mine\nelement,a\nFe,1\n", "line 1 is a comment"),
         ("element,a\nfe,1\n", "'fe' is not an element"),
+        (
+            "a,b\n1,2\n3,4\n",
+            "the first column, 'a', holds numbers. If these are atomic numbers, call",
+        ),
+        ("mass,b\n1.0,2\nFe,4\n", "the first column, 'mass', holds numbers"),
+        (",element,a\n0,Na,1\n1,Cl,2\n", "the first column counts the rows, .* delete it"),
         ("element,a\n,1\n", "'' is not an element"),
     ],
 )
@@ -49,6 +55,9 @@ def test_what_would_be_misread(tmp_path, text, message):
         "element,a,b\nFe,1,0\nNa,2,1\n",
         "\ufeffelement,a,b,\r\n Fe , +1 ,False,\r\nNa,2.0,TRUE,\r\n,,,\r\n",
         "Z,a,b\n26,1,0\n11.0,2,1\n",
+        ",a,b\n26,1,0\n11,2,1\n",
+        "Atomic number,a,b\n26,1,0\n11,2,1\n",
+        "Name,a,b\nFe,1,0\nNa,2,1\n",
         'element,a,b\n"Fe" ,"1","0" \n"Na"\t,"2"  ,"1"',
     ],
 )
@@ -70,6 +79,41 @@ def test_data_frames_are_read_as_files_are():
     twice = pd.DataFrame([[1, 2]], index=["Fe"], columns=["a", "a"])
     with pytest.raises(ValueError, match="two columns of one name"):
         ElementTable(twice, name="t")
+
+
+def test_numbers_in_an_index_are_no_elements_unless_it_says_so():
+    rows = [[1.0], [2.0]]
+    with pytest.raises(ValueError, match="the index of the data frame counts the rows, 0, 1, 2"):
+        ElementTable(pd.DataFrame(rows), name="t")
+    with pytest.raises(ValueError, match="the index of the data frame, 'mass', holds numbers"):
+        ElementTable(pd.DataFrame(rows, index=pd.Index([1, 3], name="mass")), name="t")
+    for name in ("Z", "atomic_number", None):
+        frame = pd.DataFrame(rows, index=pd.Index([1, 3], name=name))
+        assert ElementTable(frame, name="t").symbols == ["H", "Li"]
+
+
+def test_masked_values_are_refused():
+    masked = np.ma.masked_equal([[1.0, 2.0], [3.0, 4.0]], 3)
+    with pytest.raises(ValueError, match="row 1: the value is masked"):
+        ElementTable(masked, ["Na", "Cl"], name="t")
+
+
+@pytest.mark.parametrize("values", [[100000001, 100000002, 100000003], [1e-50, 2e-50, 1e-49]])
+def test_a_column_that_float32_cannot_tell_apart_is_told(values):
+    rows = np.c_[[1.0, 2.0, 3.0], values]
+    with pytest.warns(
+        UserWarning, match=r"column '1' differ by less than a float32 keeps \(1 such"
+    ):
+        ElementTable(rows, ["Na", "Cl", "K"], name="t")
+
+
+@pytest.mark.parametrize(
+    "values", [[0.3, 0.1 + 0.2, 0.3], [1e8, 2e8, 2e8 + 1], [0.1, 0.2, 0.3], [5e9] * 3]
+)
+def test_rounding_to_float32_is_no_news_elsewhere(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ElementTable(np.c_[[1.0, 2.0, 3.0], values], ["Na", "Cl", "K"], name="t")
 
 
 @pytest.fixture
