@@ -18,6 +18,7 @@ from skuae.training import (
     CrystalLoader,
     FitData,
     Network,
+    check_rows,
     check_sample_weight,
     check_training_params,
     fit_net,
@@ -83,6 +84,8 @@ class CrystalEstimator(PretrainedEstimator):
         device = resolve_device(self.device)
         task = self._task()
         crystals, table = crystals_and_table(X)
+        for name, rows in (("y", y), ("sample_weight", sample_weight)):
+            check_rows(rows, crystals, name)
         targets = task.read(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
         seed = check_random_state(self.random_state).randint(2**31 - 1)

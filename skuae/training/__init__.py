@@ -21,7 +21,7 @@ from skuae.training._precision import resolve_precision
 from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._settings import Settings
 from skuae.training._table_input import TableInput, check_covered, table_digest
-from skuae.training._targets import check_sample_weight, check_targets
+from skuae.training._targets import check_rows, check_sample_weight, check_targets
 from skuae.training._task import FitData, FittedTask, Targets, Task
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Task",
     "check_covered",
     "check_in_reach",
+    "check_rows",
     "check_sample_weight",
     "check_targets",
     "check_training_params",

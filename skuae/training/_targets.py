@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from torch import Tensor, bfloat16
 
 from skuae._numbers import as_floats
-from skuae.crystals import Crystals
+from skuae.crystals import Crystals, check_same_order
 
 _NO_NUMBERS = TypeError, ValueError, OverflowError, RuntimeError  # the last from torch
 # Weights count by their ratios; within these bounds no sum or product of them is out of range.
@@ -118,6 +118,28 @@ def detached(values: Any) -> Any:
         return values
     values = values.detach().cpu()
     return (values.float() if values.dtype == bfloat16 else values).numpy()  # numpy has none
+
+
+def check_rows(given: Any, crystals: Crystals, what: str) -> None:
+    """Raise ValueError if a pandas object names the rows like the crystals, in another order.
+
+    Rows belong together by their place, as in scikit-learn: other names, and names that occur
+    twice, say nothing.
+
+    Parameters
+    ----------
+    given : object
+        Targets or weights of `fit`.
+    crystals : Crystals
+    what : str
+        How the message calls them.
+    """
+    if not isinstance(given, (pd.Series, pd.DataFrame)) or crystals.ids is None:
+        return
+    names = given.index.map(str).to_numpy(dtype=str)
+    ids = np.unique(crystals.ids)
+    if len(ids) == len(crystals) and np.array_equal(np.sort(names), ids):
+        check_same_order(given.index, crystals, what)
 
 
 def names_of(y: Any) -> list[str] | None:

@@ -54,6 +54,27 @@ def test_bad_weights(make, named, y, weight, message):
         make().fit(named, y, sample_weight=weight)
 
 
+def test_rows_in_another_order_are_refused(make, named, y):
+    """What pandas calls by the names of the structures belongs to these."""
+    turned = named.index[::-1]
+    for wrong in (pd.Series(y, turned), pd.DataFrame({"a": y}, turned)):
+        with pytest.raises(ValueError, match=r"row 0 of y is 'mp-23', that of .* is 'mp-0'.*\.loc"):
+            make().fit(named, wrong)
+        with pytest.raises(ValueError, match="row 0 of y is 'mp-23'"):
+            make().fit(named.to_frame(), wrong)
+    with pytest.raises(ValueError, match="row 0 of sample_weight is 'mp-23'"):
+        make().fit(named, y, sample_weight=pd.Series(np.ones(24), turned))
+
+
+@pytest.mark.parametrize(
+    "index", [None, range(24), [f"mp-{i}" for i in range(24)], range(23, -1, -1), ["mp-1"] * 24]
+)
+def test_rows_belong_together_by_place_whatever_else_they_are_called(make, named, y, index):
+    plain = make(max_epochs=1).fit(named, y).predict(named)
+    pandas = make(max_epochs=1).fit(named, pd.Series(y, index)).predict(named)
+    np.testing.assert_array_equal(plain, pandas)
+
+
 def test_too_few_rows(make, X, y):
     with pytest.raises(ValueError, match="1 sample: at least 2"):
         make().fit(X[:1], y[:1])
