@@ -42,6 +42,11 @@ _FAULTS = {
     "has a power of ten (write 1.5e3)": [
         rf"{_NUMBER} ?[x*\u00d7\u00b7\u22c5] ?10 ?(\^|\*\*)? ?\(?[+-]?[0-9]+\)?"
     ],
+    "is a power (write 1.5e3)": [r"[+-]?10 ?(\^|\*\*) ?\(?[+-]?[0-9]+\)?"],
+    "has a space before its exponent (write 1.5e3)": [rf"[+-]?{_DIGITS} e ?[+-]?[0-9]+"],
+    "has two signs, or one behind it (write -1.5)": [rf"[+-]{{2}}{_NUMBER}", rf"{_DECIMAL} ?[+-]"],
+    "is an amount of money (write numbers only)": [rf"[+-]?[$\u20ac\u00a3] ?{_NUMBER}"],
+    "is a formula of a spreadsheet (save its values)": [r"=[a-z]+\$?[0-9(].*"],
     "has a percent sign (write numbers only)": [rf"{_NUMBER} ?[%\u2030]"],
     "has an error bar (put that into another column)": [
         rf"{_NUMBER} ?(\u00b1|\+/-|\+-) ?{_NUMBER}.*",
@@ -70,6 +75,7 @@ _FAULTS = {
     ],
 }
 _PATTERNS = [(re.compile(p), fault) for fault, patterns in _FAULTS.items() for p in patterns]
+_UNIT_FIRST = re.compile(rf"([^0-9\s.,+-]+) {_DECIMAL}|(?:nan|[+-]?inf) (.+)")
 _WITH_UNIT = re.compile(rf"(?:{_NUMBER}|[+-]?[0-9]+,[0-9]+) ?([^0-9\s.,+-].*)")
 _LOOK_ALIKES = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-") | {"\u066b": "."}
@@ -116,13 +122,16 @@ def why_no_number(text: str) -> str | None:
     plain = _with_ascii_digits(text)
     if plain != text and number_in(plain) is not None:
         odd = next(c for c in text if not c.isascii())
+        if unicodedata.category(odd) == "Cf":
+            return f"has an invisible character, U+{ord(odd):04X} (write {plain})"
         return f"has {odd!r} (U+{ord(odd):04X}), which only looks like ASCII (write {plain})"
     plain = " ".join(plain.lower().split())
     for pattern, fault in _PATTERNS:
         if pattern.fullmatch(plain):
             return fault
-    found = _WITH_UNIT.fullmatch(plain)
-    return "has a unit (write numbers only)" if found and _is_unit(found[1]) else None
+    found = _WITH_UNIT.fullmatch(plain) or _UNIT_FIRST.fullmatch(plain)
+    unit = found and next(filter(None, found.groups()))
+    return "has a unit (write numbers only)" if unit and _is_unit(unit) else None
 
 
 def _loses_digits(text: str, number: float) -> bool:
@@ -132,7 +141,11 @@ def _loses_digits(text: str, number: float) -> bool:
 
 
 def _with_ascii_digits(text: str) -> str:
-    """Return a text with ASCII digits, points, spaces and minus signs where it has others."""
+    """Return a text with ASCII digits, points, spaces and minus signs where it has others.
+
+    Invisible characters are left out.
+    """
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = unicodedata.normalize("NFKC", text.translate(_LOOK_ALIKES)).translate(_LOOK_ALIKES)
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
 

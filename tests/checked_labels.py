@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from checked_inputs import cif, fit, labels, toy
 
-from skuae import ElementTable
+from skuae import CrystalGNNClassifier, ElementTable
 from skuae.datasets import read_file
 
 
@@ -38,6 +38,10 @@ LABELS = {
     "one would-be number among class names": lambda _: labels('a,metal\nb,"1,5"\nc,oxide\n'),
     "`Na` among class names": lambda _: list(labels("a,Li\nb,Na\n")) == ["Li", "Na"],
     "an empty label": lambda _: np.isnan(labels("a,1\nb,\n")[1]),
+    "an empty label of a file with a crystal a row": lambda _: np.isnan(
+        csv("file,y\na.cif,\n", target="y").target[0]
+    ),
+    "a structure file in two rows": lambda _: csv("file,y\na.cif,1\na.cif,2\n", target="y"),
     "an integer that float64 cannot hold": lambda _: labels("a,9007199254740993\n"),
     "columns separated by `;`, a tab or a space": lambda _: labels("a;1.5\nb;2.5\n"),
     "a column twice": lambda _: csv("id,file,y,y\n1,a.cif,1,2\n", target="y"),
@@ -47,6 +51,13 @@ LABELS = {
     "an id twice": lambda _: labels("a,1\na,2\n"),
     "texts that are numbers as `y`": lambda _: fit(toy()[1].astype(str)),
     "texts that are no numbers as `y`": lambda _: fit(["1,5"] * len(toy()[1])),
+    "`y` or weights with the ids of X in another order": lambda _: fit(
+        pd.Series(toy()[1], toy()[0].ids[::-1])
+    ),
+    "`nan`, `None` or an empty text as a class": lambda _: fit(
+        np.array([np.nan, "b"] * 6), kind=CrystalGNNClassifier
+    ),
+    "numbers and texts as classes": lambda _: fit([1, "b"] * 6, kind=CrystalGNNClassifier),
     "dates as `y` or weights": lambda _: fit(pd.date_range("2020", periods=len(toy()[1]))),
     "`y` with two columns of one name": lambda _: fit(
         pd.DataFrame(np.c_[toy()[1], toy()[1]], columns=["a", "a"])

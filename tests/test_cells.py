@@ -66,14 +66,29 @@ MEANT = {
     "#N/A": "spreadsheet",
     "#DIV/0!": "spreadsheet",
     "1.#IND": "program",
+    "10^3": "power",
+    "10**-3": "power",
+    "1 e3": "space before its exponent",
+    "1.5 E-3": "space before its exponent",
+    "+-1.5": "two signs",
+    "1.5-": "two signs",
+    "$1.5": "money",
+    "\u20ac 15": "money",
+    "=A1+B1": "formula",
+    "=SUM(A1:A3)": "formula",
+    "eV 1.5": "unit",
+    "nan eV": "unit",
+    "\u200e1.5": r"invisible character, U\+200E",
+    "1.5\u200b": r"invisible character, U\+200B",
     "12345678901234567890": "digits",
     "9007199254740993": "digits",
 }
 NAMES = [*"""
     Fm-3m P2_1/c I4_1/amd C2/c 2/m 4mm mm2 -3m 6/mmm P1 4a 225a L1_2 A15 D03 2H 1T 1T' 3R 6H 3C 2D
     2H-MoS2 FM AFM (111) [110] 2x1 7x7 <1 >=1 0-1 1-2 0.5-1.0 1/2 1:1 3d10 4f7 d10 1.2.3 v1.2 1st 1a
-    + - metal TRUE NaCl InF Na Mar 0.7BiFeO3-0.3BaTiO3 a,b phase_1
-""".split(), "phase 1", "2 layers", "1 atom", "class 1,5", "+1 charge", "May 5th"]  # fmt: skip
+    + - metal TRUE == => e3 Pm-3 $ e1g V1.5 B1 NaCl InF Na Mar 0.7BiFeO3-0.3BaTiO3 a,b phase_1
+""".split(), "phase 1", "2 layers", "1 atom", "class 1,5", "+1 charge", "May 5th",
+         "Pm 3", "a 1.5", "K1.5", "nan tube", "1 e"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "fault"), MEANT.items())

@@ -1,6 +1,7 @@
 """One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from skuae.crystals import (
     read_bytes,
     warn_remarks,
 )
-from skuae.datasets._bunch import make_bunch
+from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_folder
 from skuae.datasets._id_prop import check_inside
 from skuae.datasets._labels import as_labels
@@ -81,13 +82,14 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         If there is no such file.
     ValueError
         If the file is damaged, a column is missing or given twice, a label is no finite number, or
-        a row cannot be read: row and reason are named. If a file that is named lies elsewhere, or
-        the table exceeds ``skuae.crystals.LIMITS``.
+        a row cannot be read: row and reason are named. If two rows name one file, a file that is
+        named lies elsewhere, or the table exceeds ``skuae.crystals.LIMITS``.
 
     Warns
     -----
     UserWarning
-        pymatgen had remarks on structures: each kind of remark, with the rows.
+        Labels of the target are unknown, or pymatgen had remarks on structures: each kind of
+        remark, with the rows.
 
     Examples
     --------
@@ -112,6 +114,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         raise ValueError(f"target={names} names a column twice")
     for name in [] if path.is_dir() else names:
         labels[name] = _label(path, labels[name], alone=len(names) == 1)
+    if not path.is_dir():
+        warn_unknown(labels[names])
     return make_bunch(
         structures,
         labels,
@@ -276,8 +280,10 @@ def _read_structures(path, frame, n_jobs, verbose, allow_outside):
             f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
             f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
         )
+    files = {row: cell for row, cell in enumerate(cells) if _is_name(cell)}
     if not allow_outside:
-        check_inside(path, [cell for cell in cells if _is_name(cell)])
+        check_inside(path, list(files.values()))
+    _check_once(path, files)
     ids = list(frame.index) if frame.index.name == "id" else None
     starts = range(0, len(cells), _ROWS_PER_TASK)
     tasks = [slice(start, start + _ROWS_PER_TASK) for start in starts]
@@ -288,6 +294,18 @@ def _read_structures(path, frame, n_jobs, verbose, allow_outside):
     parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
     warn_remarks({row: said for _, remarks in parts for row, said in remarks.items()})
     return used, Crystals.concatenate([crystals for crystals, _ in parts])
+
+
+def _check_once(path, files):
+    """Raise ValueError if two rows name one file."""
+    first: dict = {}
+    for row, name in files.items():
+        other = first.setdefault(os.path.normpath(path.parent / name), row)
+        if other != row:
+            raise ValueError(
+                f"{path}: row {other} and row {row} are the same file, {name!r}; keep one row, or "
+                "a crystal may end up in the training and in the test set"
+            )
 
 
 def _read_cells(cells, ids, first, path, limits):

@@ -10,6 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skuae._cards import take
+from skuae._cells import says_unknown
+from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.training._targets import LARGEST_WEIGHT, detached, names_of
 
@@ -42,6 +44,11 @@ def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, lis
     ------
     ValueError
         If y has another length, a label is missing or is no label, or all are the same.
+
+    Warns
+    -----
+    UserWarning
+        A label is a text such as ``"nan"``.
     """
     if y is None:
         raise ValueError("the classifier requires y to be passed, but the target y is None")
@@ -74,6 +81,13 @@ def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, lis
         labels = labels.astype(np.float64) if labels.itemsize > 8 else labels  # JSON has no more
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
+    unknown = [label for label in classes if isinstance(label, str) and says_unknown(label)]
+    if unknown:
+        row = int(np.flatnonzero(labels == unknown[0])[0])
+        warn(
+            f"{crystals.where(row)}: the label {str(unknown[0])!r}, which in files means unknown, "
+            "is taken for the name of a class; drop such rows, or give the class another name"
+        )
     return classes, codes, names
 
 
@@ -92,6 +106,8 @@ def _as_column(y: Any) -> np.ndarray:
         y[masked] = None
     elif isinstance(kind, pd.api.extensions.ExtensionDtype):  # scikit-learn would make floats
         y = np.asarray(y, dtype=object)
+    elif isinstance(y, (list, tuple)) and len({isinstance(label, str) for label in y}) > 1:
+        y = np.array(y, dtype=object)  # numpy would make texts of numbers and NaN
     labels = column_or_1d(y, warn=True)
     if labels.dtype == object:  # as pandas gives nullable booleans and integers
         labels = pd.Series(labels).infer_objects().to_numpy()

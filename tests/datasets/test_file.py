@@ -134,10 +134,25 @@ def test_cif_texts_and_files(tmp_path):
 def test_unknown_labels_are_nan_and_words_are_refused(tmp_path, records):
     rows = [dict(record) for record in records[:3]]
     rows[1]["gap"] = None
-    assert np.isnan(read_file(write(tmp_path, ".json", rows), target="gap").target[1])
+    with pytest.warns(UserWarning, match="unknown labels: 1 in 'gap', of 3 rows"):
+        assert np.isnan(read_file(write(tmp_path, ".json", rows), target="gap").target[1])
     rows[2]["gap"] = "large"
     with pytest.raises(ValueError, match=r"row mp-\d+: gap is 'large', no finite number"):
         read_file(write(tmp_path, ".json", rows), target="gap")
+
+
+def test_a_label_under_another_name_is_told(tmp_path, records):
+    rows = [dict(record) for record in records[:2]]
+    rows[1]["Gap"] = rows[1].pop("gap")
+    with pytest.warns(UserWarning, match="unknown labels: 1 in 'gap', of 2 rows"):
+        read_file(write(tmp_path, ".json", rows), target="gap")
+
+
+def test_a_file_twice_is_refused(tmp_path):
+    load_mp_mini().structures[0].to(str(tmp_path / "b.cif"))
+    (tmp_path / "t.csv").write_text("file,y\nb.cif,1\n./b.cif,2\n")
+    with pytest.raises(ValueError, match=r"t\.csv: row 0 and row 1 are the same file, './b.cif'"):
+        read_file(tmp_path / "t.csv", target="y")
 
 
 def test_unknown_in_the_words_of_jarvis_and_classes(tmp_path, records):

@@ -313,3 +313,18 @@ def test_labels_of_odd_types(four, labels, classes):
 def test_labels_that_make_no_sense(four, labels, message):
     with pytest.raises(ValueError, match=message):
         read_labels(labels, four)
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "", "NA"])
+def test_classes_that_say_unknown_are_told(four, word):
+    with pytest.warns(UserWarning, match=rf"row 1 \(b\): the label '{word}', which in files means"):
+        classes, _, _ = read_labels(np.array(["x", word, "y", "x"]), four)
+    assert sorted(classes) == sorted(["x", "y", word])
+
+
+def test_numpy_makes_no_texts_of_other_labels(four):
+    with pytest.raises(ValueError, match=r"row 1 \(b\): the label is nan"):
+        read_labels(["x", np.nan, "y", "x"], four)
+    with pytest.raises(ValueError, match=r"Unknown label type: .*got int, str"):
+        read_labels([1, "x", "y", "x"], four)
+    assert read_labels(["Na", "x", "y", "x"], four)[0].tolist() == ["Na", "x", "y"]
