@@ -51,6 +51,31 @@ def write_bytes(path: str | PathLike[str], content: bytes) -> None:
         raise OSError(error.errno, reason, str(path)) from error
 
 
+def make_folder(path: str | PathLike[str]) -> Path:
+    """Make a folder unless it is there.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OSError
+        If there is a file of that name, or the folder cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        reason = "there is a file of that name, or on the way there; give the path of a folder"
+        raise type(error)(error.errno, reason, str(path)) from error
+    return folder
+
+
 def _replace(path: Path, content: bytes) -> None:
     mode = _mode(path)
     _sweep(path.parent)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from checked_inputs import cif, fit, labels, toy
+from checked_inputs import cif, fit, labels, text, toy
 
 from skuae import CrystalGNNClassifier, ElementTable
 from skuae.datasets import read_file
@@ -40,6 +40,9 @@ LABELS = {
     "an empty label": lambda _: np.isnan(labels("a,1\nb,\n")[1]),
     "an empty label of a file with a crystal a row": lambda _: np.isnan(
         csv("file,y\na.cif,\n", target="y").target[0]
+    ),
+    "a table as pandas writes JSON by default": lambda _: read_file(
+        text("t.json", '{"y": {"0": 1}}')
     ),
     "a structure file in two rows": lambda _: csv("file,y\na.cif,1\na.cif,2\n", target="y"),
     "an integer that float64 cannot hold": lambda _: labels("a,9007199254740993\n"),

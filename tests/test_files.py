@@ -342,6 +342,14 @@ def test_what_killed_writers_left_is_swept(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == left
 
 
+def test_a_folder_is_no_file(tmp_path):
+    assert _files.make_folder(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "a.cif").write_text("")
+    for path in (tmp_path / "a.cif", tmp_path / "a.cif" / "b"):
+        with pytest.raises(OSError, match=r"there is a file of that name, .*: '.*a\.cif"):
+            _files.make_folder(path)
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "3", '"a"', "null", "[" * 100_000, "9" * 5000, ""])
 def test_metadata_that_is_no_card(path, text):
     path.write_bytes(save({"a": np.zeros(2)}, metadata={"skuae": text}))

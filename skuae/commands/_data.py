@@ -59,7 +59,10 @@ def read_ids(path: str) -> list[str]:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
-    return [line.strip() for line in lines if line.strip()]
+    ids = [line.strip() for line in lines if line.strip()]
+    if len(ids) == 1 and "," in ids[0]:
+        raise ValueError(f"{path} has one line, {ids[0][:40]!r}; write one id a line")
+    return ids
 
 
 def _read(path: str, options: Options) -> Bunch:

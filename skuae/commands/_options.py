@@ -23,6 +23,8 @@ def with_config(args: argparse.Namespace) -> Options:
     if args.config is not None:
         try:
             options = {**json.loads(Path(args.config).read_text(encoding="utf-8"))["command"]}
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"--config: there is no file {args.config}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{args.config} is not a config.json that skuae pretrain wrote ({error!r})"
@@ -57,6 +59,8 @@ def absolute(options: Options) -> Options:
 
 def build_front_end(options: Options) -> CrystalTransformerRegressor | CrystalGNNRegressor:
     """Return the estimator that the options describe."""
+    if "task_weights" in options and _kind(options) != "transformer":
+        raise ValueError("--task-weights: a graph network has none; take --front-end transformer")
     params = parse_settings(options.get("set", []))
     for key in ("random_state", "device", "task_weights"):
         if key in options:

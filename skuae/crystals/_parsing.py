@@ -17,7 +17,7 @@ from pymatgen.core import Lattice, Structure
 from skuae._numbers import as_floats
 from skuae.crystals._cif import read_cif
 from skuae.crystals._limits import LIMITS, Limits
-from skuae.crystals._poscar import read_poscar
+from skuae.crystals._poscar import is_poscar, read_poscar
 from skuae.crystals._symbols import element_of_symbol
 
 _PART = 2**16  # bytes; Python sets aside memory for all that a read may return
@@ -83,6 +83,11 @@ def _parse(item: Any, limits: Limits) -> tuple[Structure, list[str]]:
         if item.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
             return _from_json(item, limits), []
         if len(item.splitlines()) > 1:
+            if is_poscar(_plain(item)):
+                raise ValueError(
+                    "it has no line data_, so that it is no CIF, but a POSCAR: write it to a file "
+                    "of that name, and pass the path"
+                )
             return read_cif(_plain(item), limits)
     return _from_file(Path(item), limits)
 

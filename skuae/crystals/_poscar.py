@@ -60,6 +60,20 @@ def read_poscar(text: str, limits: Limits) -> Structure:
     return Structure(Lattice(cell * scale), elements, coords, coords_are_cartesian=cartesian)
 
 
+def is_poscar(text: str) -> bool:
+    """Tell whether a text begins as a POSCAR does.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    bool
+    """
+    return _is_head(text.split("\n", 7)[:7])
+
+
 def _lines_of_structure(text: str) -> list[str]:
     """Return the lines up to velocities or a grid, which follow an empty line."""
     comment, _, rest = text.partition("\n")

@@ -246,6 +246,8 @@ def _to_structure(item: Any) -> tuple[Structure, list[str]]:
         raise TypeError(f"got a Molecule: {_NOT_PERIODIC}")
     if isinstance(item, Composition):
         raise TypeError(f"got a Composition: {_NO_POSITIONS}")
+    if isinstance(getattr(item, "structure", None), IStructure):  # an entry of pymatgen
+        raise TypeError(f"got {type(item).__name__}; pass its structure: item.structure")
     raise TypeError(f"got {type(item).__name__}, expected {_ACCEPTED}")
 
 

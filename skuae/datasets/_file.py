@@ -1,6 +1,5 @@
 """One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
 
-import io
 import os
 import re
 from pathlib import Path
@@ -21,13 +20,13 @@ from skuae.crystals import (
     is_file,
     load_json,
     parse_structure,
-    read_bytes,
     warn_remarks,
 )
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_folder
 from skuae.datasets._id_prop import check_inside
 from skuae.datasets._labels import as_labels
+from skuae.datasets._records import read_records
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
@@ -104,7 +103,7 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         frame = _read_frame(path)
         used, structures = _read_structures(path, frame, n_jobs, verbose, allow_outside)
         labels = frame.drop(columns=list(used))
-    names = [target] if isinstance(target, str) else [] if target is None else list(target)
+    names = _names_of(target)
     missing = [name for name in names if name not in labels]
     if missing:
         raise ValueError(
@@ -124,6 +123,14 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         as_frame=False,
         DESCR=f"{len(structures)} crystals of {path.name}",
     )
+
+
+def _names_of(target):
+    """Return the names of the targets as a list."""
+    names = [target] if isinstance(target, str) else [] if target is None else target
+    if not np.iterable(names) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"target={target!r} must be the name of a column, or a list of names")
+    return list(names)
 
 
 def read_labels(path):
@@ -202,10 +209,7 @@ def _read_table(path):
         if kind == ".parquet":
             return _read_parquet(path)
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
-            with _opened(path, kind) as file:
-                if kind.startswith(".jsonl"):
-                    return _frame_of_records(_lines(file))
-                return _frame_of(load_json(file.read()))
+            return read_records(path, kind)
     except (ValueError, OSError) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
     raise ValueError(
@@ -222,23 +226,6 @@ def _read_csv(path):
     return frame
 
 
-def _opened(path, kind):
-    if not kind.endswith(".gz"):
-        return open(path, encoding="utf-8-sig")
-    content = read_bytes(path, LIMITS.table_bytes, "table_bytes")
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig")
-
-
-def _lines(file):
-    rows = []
-    for number, line in enumerate(file, 1):
-        try:
-            rows += [load_json(line)] if line.strip() else []
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from error
-    return rows
-
-
 def _read_parquet(path):
     try:
         from pyarrow.parquet import read_schema
@@ -248,21 +235,6 @@ def _read_parquet(path):
         ) from error
     check_names(path, read_schema(path).names)  # pandas would give pages of a schema
     return pd.read_parquet(path)
-
-
-def _frame_of(content):
-    if isinstance(content, dict) and {"columns", "data"} <= set(content):
-        return pd.DataFrame(content["data"], content.get("index"), content["columns"])
-    if not isinstance(content, list):
-        raise ValueError("expected a list of records")
-    return _frame_of_records(content)
-
-
-def _frame_of_records(records):
-    for row, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise ValueError(f"row {row} is {str(record)[:40]!r}, no record of names and values")
-    return pd.DataFrame(records)
 
 
 def _read_structures(path, frame, n_jobs, verbose, allow_outside):

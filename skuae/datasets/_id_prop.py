@@ -53,6 +53,8 @@ def read_table(folder, target_names):
         )
     if header is not None:
         check_names(table, header)
+    if header is None and len(lines) == 1 and _is_header_alone(folder, lines[0][1]):
+        raise ValueError(f"{table} has a header only; expected a line `name,label` for each file")
     ids = [line[0] for _, line in lines]
     names = _label_names(table, header, width - 1, target_names)
     if header is None:
@@ -132,6 +134,10 @@ def _is_header(folder, lines):
         _is_word(first[c]) and any(number_in(line[c]) is not None for line in others)
         for c in range(1, len(first))
     )
+
+
+def _is_header_alone(folder, line):
+    return line[0].lower() in _ID_NAMES and find_file(folder, line[0]) is None
 
 
 def _is_word(text):

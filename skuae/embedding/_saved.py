@@ -32,7 +32,7 @@ def read_table(cls, path):
     ----------
     cls : type
         ElementTable.
-    path : str or path-like
+    path : Path
 
     Returns
     -------
@@ -45,6 +45,12 @@ def read_table(cls, path):
     ValueError
         If the file holds no element table or is damaged.
     """
+    if path.suffix.lower() == ".json" and path.is_file():
+        raise ValueError(
+            f"{path}: an element table is a .safetensors or .csv file; read JSON with pandas, "
+            'ElementTable(pandas.DataFrame(...), name="mine"); the table of CGCNN is '
+            'get_table("cgcnn")'
+        )
     tensors, card = read_safetensors(path, format=_FORMAT)
     with checked_content(path, "an element table"):
         values = take_array(tensors, "values", np.float32, (None, None))

@@ -88,7 +88,7 @@ class CrystalEstimator(PretrainedEstimator):
             check_rows(rows, crystals, name)
         targets = task.read(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        seed = _seed(self.random_state)
         fraction = self.validation_fraction if self.early_stopping else None
         train, valid = split_validation(task, targets, sample_weight, seed, fraction)
         data = FitData(crystals, targets, sample_weight, train, valid)
@@ -197,6 +197,17 @@ class CrystalEstimator(PretrainedEstimator):
         super().__setstate__(state)
         if hasattr(self, "net_"):  # unpickled, it may have moved to a device that is here
             self.device_ = next(self.net_.module_.parameters()).device
+
+
+def _seed(random_state: Any) -> int:
+    """Return the seed of a fit."""
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ValueError(
+            f"random_state must be an integer from 0 to {2**32 - 1}, a RandomState or None; got "
+            f"{random_state!r}"
+        ) from error
 
 
 def without_source(source: Any) -> Any:

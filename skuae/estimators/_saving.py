@@ -3,7 +3,6 @@
 import json
 from contextlib import suppress
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._cards import take
-from skuae._files import checked_content, write_bytes, write_safetensors
+from skuae._files import checked_content, make_folder, write_bytes, write_safetensors
 from skuae._markdown import escape
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
@@ -85,8 +84,7 @@ class PretrainedEstimator(BaseEstimator):
             If the file cannot be written. An older model is still there.
         """
         check_is_fitted(self)
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(folder)
         task, arrays = self.task_.state()
         network, tensors = self.network_.state()
         module = self.net_.module_.state_dict()

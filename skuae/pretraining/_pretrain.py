@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Bunch
 
 from skuae._elements import SYMBOLS
-from skuae._files import write_bytes
+from skuae._files import make_folder, write_bytes
 from skuae._version import __version__
 from skuae._warnings import warn
 from skuae.crystals import as_crystals
@@ -172,9 +172,8 @@ def pretrain(
     if verbose:
         print(f"{name}: {counts_of(split)}", flush=True)
 
-    folder = Path(folder)
+    folder = make_folder(folder)
     checkpoints = folder / _CHECKPOINTS
-    folder.mkdir(parents=True, exist_ok=True)
     front_end.set_params(checkpoint_dir=checkpoints, verbose=max(verbose, 0))
     try:
         front_end.fit(crystals[train], y.iloc[train])

@@ -1,5 +1,6 @@
 """Training parameters, checked once at the start of fit."""
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -45,10 +46,12 @@ def check_training_params(estimator: Any) -> None:
         if auto and isinstance(value, str) and value == "auto":
             continue
         fits = isinstance(value, kind) and not isinstance(value, bool)
-        if not fits or not value >= least:
+        if not fits or not least <= value < math.inf:
             what = "an integer" if kind is Integral else "a number"
             what = f'"auto" or {what}' if auto else what
             raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
+    if not isinstance(estimator.verbose, Integral) or estimator.verbose < 0:
+        raise ValueError(f"verbose must be an integer, at least 0; got {estimator.verbose!r}")
     fraction = estimator.validation_fraction
     if not is_real(fraction) or not 0 < fraction < 1:
         raise ValueError(

@@ -73,6 +73,9 @@ def test_command_line(files, capsys):
         (["--config", "labels.csv"], "not a config.json"),
         (["--config", "null.json"], "null.json is not a config.json"),
         (["--config", "list.json"], "list.json is not a config.json"),
+        (["--config", "none.json"], "--config: there is no file none.json"),
+        (["-o", "labels.csv"], "there is a file of that name"),
+        (["--front-end", "cgcnn", "--task-weights", "0", "1"], "--task-weights: a graph network"),
         (["--threads", "0"], "--threads 0: at least 1"),
     ],
 )
@@ -161,6 +164,9 @@ def test_ids_of_a_spreadsheet(tmp_path):
     assert _data.read_ids(tmp_path / "ids.txt") == ["mp-1", "my crystal"]
     (tmp_path / "ids.txt").write_text("mp-1", encoding="utf-16")
     with pytest.raises(ValueError, match=r"ids\.txt is not UTF-8 text"):
+        _data.read_ids(tmp_path / "ids.txt")
+    (tmp_path / "ids.txt").write_text("mp-1, mp-2\n")
+    with pytest.raises(ValueError, match=r"ids\.txt has one line, 'mp-1, mp-2'; write one id"):
         _data.read_ids(tmp_path / "ids.txt")
 
 

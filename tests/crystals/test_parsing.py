@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Composition, Lattice, Molecule, Structure
+from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from skuae import UAETransformer
 from skuae.crystals import LIMITS, Limits, as_crystals, load_json, parse_structure
@@ -74,7 +75,7 @@ def test_species_of_dicts(species, amounts):
         ("Ca(OH)2", "'Ca\\(OH\\)2' is a formula, not a file"),
         ("x" * 5000, "there is no such file"),
         ("/dev/zero", "there is no such file, or it is no regular file"),
-        (NACL.to(fmt="poscar"), "so that it is no CIF"),
+        (NACL.to(fmt="poscar"), "so that it is no CIF, but a POSCAR: write it to a file"),
     ],
     ids=lambda x: None if isinstance(x, str) and len(x) < 80 else "content",
 )
@@ -91,6 +92,12 @@ def test_other_formats_are_left_to_their_readers(tmp_path, name):
         ValueError, match=r"skuae reads CIF .*ase\.io\.read.* save the structure as"
     ):
         as_crystals([tmp_path / name])
+
+
+def test_entries_have_structures():
+    entry = ComputedStructureEntry(NACL, -1.0)
+    with pytest.raises(TypeError, match=r"row 0: got ComputedStructureEntry; pass its structure"):
+        as_crystals([entry])
 
 
 def test_charges_and_properties_change_nothing():

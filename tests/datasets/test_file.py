@@ -284,6 +284,29 @@ def test_missing_damaged_and_unknown_files(tmp_path, records):
         read_file(write(tmp_path, ".json", records), target="gp")
 
 
+@pytest.mark.parametrize("orient", ["columns", "index", "table"])
+def test_other_layouts_of_pandas_are_named(tmp_path, records, orient):
+    pd.DataFrame(records).to_json(tmp_path / "t.json", orient=orient)
+    with pytest.raises(ValueError, match=r"one object with .*, expected a list .*orient=\"rec"):
+        read_file(tmp_path / "t.json")
+
+
+def test_records_without_a_list_and_lines_are_named(tmp_path, records):
+    path = write(tmp_path, ".jsonl", records)
+    path.rename(tmp_path / "t.json")
+    with pytest.raises(ValueError, match=r"Extra data: line 2 .*, call the file \*\.jsonl"):
+        read_file(tmp_path / "t.json")
+    (tmp_path / "t.json").write_text(json.dumps(records[0]))
+    with pytest.raises(ValueError, match=r"one object with the entries 'material_id', 'structure'"):
+        read_file(tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("target", [1, [1], {"a": 1}.items()])
+def test_targets_are_names(tmp_path, records, target):
+    with pytest.raises(TypeError, match="must be the name of a column, or a list of names"):
+        read_file(write(tmp_path, ".json", records), target=target)
+
+
 def test_targets_in_an_array_and_infinite_ones(tmp_path, records):
     data = read_file(write(tmp_path, ".json", records), target=np.array(["e_form", "gap"]))
     assert data.target_names == ["e_form", "gap"]

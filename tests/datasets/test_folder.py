@@ -334,3 +334,9 @@ def test_target_names_that_make_no_sense(tmp_path):
         read_folder(tmp_path, target_names=["a", "a"])
     with pytest.raises(ValueError, match="1 target_names for 2 label columns"):
         read_folder(tmp_path, target_names="eg")
+
+
+def test_a_header_alone_is_named(tmp_path):
+    (tmp_path / "id_prop.csv").write_text("id,y\n")
+    with pytest.raises(ValueError, match=r"id_prop\.csv has a header only"):
+        read_folder(tmp_path)

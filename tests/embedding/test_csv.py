@@ -92,6 +92,12 @@ def test_numbers_in_an_index_are_no_elements_unless_it_says_so():
         assert ElementTable(frame, name="t").symbols == ["H", "Li"]
 
 
+def test_json_is_no_element_table(tmp_path):
+    (tmp_path / "atom_init.json").write_text('{"1": [0, 1]}')
+    with pytest.raises(ValueError, match=r"a \.safetensors or \.csv file; .*get_table\(.cgcnn"):
+        ElementTable.load(tmp_path / "atom_init.json")
+
+
 def test_masked_values_are_refused():
     masked = np.ma.masked_equal([[1.0, 2.0], [3.0, 4.0]], 3)
     with pytest.raises(ValueError, match="row 1: the value is masked"):

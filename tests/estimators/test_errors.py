@@ -161,7 +161,10 @@ def test_elements_that_the_table_lacks(gnn, named, y):
         ({"loss": "mae"}, "loss must be one of"),
         ({"lr_schedule": None}, "lr_schedule must be one of"),
         ({"device": "quantum"}, "device must be .*quantum"),
-        ({"random_state": "lucky"}, "lucky"),
+        ({"random_state": "lucky"}, "random_state must be an integer .*; got 'lucky'"),
+        ({"random_state": -1}, "random_state must be an integer .*; got -1"),
+        ({"lr": np.inf}, "lr must be .*a number"),
+        ({"verbose": "a"}, "verbose must be an integer, at least 0; got 'a'"),
     ],
 )
 def test_bad_parameters(make, X, y, params, message):

@@ -2,13 +2,12 @@
 
 import base64
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 from tqdm import tqdm
 
-from skuae._files import write_bytes
+from skuae._files import make_folder, write_bytes
 from skuae._version import __version__
 from skuae.analysis._inputs import check_seed, check_table, check_tables
 from skuae.analysis.report._card import card_section
@@ -102,8 +101,7 @@ def write_report(
     others = [*shipped_files(), "random"] if compare_with is None else compare_with
     others = [one for one in check_tables(others) if one != table]
     table, dropped = _drop_means(table)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    folder = make_folder(folder)  # before the work, not after it
     done = tqdm(total=8, unit="section", disable=verbose < 1)
     sections = []
 
