@@ -130,7 +130,7 @@ def _is_head(lines: Sequence[str]) -> bool:
     """Tell whether lines are a comment, a scale, a cell, and counts of atoms."""
     return (
         len(lines) == 7
-        and len(_leading(lines[1])) == 1
+        and _scale_in(lines[1]) not in (None, 0)
         and all(len(_leading(line)) == 3 for line in lines[2:5])
         and any(_are_counts(line) for line in lines[5:])
     )
@@ -179,12 +179,9 @@ def _element_in(name: str) -> str | None:
 
 def _scale_and_cell(lines: Sequence[str]) -> tuple[float, np.ndarray]:
     """Return the scale of cell and Cartesian coordinates, and the cell before it is scaled."""
-    found = _leading(lines[1])
-    if len(found) == 3 and len(set(found)) == 1:
-        found = found[:1]  # of x, y and z; where they differ, only some versions of VASP take them
-    if len(found) != 1:
+    scale = _scale_in(lines[1])
+    if scale is None:
         raise ValueError(f"line 2 is {lines[1][:40]!r}, expected the scale, one number")
-    scale = found[0]
     cell = np.array([_numbers(lines, at, 3, "a lattice vector") for at in (2, 3, 4)])
     if scale >= 0:
         return scale, cell
@@ -192,6 +189,15 @@ def _scale_and_cell(lines: Sequence[str]) -> tuple[float, np.ndarray]:
     if not volume > 0:
         raise ValueError("the cell has no volume")
     return float((-scale / volume) ** (1 / 3)), cell  # a negative scale is a volume
+
+
+def _scale_in(line: str) -> float | None:
+    """Return the scale that a line gives, once or for each of x, y and z, or None.
+
+    Where the three differ, only some versions of VASP take them.
+    """
+    found = _leading(line)
+    return found[0] if len(found) in (1, 3) and len(set(found)) == 1 else None
 
 
 def _numbers(lines: Sequence[str], at: int, count: int, what: str) -> list[float]:

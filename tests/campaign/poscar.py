@@ -154,6 +154,12 @@ def scale_in_the_file(poscar: Poscar, rng: np.random.Generator) -> Verdict:
 
 
 @MUTATIONS.of("cell")
+def written_as_fortran_does(poscar: Poscar, rng: np.random.Generator) -> Verdict:
+    poscar.scale = pick(rng, "1.0d0", "1.D+00", "10d-1", "1.0 scale", "1 1 1")
+    return "read"
+
+
+@MUTATIONS.of("cell")
 def lattice_rows_exchanged(poscar: Poscar, rng: np.random.Generator) -> Verdict:
     order = [int(i) for i in rng.permutation(3)]
     poscar.matrix = poscar.matrix[order]
@@ -179,6 +185,18 @@ def shifted(poscar: Poscar, rng: np.random.Generator) -> Verdict:
 def no_number(poscar: Poscar, rng: np.random.Generator) -> Verdict:
     junk = pick(rng, "nan", "inf", "x", "0,25", "1e400", "", "*****")
     pick(rng, *poscar.coords)[int(rng.integers(3))] = junk
+    return "refuse"
+
+
+@MUTATIONS.of("coordinates")
+def rows_numbered(poscar: Poscar, rng: np.random.Generator) -> Verdict:
+    poscar.coords = [[str(row), *place] for row, place in enumerate(poscar.coords)]
+    return "refuse"
+
+
+@MUTATIONS.of("coordinates")
+def underscore(poscar: Poscar, rng: np.random.Generator) -> Verdict:
+    pick(rng, *poscar.coords)[int(rng.integers(3))] = pick(rng, "0.1_1", "1_0", "0_0.5")
     return "refuse"
 
 
@@ -211,6 +229,18 @@ def selective_dynamics(poscar: Poscar, rng: np.random.Generator) -> Verdict:
     flags = pick(rng, "T T F", "F F F")
     poscar.after = [f"{flags} {more}" for more in poscar.after or [""] * len(poscar.coords)]
     return "read"
+
+
+@MUTATIONS.of("file")
+def atom_named_otherwise(poscar: Poscar, rng: np.random.Generator) -> Verdict:
+    poscar.after = [pick(rng, "Og", "Og1", "Og 1.0"), *[""] * (len(poscar.coords) - 1)]
+    return "refuse"
+
+
+@MUTATIONS.of("file")
+def frames(poscar: Poscar, rng: np.random.Generator) -> Verdict:
+    poscar.tail = pick(rng, "", "\n") + poscar.text()
+    return "refuse"
 
 
 @MUTATIONS.of("file")

@@ -107,6 +107,7 @@ def test_a_negative_scale_is_a_volume_for_cartesian_coordinates_too(read):
         ("Direct\n0 0 0\n.5 .5 .5\n", XDATCAR, "several structures"),
         (NACL, NACL + NACL, "several structures"),
         (NACL, NACL + "\n" + NACL, "several structures"),
+        (NACL, NACL + NACL.replace("\n1\n", "\n1 1 1\n"), "several structures"),
         (NACL, "", "too few"),
     ],
 )
