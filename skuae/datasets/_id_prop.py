@@ -126,7 +126,7 @@ def _delimiter(folder, names):
 def _is_header(folder, lines):
     """Tell a header from a line of labels: names no file, and is unlike the lines below it."""
     first, *others = lines
-    if not others or find_file(folder, first[0]) is not None:
+    if not others or _is_name(first[0]) or find_file(folder, first[0]) is not None:
         return False
     if first[0].lower() in _ID_NAMES:
         return True
@@ -134,6 +134,11 @@ def _is_header(folder, lines):
         _is_word(first[c]) and any(number_in(line[c]) is not None for line in others)
         for c in range(1, len(first))
     )
+
+
+def _is_name(text):
+    """Tell whether a text is the name of a file, though there may be none."""
+    return _leads_out(text) or text.endswith(SUFFIXES[1:])
 
 
 def _is_header_alone(folder, line):

@@ -340,3 +340,17 @@ def test_a_header_alone_is_named(tmp_path):
     (tmp_path / "id_prop.csv").write_text("id,y\n")
     with pytest.raises(ValueError, match=r"id_prop\.csv has a header only"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("/dev/zero", "outside of"), ("../a", "outside of"), ("lost.cif", r"lost\.cif: no such file")],
+)
+def test_a_name_of_a_file_is_no_header(folder, name, message):
+    lines = (folder / "id_prop.csv").read_text().splitlines()
+    (folder / "id_prop.csv").write_text("\n".join([f"{name},1", *lines]))
+    with pytest.raises(ValueError, match=message):
+        read_folder(folder)
+    (folder / "id_prop.csv").write_text("\n".join([f"{name},metal", *lines]))
+    with pytest.raises(ValueError, match=rf"{message}|'metal', no finite number"):
+        read_folder(folder)
