@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 from skuae._cards import check_all_taken, take, take_array
-from skuae._files import checked_content, read_safetensors, write_safetensors
+from skuae._files import checked_content, make_folder, read_safetensors, write_safetensors
 from skuae._warnings import warn
 from skuae.models import CrystalModule, encode_params
 from skuae.training._net import CrystalNet, StopEarly
@@ -82,8 +82,7 @@ class Checkpoint(Callback):
         arrays += [v.cpu().numpy() for v in module.state_dict().values()]
         for array in arrays:
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-        folder = Path(settings.checkpoint_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(settings.checkpoint_dir)
         return cls(folder / f"{digest.hexdigest()[:16]}.safetensors")
 
     def resume(self, net: CrystalNet) -> bool:
