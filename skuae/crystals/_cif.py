@@ -31,6 +31,7 @@ _NEEDED = {  # what pymatgen needs of the cell beside a setting; for others, all
     "monoclinic": [*_CELL[:3], _CELL[4]],
 }
 _NEAR = 5e-4  # in fractions of the cell: pymatgen rounds 0.3333 to 1/3 and joins sites within 1e-4
+_MANY = 1000  # rows: from here, pymatgen's comparisons of all with all are slow
 _PREFIX = "No structure parsed for section 1 in CIF.\n"  # before the reason, in pymatgen
 
 
@@ -65,7 +66,8 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     _check_cell(block)
     listed = operations_of(block, limits)
     limits.check("sites", len(rows) * max(len(listed), 1), "sites (atom rows x operations)")
-    structure, operations, remarks = _parse(block.text(text, edits))
+    is_plain = len(rows) > _MANY and _is_plain(block, listed, rows)
+    structure, operations, remarks = _parse(block.text(text, edits), is_plain)
     _check_lattice(block, structure)
     check_operations(block, listed, operations, structure.lattice)
     at = _check_arrival(rows, structure)
@@ -144,12 +146,27 @@ def _check_lattice(block: Block, structure: Structure) -> None:
             )
 
 
-def _parse(text: str) -> tuple[Structure, np.ndarray, list[str]]:
+def _is_plain(block: Block, listed: list[str], rows: list[Row]) -> bool:
+    """Tell whether a CIF has no symmetry and no moments, and all its sites are apart."""
+    if any("magn" in name or "moment" in name for name in (*block.columns, *block.items)):
+        return False
+    has_list = any(name.endswith("_xyz") for name in block.columns)  # or pymatgen has a remark
+    if not has_list or [text.replace(" ", "").lower() for text in listed] != ["x,y,z"]:
+        return False
+    positions = np.array([row.position for row in rows])
+    apart, _ = KDTree(_inside(positions), boxsize=1).query(_inside(positions), k=2, p=np.inf)
+    return bool(apart[:, 1].min() > 2 * _NEAR)
+
+
+def _parse(text: str, is_plain: bool = False) -> tuple[Structure, np.ndarray, list[str]]:
     """Return what pymatgen reads, the symmetry operations that it took, and its remarks."""
     from pymatgen.io.cif import CifParser  # slow to import
 
+    from skuae.crystals._cif_parser import PlainCifParser
+
     with remarks_caught() as remarks:
-        parser = CifParser.from_str(text, occupancy_tolerance=MOST)
+        kind = PlainCifParser if is_plain else CifParser
+        parser = kind.from_str(text, occupancy_tolerance=MOST)
         try:
             structures = parser.parse_structures(primitive=False, on_error="ignore")
         except ValueError as error:
@@ -164,8 +181,8 @@ def _parse(text: str) -> tuple[Structure, np.ndarray, list[str]]:
         if hydrogens:
             site.species = {**site.species.as_dict(), "H": hydrogens}
             remarks = [text for text in remarks if not text.startswith("Missing elements H ")]
-    operations = np.array([op.affine_matrix for op in parser.symmetry_operations])
-    return structure, operations, remarks
+    matrices = [op.affine_matrix for op in parser.symmetry_operations] or [np.eye(4)]
+    return structure, np.array(matrices), remarks
 
 
 def _check_arrival(rows: list[Row], structure: Structure) -> np.ndarray:

@@ -221,16 +221,33 @@ def test_texts_that_would_lose_or_move_atoms_are_refused(old, new, message):
 )
 def test_a_parser_that_errs_is_found_out(monkeypatch, species, coords, message):
     wrong = Structure(Lattice.cubic(4), species, coords)
-    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (wrong, np.eye(4)[None], []))
+    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text, _: (wrong, np.eye(4)[None], []))
     with pytest.raises(ValueError, match=message):
         parse_structure(FEO)
 
 
 def test_a_parser_that_adds_atoms_to_a_site_is_found_out(monkeypatch):
     whole = Structure(Lattice.cubic(4), ["Fe", "O"], [[0, 0, 0], [0.5] * 3])
-    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text: (whole, np.eye(4)[None], []))
+    monkeypatch.setattr("skuae.crystals._cif._parse", lambda text, _: (whole, np.eye(4)[None], []))
     with pytest.raises(ValueError, match=r"is 0\.4 Fe, but pymatgen reads 1 there"):
         parse_structure(FEO.replace("Fe A1 0 0 0 1", "Fe A1 0 0 0 .4"))
+
+
+def test_many_atoms_without_symmetry_are_read_to_the_same_bits(monkeypatch):
+    rng = np.random.default_rng(0)
+    cells = [f"Fe A1 {x:.6f} {y:.6f} {z:.6f} 1" for x, y, z in rng.uniform(-2, 2, (40, 3))]
+    rows = [row.replace("Fe A", "O B" if i % 3 else "Fe A") for i, row in enumerate(cells)]
+    shared = [*rows, "Na C1 .5 .5 .5 .5", "K C2 .5 .5 .5 .5", "Li D1 .3333 -.0 -1e-18 1"]
+    texts = [cif(*rows), cif(*shared), cif(*rows, *rows[:1]).replace(" 1\n", " .5\n")]
+    texts += [texts[0].replace(IDENTITY, IDENTITY + "'x, y, z'\n")]
+    texts += [texts[0].replace(IDENTITY, "_symmetry_equiv_pos_as_xyz 'x, y, z'\n")]
+    for text in texts:
+        found = {}
+        for many in (10**6, 0):
+            monkeypatch.setattr("skuae.crystals._cif._MANY", many)
+            structure, remarks = parse_structure(text)
+            found[many] = structure.as_dict(), structure.frac_coords.tobytes(), remarks
+        assert found[0] == found[10**6]
 
 
 def test_moments_without_magnetic_symmetry():
