@@ -11,7 +11,7 @@ from skuae.crystals._cif_rows import ATOM_LOOP, AXES, MOST, Row, check_sums, num
 from skuae.crystals._cif_symmetry import (
     check_operations,
     operations_of,
-    shifts_to_special_positions,
+    places_on_special_positions,
 )
 from skuae.crystals._cif_text import Block, Span, blocks_of
 from skuae.crystals._limits import Limits
@@ -33,6 +33,9 @@ _NEEDED = {  # what pymatgen needs of the cell beside a setting; for others, all
 _NEAR = 5e-4  # in fractions of the cell: pymatgen rounds 0.3333 to 1/3 and joins sites within 1e-4
 _MANY = 1000  # rows: from here, pymatgen's comparisons of all with all are slow
 _PREFIX = "No structure parsed for section 1 in CIF.\n"  # before the reason, in pymatgen
+
+
+Place = tuple[float, ...]  # in fractions of the cell
 
 
 def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
@@ -72,37 +75,48 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
     check_operations(block, listed, operations, structure.lattice)
     at = _check_arrival(rows, structure)
     if moved := _beside_special_positions(rows, structure, at, operations):
-        edits |= _written(block, moved)
-        rows = [row._replace(position=moved.get(row.row, row.position)) for row in rows]
-        structure, _, remarks = _parse(block.text(text, edits))
+        structure, _, remarks = _parse(_rewritten(block.text(text, edits), moved))
+        n_moved = sum(_is_remarkable(row.position, moved.get(row.position)) for row in rows)
+        rows = [row._replace(position=moved.get(row.position, row.position)) for row in rows]
         _check_arrival(rows, structure)
-        remarks.append(
-            "atoms moved onto the special position that they stand beside, by less than 0.05 Å: "
-            f"{len(moved)}"
-        )
+        if n_moved:
+            remarks.append(
+                "atoms moved onto the special position that they stand beside, by less than "
+                f"0.05 Å: {n_moved}"
+            )
     return structure, remarks + remarks_on_claims(block, rows, structure, len(operations))
 
 
 def _beside_special_positions(
     rows: list[Row], structure: Structure, at: np.ndarray, operations: np.ndarray
-) -> dict[int, tuple[float, ...]]:
-    """Return the rows that symmetry would put just beside themselves, and their right places."""
+) -> dict[Place, Place]:
+    """Return places that symmetry would put just beside themselves, and the right ones."""
     if len(operations) == 1:
         return {}
     coords = structure.frac_coords[at]
-    amounts = np.array([sum(structure[site].species.values()) for site in at.tolist()])
-    shifts = shifts_to_special_positions(coords, amounts, operations, structure.lattice)
-    return {rows[i].row: tuple(coords[i] + shifts[i]) for i in np.flatnonzero(shifts.any(axis=1))}
+    places = places_on_special_positions(coords, operations, structure.lattice)
+    changed = np.flatnonzero((places != coords).any(axis=1))
+    return {rows[i].position: tuple(places[i].tolist()) for i in changed}
 
 
-def _written(block: Block, positions: dict[int, tuple[float, ...]]) -> dict[Span, str]:
-    """Return the edits that write rows at other positions."""
+def _is_remarkable(before: Place, after: Place | None) -> bool:
+    """Tell whether a place moved by more than a rounding to four digits, or one on the edge."""
+    if after is None:
+        return False
+    shift = np.subtract(after, before)
+    return bool(np.abs(shift - shift.round()).max() > 1e-4)
+
+
+def _rewritten(text: str, moved: dict[Place, Place]) -> str:
+    """Return a text whose rows are at other places."""
+    block = _block_with_atoms(text)
     loop = block.columns[ATOM_LOOP]
-    return {
-        loop.span(axis, row): f"{x:.10f}"
-        for row, position in positions.items()
-        for axis, x in zip(AXES, position, strict=True)
-    }
+    edits: dict[Span, str] = {}
+    for row, texts in enumerate(zip(*map(loop.column, AXES), strict=True)):
+        place = moved.get(tuple(map(number, texts, AXES)))
+        if place is not None:
+            edits |= {loop.span(a, row): f"{x:.10f}" for a, x in zip(AXES, place, strict=True)}
+    return block.text(text, edits)
 
 
 def _block_with_atoms(text: str) -> Block:
@@ -172,7 +186,13 @@ def _parse(text: str, is_plain: bool = False) -> tuple[Structure, np.ndarray, li
         except ValueError as error:
             said: list[str] = parser.warnings  # type: ignore[attr-defined]  # set in from_str
             reasons = [text.removeprefix(_PREFIX) for text in said if text.startswith(_PREFIX)]
-            raise ValueError("; ".join(reasons) or str(error)) from None
+            reason = "; ".join(reasons) or str(error)
+            if "exceeded tolerance" in reason:
+                reason += (
+                    " Symmetry puts several atoms onto one place: keep one row of those that are "
+                    "images of one another, or take out the symmetry if all atoms are listed"
+                )
+            raise ValueError(reason) from None
     structure = structures[0]
     remarks += parser.warnings  # type: ignore[attr-defined]
     for site in structure:

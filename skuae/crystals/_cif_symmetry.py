@@ -8,7 +8,7 @@ import numpy as np
 from pymatgen.core import Lattice
 from pymatgen.core.operations import SymmOp
 
-from skuae.crystals._cif_rows import MOST, UNKNOWN, number
+from skuae.crystals._cif_rows import UNKNOWN, number
 from skuae.crystals._cif_text import Block
 from skuae.crystals._limits import Limits
 
@@ -18,7 +18,8 @@ _HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
 _NUMBERS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
 _GROUP = re.compile("_(symmetry_)?space_group_(name_|it_num)|_symmetry_int_tables_n", re.IGNORECASE)
 _P1 = ("P1", "1", "C1", "C1^1")
-_JOINED = 1e-4  # in fractions of the cell: pymatgen joins images that are closer
+_OFF = 3e-5  # in fractions of the cell: pymatgen joins images that are within 1e-4, one by one
+_ROUNDS = 10
 _BESIDE = 0.05  # Å: images of one site so close are one atom
 _SAME = 0.02  # of the metric: 1 % of a length, or half a degree
 
@@ -137,35 +138,40 @@ def check_operations(
         _check_no_group(block)
 
 
-def shifts_to_special_positions(
-    coords: np.ndarray, amounts: np.ndarray, matrices: np.ndarray, lattice: Lattice
+def places_on_special_positions(
+    coords: np.ndarray, matrices: np.ndarray, lattice: Lattice
 ) -> np.ndarray:
-    """Return how to move sites that stand just beside the special position that they mean.
+    """Return coordinates, moved where a site stands just beside the special position it means.
 
     A site at 0.333, 0.667 is not at 1/3, 2/3, so that symmetry would put several atoms within a few
-    thousandths of an Å. It is moved to the middle of them, if there is no room for more than one.
+    thousandths of an Å. It is moved to the middle of them, and then of those that are near this,
+    until all of these are one.
 
     Parameters
     ----------
     coords : ndarray of shape (n_sites, 3)
         In fractions of the cell.
-    amounts : ndarray of shape (n_sites,)
-        How many atoms there are on each site.
     matrices : ndarray of shape (n_operations, 4, 4)
     lattice : Lattice
 
     Returns
     -------
     ndarray of shape (n_sites, 3)
-        In fractions of the cell; zero for sites that stay.
+        In fractions of the cell.
     """
     rotations, translations = matrices[:, :3, :3], matrices[:, :3, 3]
-    apart = np.einsum("oij,sj->soi", rotations, coords) + translations - coords[:, None]
-    apart -= apart.round()
-    is_near = np.linalg.norm(apart @ lattice.matrix, axis=2) < _BESIDE
-    is_off = (is_near & (np.abs(apart).max(axis=2) > _JOINED)).any(axis=1) & (2 * amounts > MOST)
-    middles = (apart * is_near[:, :, None]).sum(axis=1) / is_near.sum(axis=1)[:, None]
-    return np.where(is_off[:, None], middles, 0.0)
+    places = coords.copy()
+    for _ in range(_ROUNDS):
+        apart = np.einsum("oij,sj->soi", rotations, places) + translations - places[:, None]
+        apart -= apart.round()
+        is_near = np.linalg.norm(apart @ lattice.matrix, axis=2) < _BESIDE
+        is_off = (is_near & (np.abs(apart).max(axis=2) > _OFF)).any(axis=1)
+        if not is_off.any():
+            break
+        middles = (apart * is_near[:, :, None]).sum(axis=1) / is_near.sum(axis=1)[:, None]
+        places += np.where(is_off[:, None], middles, 0.0)
+    is_far = np.linalg.norm((places - coords) @ lattice.matrix, axis=1) > _BESIDE
+    return np.where((is_off | is_far)[:, None], coords, places)
 
 
 def _check_guess(block: Block, matrices: np.ndarray) -> None:

@@ -213,9 +213,13 @@ def test_atoms_further_from_a_special_position_stay():
         assert n_sites(CUBIC, listed("x,y,z", "-x,-y,-z"), f"Na1 Na {x} 0 0") == sites
 
 
-@pytest.mark.parametrize(("occupancies", "sites"), [([0.5], 2), ([0.5, 0.5], 1), ([0.6], 1)])
-def test_halves_of_a_split_site_stay(occupancies, sites):
-    rows = [f"A{i} {'Fe' if i else 'Co'} .001 0 0 {x}" for i, x in enumerate(occupancies)]
+@pytest.mark.parametrize(
+    ("x", "occupancies", "sites"),
+    [(0.006, [0.5], 2), (0.001, [0.5], 1), (0.001, [0.5, 0.5], 1), (0.001, [0.2, 0.2], 1)],
+)
+def test_halves_of_a_split_site_stay(x, occupancies, sites):
+    """Atoms 0.07 Å apart are two places of half an atom; those 0.01 Å apart are one."""
+    rows = [f"A{i} {'Fe' if i else 'Co'} {x} 0 0 {o}" for i, o in enumerate(occupancies)]
     text = cif(CUBIC, listed("x,y,z", "-x,-y,-z"), "\n".join(rows))
     structure, _ = parse_structure(text.replace("fract_z\n", "fract_z\n_atom_site_occupancy\n"))
     assert len(structure) == sites
@@ -227,3 +231,34 @@ def test_a_site_of_high_symmetry_is_moved_to_the_middle_of_all_images():
     operations = listed(*(op.as_xyz_str() for op in group))
     assert n_sites(CUBIC, operations, "Na1 Na .499 .502 .4985") == 1
     assert n_sites(CUBIC, operations, "Na1 Na .5 .002 .001") == 3
+
+
+@pytest.mark.parametrize(
+    ("group", "cell", "place", "sites"),
+    [
+        ("R-3m", (7, 7, 17, 90, 90, 120), "0.1667 -0.1667 -0.1667", 9),
+        ("R3m", (5, 5, 8, 90, 90, 120), "0.1671 0.3341 0.1", 9),
+        ("R-3m", (7, 7, 17, 90, 90, 120), "0.1680 0.3359 0.1", 18),
+        ("P6_3/mmc", (5, 5, 8, 90, 90, 120), "0.333 0.667 0.25", 2),
+        ("P6/mmm", (9, 9, 15, 90, 90, 120), "0.003333 0 0", 1),  # 0.03 Å
+        ("Pm-3m", (8, 8, 8, 90, 90, 90), "0.00375 0 0", 1),
+        ("Pm-3m", (8, 8, 8, 90, 90, 90), "0.00006 0 0", 1),
+    ],
+)
+@pytest.mark.parametrize("occupancy", [1, 0.5, 0.15])
+def test_images_of_a_rounded_place_are_one(group, cell, place, sites, occupancy):
+    operations = listed(*(op.as_xyz_str() for op in SpaceGroup(group).symmetry_ops))
+    text = cif(cell, operations, f"Na1 Na {place} {occupancy}")
+    structure, _ = parse_structure(text.replace("fract_z\n", "fract_z\n_atom_site_occupancy\n"))
+    assert len(structure) == sites
+    assert structure.composition.num_atoms == pytest.approx(sites * occupancy)
+
+
+def test_shares_of_a_row_are_moved_together():
+    operations = listed(*(op.as_xyz_str() for op in SpaceGroup("P6_3/mmc").symmetry_ops))
+    text = cif(HEXAGONAL, operations, "M1 '0.8Nb + 0.2Zr' .333 .667 .25 1")
+    structure, remarks = parse_structure(
+        text.replace("fract_z\n", "fract_z\n_atom_site_occupancy\n")
+    )
+    assert structure.composition.as_dict() == pytest.approx({"Nb": 1.6, "Zr": 0.4})
+    assert MOVED + "2" in remarks
