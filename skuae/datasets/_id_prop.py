@@ -16,7 +16,10 @@ TABLE = "id_prop.csv"
 SUFFIXES = ("", ".cif", ".CIF", ".vasp", ".POSCAR", ".json")
 _INTEGER = re.compile("[+-]?[0-9]+")
 _FRACTION = re.compile(r"0[0-9]+|[0-9]+(e[+-][0-9]+|\([0-9]+\))", re.IGNORECASE)
-_ID_NAMES = {"id", "ids", "name", "names", "file", "filename", "jid", "material_id", "material-id"}
+_ID_NAMES = {
+    "id", "ids", "name", "names", "file", "files", "filename", "path", "cif", "structure",
+    "jid", "materialid", "mpid", "taskid", "entryid", "cifid",
+}  # fmt: skip
 
 
 def read_table(folder, target_names):
@@ -46,7 +49,7 @@ def read_table(folder, target_names):
     lines = without_empty_end(lines)
     width = len(lines[0][1])
     header = lines.pop(0)[1] if _is_header(folder, [line for _, line in lines]) else None
-    if header is not None and header[0].lower() not in _ID_NAMES:
+    if header is not None and not _is_id_name(header[0]):
         warn(
             f"{table}: the first line, {','.join(header)!r}, is taken for a header, since it names "
             "no file"
@@ -98,6 +101,8 @@ def _check_commas(table, lines):
 
     A header would have fewer columns than the lines below it.
     """
+    if any("." in cell for _, line in lines for cell in line[1:]):  # decimals have points
+        return
     for number, line in lines:
         for whole, fraction in pairwise(line[1:]):
             if _INTEGER.fullmatch(whole) and (
@@ -128,7 +133,7 @@ def _is_header(folder, lines):
     first, *others = lines
     if not others or _is_name(first[0]) or find_file(folder, first[0]) is not None:
         return False
-    if first[0].lower() in _ID_NAMES:
+    if _is_id_name(first[0]):
         return True
     return len(first) > 1 and all(
         _is_word(first[c]) and any(number_in(line[c]) is not None for line in others)
@@ -142,7 +147,11 @@ def _is_name(text):
 
 
 def _is_header_alone(folder, line):
-    return line[0].lower() in _ID_NAMES and find_file(folder, line[0]) is None
+    return _is_id_name(line[0]) and find_file(folder, line[0]) is None
+
+
+def _is_id_name(text):
+    return re.sub("[ _-]", "", text.lower()) in _ID_NAMES
 
 
 def _is_word(text):

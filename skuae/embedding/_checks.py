@@ -13,7 +13,8 @@ from skuae._warnings import warn
 
 _HEADS_OF_NUMBERS = {
     "", "element", "elements", "symbol", "symbols", "z", "number", "no", "atomicnumber",
-    "atomicnumbers", "atomicnum", "atomicno", "elementnumber", "unnamed",
+    "atomicnumbers", "atomicnum", "atomicno", "atomicz", "atomicnumberz", "atno", "elementnumber",
+    "elementid", "atom", "atoms", "atomid", "atomtype", "protons", "nuclearcharge", "unnamed",
 }  # fmt: skip
 ON_MISSING = ("raise", "mean", "nan")
 WAY_OUT = (

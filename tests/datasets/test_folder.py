@@ -115,13 +115,19 @@ def test_disordered_crystals_keep_their_occupancies(tmp_path, toy):
 
 class TestTable:
     @pytest.mark.parametrize(
-        "header", ["id,gap,energy", "cif,gap,energy", "material_id,gap,energy"]
+        "header",
+        ["id,gap,energy", "cif,gap,energy", "material_id,gap,energy", "File Name,gap,energy"],
     )
     def test_header_and_several_targets(self, folder, header):
         write(folder, [header, "c1,1.5,-2", "c2,2.5,-3"])
         data = read_folder(folder)
         assert data.target_names == ["gap", "energy"]
         np.testing.assert_array_equal(data.target, [[1.5, -2.0], [2.5, -3.0]])
+
+    @pytest.mark.parametrize("head", ["mp_id", "Cif-ID", "file_name", "structure"])
+    def test_header_above_classes(self, folder, head):
+        write(folder, [f"{head},kind", "c1,metal", "c2,insulator"])
+        assert read_folder(folder).target.tolist() == ["metal", "insulator"]
 
     def test_header_is_not_confused_with_a_missing_file_of_a_class_label(self, folder):
         write(folder, ["lost,metal", "c1,metal", "c2,insulator"])
@@ -234,7 +240,7 @@ def test_remarks_of_pymatgen_are_passed_on_once_per_kind(folder):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         read_folder(folder)
-    said = [str(w.message) for w in caught if "pymatgen" in str(w.message)]
+    said = [str(w.message) for w in caught if "a remark on" in str(w.message)]
     assert len(said) == 1
     assert "on 2 structures (c0, c1): " in said[0]
 
@@ -283,7 +289,7 @@ def test_commas_of_decimals_are_none_between_columns(folder):
     write(folder, ["c0,-0,92", "c1,1,92"])
     with pytest.raises(ValueError, match="line 1: '-0' and '92' look like -0,92;"):
         read_folder(folder)
-    for lines in (["c0,-0,0.5", "c1,1,92"], ["id,a,b", "c0,1,07"]):
+    for lines in (["c0,-0,0.5", "c1,1,92"], ["c0,12,1e-05", "c1,4,0.5"], ["id,a,b", "c0,1,07"]):
         write(folder, lines)
         assert read_folder(folder).target.shape[1] == 2
 

@@ -57,6 +57,8 @@ def test_what_would_be_misread(tmp_path, text, message):
         "Z,a,b\n26,1,0\n11.0,2,1\n",
         ",a,b\n26,1,0\n11,2,1\n",
         "Atomic number,a,b\n26,1,0\n11,2,1\n",
+        "Atomic Number (Z),a,b\n26,1,0\n11,2,1\n",
+        "nuclear_charge,a,b\n26,1,0\n11,2,1\n",
         "Name,a,b\nFe,1,0\nNa,2,1\n",
         'element,a,b\n"Fe" ,"1","0" \n"Na"\t,"2"  ,"1"',
     ],
