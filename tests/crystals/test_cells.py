@@ -139,7 +139,7 @@ def test_parts_of_checked_crystals_are_not_checked_again(monkeypatch):
     ("change", "said"),
     [
         ({"frac_coords": np.zeros((3, 3)) + 1j}, "complex"),
-        ({"lattices": np.full((2, 3, 3), "x")}, "could not convert"),
+        ({"lattices": np.full((2, 3, 3), "x")}, "row 0: 'x' is no number"),
         ({"lattices": [[[4, 0, 0], [0, 4]]]}, "inhomogeneous"),
         ({"offsets": [0, 1.5, 3]}, "no integers"),
         ({"numbers": [1, np.nan, 2]}, "no integers"),
