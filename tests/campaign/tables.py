@@ -110,7 +110,8 @@ def written_otherwise(table: Table, rng: np.random.Generator) -> Verdict:
 @MUTATIONS.of("labels")
 def all_written_otherwise(table: Table, rng: np.random.Generator) -> Verdict:
     form = pick(rng, '"{:.2f}"', "{:.2f} eV", "{:.2f}%", "{:.2f}(3)", "~{:.2f}", "{:.2f}D+00")
-    table.texts = [form.format(x).replace(".", pick(rng, ".", ",")) for x in table.labels]
+    point = pick(rng, ".", ",")
+    table.texts = [form.format(x).replace(".", point) for x in table.labels]
     table.labels = [round(x, 2) for x in table.labels]
     if "," in "".join(table.texts) or form != '"{:.2f}"':
         return "refuse"
