@@ -217,7 +217,9 @@ def _leading(line: str) -> list[float]:
     """Return the finite numbers that a line begins with."""
     numbers = []
     for word in line.split():
-        number = number_in(_FORTRAN.sub(r"\1e\2", word))
+        number = number_in(word)
+        if number is None and (exponent := _FORTRAN.fullmatch(word)):
+            number = number_in(f"{exponent[1]}e{exponent[2]}")
         if number is None or not math.isfinite(number):
             break
         numbers.append(number)
