@@ -152,6 +152,8 @@ def _check_cell(block: Block) -> None:
 
 def _check_lattice(block: Block, structure: Structure) -> None:
     """Raise ValueError if pymatgen, where a part of the cell is missing, took others than given."""
+    if all(name in block.items for name in _CELL):
+        return
     for name, found in zip(_CELL, structure.lattice.parameters, strict=True):
         if name in block.items and abs(number(block.value(name), name) - found) > 1e-3 * found:
             raise ValueError(

@@ -47,8 +47,12 @@ def _on_number(block: Block, structure: Structure, n_operations: int) -> list[st
         if not any(text.isdecimal() and int(text[:9]) > 1 for text in loop.column(_MULTIPLICITY)):
             return []
         return [f"{_MULTIPLICITY} is above 1, but there are no symmetry operations; add them"]
-    everything = structure.composition.element_composition
-    found = everything.num_atoms - everything["H"]
+    found = sum(
+        amount
+        for site in structure
+        for species, amount in site.species.items()
+        if species.symbol not in _HYDROGEN
+    )
     if any(abs(found - number) <= _NEAR * number for number in meant):
         return []
     return [
