@@ -87,6 +87,7 @@ def _occupancy(text: str) -> float:
 
 
 def number(text: str, what: str) -> float:
+    """Return a number of a CIF, such as ``0.25(3)``; raise ValueError if it is none."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError(f"{what} is {text!r}, no number")

@@ -14,7 +14,7 @@ from skuae._warnings import warn
 _HEADS_OF_NUMBERS = {
     "", "element", "elements", "symbol", "symbols", "z", "number", "no", "atomicnumber",
     "atomicnumbers", "atomicnum", "atomicno", "atomicz", "atomicnumberz", "atno", "elementnumber",
-    "elementid", "atom", "atoms", "atomid", "atomtype", "protons", "nuclearcharge", "unnamed",
+    "elementid", "atom", "atoms", "atomid", "atomtype", "protons", "nuclearcharge", "unnamed0",
 }  # fmt: skip
 ON_MISSING = ("raise", "mean", "nan")
 WAY_OUT = (
@@ -59,6 +59,11 @@ def elements_of(frame):
     return frame.index
 
 
+def is_head_of_numbers(head):
+    """Tell whether a column of this name, or None, may hold atomic numbers."""
+    return re.sub("[^a-z0-9]", "", "" if head is None else str(head).lower()) in _HEADS_OF_NUMBERS
+
+
 def check_numbered(head, names, where):
     """Raise ValueError if numbers name the elements, and what they are called speaks against it.
 
@@ -75,8 +80,7 @@ def check_numbered(head, names, where):
         is_real(name) or (isinstance(name, str) and number_in(name) is not None) for name in names
     ):
         return
-    plain = re.sub("[^a-z]", "", "" if head is None else str(head).lower())
-    if plain not in _HEADS_OF_NUMBERS:
+    if not is_head_of_numbers(head):
         raise ValueError(
             f"{where}, {head!r}, holds numbers. If these are atomic numbers, call it 'z'; if not, "
             "put the symbols of the elements first"

@@ -10,13 +10,12 @@ import pandas as pd
 from skuae._cells import number_in, says_unknown
 from skuae._csv import as_table, as_typed, read_lines, wrong_delimiter
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
-from skuae.embedding._checks import check_cells, check_numbered
+from skuae.embedding._checks import check_cells, check_numbered, is_head_of_numbers
 
 if TYPE_CHECKING:
     from skuae.embedding._table import ElementTable
 
 _ELEMENTS = {*SYMBOLS, *map(str, range(1, N_ELEMENTS + 1))}
-_HEADS = {"", "element", "elements", "symbol", "symbols", "z", "atomic number", "atomic_number"}
 
 
 def import_element_embeddings():
@@ -289,7 +288,7 @@ def _check_elements(path, lines):
     first, *cells = lines[0][1]
     known = [cell for cell in cells if not says_unknown(cell)]
     numbers = [x for cell in known if (x := number_in(cell)) is not None]
-    if first.lower() in _HEADS:
+    if first not in _ELEMENTS and is_head_of_numbers(first):
         return
     # Columns may be called 0, 1, 2, ..., but hardly by other numbers.
     of_element = first.capitalize() in _ELEMENTS and 0 < len(numbers) == len(known)
