@@ -100,7 +100,7 @@ def _beside_special_positions(
 
 
 def _is_remarkable(before: Place, after: Place | None) -> bool:
-    """Tell whether a place moved by more than a rounding to four digits, or one on the edge."""
+    """Tell whether a place moved by more than a rounding to four digits does."""
     if after is None:
         return False
     shift = np.subtract(after, before)

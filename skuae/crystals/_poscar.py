@@ -192,10 +192,7 @@ def _scale_and_cell(lines: Sequence[str]) -> tuple[float, np.ndarray]:
 
 
 def _scale_in(line: str) -> float | None:
-    """Return the scale that a line gives, once or for each of x, y and z, or None.
-
-    Where the three differ, only some versions of VASP take them.
-    """
+    """Return the scale that a line gives once, or equal for x, y and z; else None."""
     found = _leading(line)
     return found[0] if len(found) in (1, 3) and len(set(found)) == 1 else None
 
