@@ -1,6 +1,5 @@
 """One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
 
-import os
 import re
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from skuae.crystals import (
 )
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_folder
-from skuae.datasets._id_prop import check_inside
+from skuae.datasets._id_prop import check_inside, check_once
 from skuae.datasets._labels import as_labels
 from skuae.datasets._records import read_records
 
@@ -255,7 +254,8 @@ def _read_structures(path, frame, n_jobs, verbose, allow_outside):
     files = {row: cell for row, cell in enumerate(cells) if _is_name(cell)}
     if not allow_outside:
         check_inside(path, list(files.values()))
-    _check_once(path, files)
+    places = {row: path.parent / name for row, name in files.items()}
+    check_once(path, places, {row: f"row {row}" for row in files})
     ids = list(frame.index) if frame.index.name == "id" else None
     starts = range(0, len(cells), _ROWS_PER_TASK)
     tasks = [slice(start, start + _ROWS_PER_TASK) for start in starts]
@@ -266,18 +266,6 @@ def _read_structures(path, frame, n_jobs, verbose, allow_outside):
     parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
     warn_remarks({row: said for _, remarks in parts for row, said in remarks.items()})
     return used, Crystals.concatenate([crystals for crystals, _ in parts])
-
-
-def _check_once(path, files):
-    """Raise ValueError if two rows name one file."""
-    first: dict = {}
-    for row, name in files.items():
-        other = first.setdefault(os.path.normpath(path.parent / name), row)
-        if other != row:
-            raise ValueError(
-                f"{path}: row {other} and row {row} are the same file, {name!r}; keep one row, or "
-                "a crystal may end up in the training and in the test set"
-            )
 
 
 def _read_cells(cells, ids, first, path, limits):

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from skuae._warnings import warn
 from skuae.crystals import LIMITS, Crystals, as_crystals, parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
-from skuae.datasets._id_prop import SUFFIXES, TABLE, check_inside, find_file, read_table
+from skuae.datasets._id_prop import SUFFIXES, TABLE, check_inside, check_once, find_file, read_table
 
 # Large enough that a task costs more than sending it, small enough for a steady progress bar.
 _FILES_PER_TASK = 32
@@ -88,14 +88,7 @@ def read_folder(
         check_inside(folder / TABLE, ids)
     files = [find_file(folder, name) for name in ids]
     found = [row for row, file in enumerate(files) if file is not None]
-    first: dict = {}
-    for row in found:
-        other = first.setdefault(files[row], row)
-        if other != row:
-            raise ValueError(
-                f"{ids[other]!r} and {ids[row]!r} are the same file, {files[row]}; keep one line, "
-                "or a crystal may end up in the training and in the test set"
-            )
+    check_once(folder / TABLE, {row: files[row] for row in found}, [repr(name) for name in ids])
     tasks = [found[i : i + _FILES_PER_TASK] for i in range(0, len(found), _FILES_PER_TASK)]
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_read_files)([files[row] for row in task], [ids[row] for row in task], LIMITS)

@@ -222,6 +222,31 @@ def check_inside(table, names):
         )
 
 
+def check_once(table, files, names):
+    """Raise ValueError if two rows of a table are one file.
+
+    Parameters
+    ----------
+    table : Path
+    files : dict of int to Path
+        The files of rows.
+    names : sequence or dict of int to str
+        How the message calls the rows.
+
+    Raises
+    ------
+    ValueError
+    """
+    first: dict = {}
+    for row, file in files.items():
+        other = first.setdefault(os.path.normpath(file), row)
+        if other != row:
+            raise ValueError(
+                f"{table}: {names[other]} and {names[row]} are the same file, {file}; keep one "
+                "row, or a crystal may end up in the training and in the test set"
+            )
+
+
 def _leads_out(name):
     path = os.path.normpath(name.replace("\\", "/"))
     return os.path.isabs(path) or path.split("/")[0] == ".." or name[1:2] == ":"

@@ -151,7 +151,7 @@ def test_a_label_under_another_name_is_told(tmp_path, records):
 def test_a_file_twice_is_refused(tmp_path):
     load_mp_mini().structures[0].to(str(tmp_path / "b.cif"))
     (tmp_path / "t.csv").write_text("file,y\nb.cif,1\n./b.cif,2\n")
-    with pytest.raises(ValueError, match=r"t\.csv: row 0 and row 1 are the same file, './b.cif'"):
+    with pytest.raises(ValueError, match=r"t\.csv: row 0 and row 1 are the same file, .*/b\.cif;"):
         read_file(tmp_path / "t.csv", target="y")
 
 

@@ -324,6 +324,10 @@ def test_one_file_under_two_names_is_refused(tmp_path):
     (tmp_path / "id_prop.csv").write_text("m0,1\nm0.cif,2\n")
     with pytest.raises(ValueError, match=r"'m0' and 'm0.cif' are the same file"):
         read_folder(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "id_prop.csv").write_text("m0,1\nsub/../m0,2\n")
+    with pytest.raises(ValueError, match=r"id_prop\.csv: 'm0' and 'sub/../m0' are the same file"):
+        read_folder(tmp_path)
 
 
 def test_a_guessed_header_is_told(tmp_path):
