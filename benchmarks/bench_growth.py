@@ -99,8 +99,12 @@ def main():
     p.add_argument("--output", type=Path, default=Path("docs/growth.csv"))
     args = p.parse_args()
     packed = Path("growth_crystals.npz")
+    processes = multiprocessing.get_context("spawn")
     if args.structures and not packed.exists():
-        pack(args.structures, packed)
+        # A process has the highest memory of its parent as its own: the parent is kept small.
+        packing = processes.Process(target=pack, args=(args.structures, packed))
+        packing.start()
+        packing.join()
     if not args.output.exists():
         args.output.write_text(",".join(COLUMNS) + "\n")
     for n in args.sizes:
@@ -108,7 +112,7 @@ def main():
         if ((done["backbone"] == args.backbone) & (done["crystals"] == n)).any():
             continue
         receive, send = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.get_context("spawn").Process(
+        process = processes.Process(
             target=measure, args=(packed, args.backbone, n, args.threads, send)
         )
         process.start()
