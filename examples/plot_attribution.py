@@ -10,7 +10,8 @@ and into elements, over 600 crystals that it has not seen.
 # A network whose answer is a mean over atoms
 # -------------------------------------------
 # ALIGNN ends with a mean over the atoms and a linear layer, so that every atom has a share of its
-# own, and the shares add up to the prediction. A small one is enough here.
+# own, and the shares add up to the prediction. A small one is enough here. Early stopping holds 240
+# crystals back and trains for 1, 2, 3, 6 and 12 epochs (the points on the left), then on all 1,200.
 import matplotlib.pyplot as plt
 from sklearn.model_selection import train_test_split
 

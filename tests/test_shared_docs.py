@@ -11,7 +11,11 @@ import skuae
 
 # What a parameter or attribute means for one class more than for the others.
 OF_THEIR_OWN = {
-    "CrystalGNNClassifier": {"early_stopping", "init_from"},  # by class; from a regressor
+    "CrystalGNNClassifier": {
+        "early_stopping",
+        "epochs_tried_",
+        "init_from",
+    },  # by class; from a regressor
     "CrystalGNNRegressor": {"init_from"},  # from a classifier
     "CrystalTransformerRegressor": {
         "batch_size",  # batches of equal size

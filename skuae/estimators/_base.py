@@ -1,5 +1,6 @@
 """What all crystal estimators share: from checked rows to a trained net and back."""
 
+from functools import cache
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -9,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._warnings import warn
 from skuae.embedding import ElementTable, crystals_and_table
 from skuae.estimators._reading import read_model_folder
 from skuae.estimators._saving import PretrainedEstimator, encode_estimator
@@ -17,11 +19,14 @@ from skuae.training import (
     CrystalDataset,
     CrystalLoader,
     FitData,
+    FittedTask,
     Network,
+    Trained,
     check_rows,
     check_sample_weight,
     check_training_params,
-    fit_net,
+    find_epochs,
+    fit_network,
     history_of,
     library_defaults,
     name_uncloneable,
@@ -49,7 +54,9 @@ class CrystalEstimator(PretrainedEstimator):
     device: str | torch.device
     early_stopping: bool
     init_from: Any
+    max_epochs: int
     random_state: Any
+    refit: bool
     validation_fraction: float
     verbose: int
     warm_start: bool
@@ -89,33 +96,39 @@ class CrystalEstimator(PretrainedEstimator):
         targets = task.read(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
         seed = _seed(self.random_state)
-        fraction = self.validation_fraction if self.early_stopping else None
-        train, valid = split_validation(task, targets, sample_weight, seed, fraction)
-        data = FitData(crystals, targets, sample_weight, train, valid)
-        if continued:
-            fitted_task = task.resume(targets, train, data.train_weight, self.task_)
-        else:
-            fitted_task = task.fit(targets, train, data.train_weight)
-        network = self._network(data, table, source)
-        settings = settings_of(self, network, device, seed)
         start = None if source is None else source.net_.module_
-        net, interruption = fit_net(
-            fitted_task, network, data, settings, start, with_head=continued
-        )
+
+        @cache  # the trainings of early stopping share rows and table
+        def part(hold_back: bool) -> tuple[FittedTask, Network, FitData]:
+            fraction = self.validation_fraction if hold_back else None
+            rows, valid = split_validation(task, targets, sample_weight, seed, fraction)
+            data = FitData(crystals, targets, sample_weight, rows, valid)
+            if continued:
+                fitted = task.resume(targets, rows, data.train_weight, self.task_)
+            else:
+                fitted = task.fit(targets, rows, data.train_weight)
+            return fitted, self._network(data, table, source), data
+
+        def train(n_epochs: int, hold_back: bool) -> Trained:
+            fitted, network, data = part(hold_back)
+            settings = settings_of(self, network, device, seed, n_epochs)
+            return fit_network(fitted, network, data, settings, start, with_head=continued)
+
         # Only what is complete replaces what was there.
-        try:
-            finished = network.finished(net, data, settings, fitted_task)
-        except KeyboardInterrupt as stop:  # once more: without it, the training would be lost
-            interruption = stop
-            finished = network.finished(net, data, settings, fitted_task)
-        self.task_, self.network_ = fitted_task, finished
-        self.net_, self.device_ = net, device
-        self.history_ = history_of(net)
+        if self.early_stopping:
+            trained, tried, stop = find_epochs(train, self.max_epochs, refit=self.refit)
+        else:
+            trained, tried = train(self.max_epochs, False), []
+            stop = trained.stop
+        self.task_, self.network_, self.net_ = trained.task, trained.network, trained.net
+        self.device_, self.epochs_tried_ = device, tried
+        self.history_ = history_of(self.net_)
         self.n_iter_ = len(self.history_)
         self.target_names_ = targets.names
         self._fit_params = encode_estimator(self)
         self.init_from = without_source(self.init_from)
-        return interruption
+        _warn_if_interrupted(trained, stop)
+        return stop
 
     @classmethod
     def _restore(cls, *saved: Any) -> Self:
@@ -197,6 +210,19 @@ class CrystalEstimator(PretrainedEstimator):
         super().__setstate__(state)
         if hasattr(self, "net_"):  # unpickled, it may have moved to a device that is here
             self.device_ = next(self.net_.module_.parameters()).device
+
+
+def _warn_if_interrupted(trained: Trained, stop: KeyboardInterrupt | None) -> None:
+    """Say which model is there after an interruption."""
+    if stop is not None and stop is not trained.stop:  # that of a later training
+        warn(
+            f"training interrupted; the model is the best so far, after {trained.net.max_epochs} "
+            "epochs without the rows held back"
+        )
+    elif stop is not None:
+        warn("training interrupted; the model is as it was then")
+    elif trained.was_cut:
+        warn("training interrupted by a callback; the model is as it was then")
 
 
 def _seed(random_state: Any) -> int:

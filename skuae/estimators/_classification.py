@@ -57,7 +57,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         ValueError
             If a structure, a label or a parameter makes no sense; the message names it.
         KeyboardInterrupt
-            After Ctrl-C in training. The model is there, as it was at that moment.
+            After Ctrl-C in training. The model is there, as it was then.
         """
         return self._fit(X, y, sample_weight)
 

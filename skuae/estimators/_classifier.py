@@ -49,11 +49,15 @@ class CrystalGNNClassifier(CrystalClassifier):
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
     lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
     early_stopping : bool, default=False
-        Hold back a random part of the rows of each class for validation, stop when the validation
-        loss stops falling, and restore the best epoch.
-    validation_fraction : float, default=0.1
-    n_iter_no_change : int, default=20
-        Epochs without improvement before stopping.
+        Find out how many epochs are best. A random part of the rows of each class is held back.
+        The network is trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter,
+        a half and all of them, as long as the log-loss of the rows held back falls; see
+        `epochs_tried_`. That takes up to three times as long as `max_epochs`.
+    validation_fraction : float, default=0.2
+        Part of the rows that `early_stopping` holds back.
+    refit : bool, default=True
+        With `early_stopping`, train in the end on all rows for the best number of epochs. False
+        keeps the best network of those that have not seen the rows held back, and saves the time.
     warm_start : bool, default=False
         Let `fit` continue from the weights of the last fit.
     init_from : estimator or path, optional
@@ -64,6 +68,7 @@ class CrystalGNNClassifier(CrystalClassifier):
         Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
         an int `random_state`.
     callbacks : list of skorch callbacks, optional
+        With `early_stopping`, they see each of the trainings.
         Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
         `lr_schedule` or `save_pretrained`.
         One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
@@ -94,9 +99,12 @@ class CrystalGNNClassifier(CrystalClassifier):
     net_ : skorch.NeuralNet
         The trained network is its ``module_``.
     history_ : list of dict
-        Epoch, losses and seconds. Losses of regressors are on standardised targets.
+        Number, loss and seconds of every epoch. Losses of regressors are on standardised targets.
     n_iter_ : int
         Epochs trained.
+    epochs_tried_ : list of dict
+        With `early_stopping`, ``"epochs"`` and ``"error"`` of each training that had rows held
+        back: their log-loss.
     target_names_ : list of str or None
         The column names of y, or its name.
     device_ : torch.device
@@ -136,8 +144,8 @@ class CrystalGNNClassifier(CrystalClassifier):
         optimizer="adamw",
         lr_schedule="onecycle",
         early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=20,
+        validation_fraction=0.2,
+        refit=True,
         warm_start=False,
         init_from=None,
         checkpoint_dir=None,
@@ -161,7 +169,7 @@ class CrystalGNNClassifier(CrystalClassifier):
         self.lr_schedule = lr_schedule
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
+        self.refit = refit
         self.warm_start = warm_start
         self.init_from = init_from
         self.checkpoint_dir = checkpoint_dir

@@ -83,11 +83,16 @@ class CrystalTransformerRegressor(CrystalRegressor):
         On standardised targets. "gaussian_nll" learns a mean and a variance for every crystal, for
         ``predict(X, return_std=True)``.
     early_stopping : bool, default=False
-        Hold back a random part of the rows for validation, stop when the validation loss stops
-        falling, and restore the best epoch.
-    validation_fraction : float, default=0.1
-    n_iter_no_change : int, default=20
-        Epochs without improvement before stopping.
+        Find out how many epochs are best. A random part of the rows is held back. The network is
+        trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter, a half and all
+        of them, as long as the mean absolute error of the rows held back falls (with
+        ``loss="gaussian_nll"``, as long as their likelihood rises); see `epochs_tried_`. That
+        takes up to three times as long as `max_epochs`.
+    validation_fraction : float, default=0.2
+        Part of the rows that `early_stopping` holds back.
+    refit : bool, default=True
+        With `early_stopping`, train in the end on all rows for the best number of epochs. False
+        keeps the best network of those that have not seen the rows held back, and saves the time.
     warm_start : bool, default=False
         Let `fit` continue from the weights of the last fit.
     init_from : estimator or path, optional
@@ -97,6 +102,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
         Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
         an int `random_state`.
     callbacks : list of skorch callbacks, optional
+        With `early_stopping`, they see each of the trainings.
         Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
         `lr_schedule` or `save_pretrained`.
         One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
@@ -118,9 +124,13 @@ class CrystalTransformerRegressor(CrystalRegressor):
     net_ : skorch.NeuralNet
         The trained network is its ``module_``.
     history_ : list of dict
-        Epoch, losses and seconds. Losses of regressors are on standardised targets.
+        Number, loss and seconds of every epoch. Losses of regressors are on standardised targets.
     n_iter_ : int
         Epochs trained.
+    epochs_tried_ : list of dict
+        With `early_stopping`, ``"epochs"`` and ``"error"`` of each training that had rows held
+        back: their mean absolute error in units of y, of several targets in standard deviations;
+        with ``loss="gaussian_nll"``, their negative log-likelihood.
     target_names_ : list of str or None
         The column names of y, or its name.
     device_ : torch.device
@@ -167,8 +177,8 @@ class CrystalTransformerRegressor(CrystalRegressor):
         lr_schedule="onecycle",
         loss="squared_error",
         early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=20,
+        validation_fraction=0.2,
+        refit=True,
         warm_start=False,
         init_from=None,
         checkpoint_dir=None,
@@ -200,7 +210,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
         self.loss = loss
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
+        self.refit = refit
         self.warm_start = warm_start
         self.init_from = init_from
         self.checkpoint_dir = checkpoint_dir

@@ -13,7 +13,7 @@ from skuae._numbers import is_real
 from skuae.models import CrystalModule, decode_params
 from skuae.training import Network
 
-FORMAT = "skuae-model-3"
+FORMAT = "skuae-model-4"
 FILE = "model.safetensors"  # all of a model in one file: a folder holds the old one or the new one
 _FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros"}
 
@@ -40,13 +40,23 @@ def read_params(config: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def read_history(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return epoch, losses and seconds of every epoch."""
+    """Return number, loss and seconds of every epoch."""
     history: list[dict[str, Any]] = take(config, "history", list)
     for number, epoch in enumerate(history, start=1):
         take(epoch, "train_loss", float)
         if not all(is_real(value) and np.isfinite(value) for value in epoch.values()):
             raise ValueError(f"'history' of epoch {number} is {epoch!r:.80}")
     return history
+
+
+def read_epochs_tried(config: dict[str, Any]) -> list[dict[str, float]]:
+    """Return numbers of epochs that early stopping has tried, and their errors."""
+    tried: list[dict[str, float]] = take(config, "epochs_tried", list)
+    for entry in tried:
+        in_range = 0 <= take(entry, "epochs", int) and np.isfinite(take(entry, "error", float))
+        if not in_range or len(entry) > 2:
+            raise ValueError(f"'epochs_tried' has {entry!r:.80}")
+    return tried
 
 
 def read_names(config: dict[str, Any], n_targets: int) -> list[str] | None:

@@ -44,7 +44,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         ValueError
             If a structure, a target or a parameter makes no sense; the message names it.
         KeyboardInterrupt
-            After Ctrl-C in training. The model is there, as it was at that moment.
+            After Ctrl-C in training. The model is there, as it was then.
         """
         return self._fit(X, y, sample_weight)
 

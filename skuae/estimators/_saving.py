@@ -18,6 +18,7 @@ from skuae.embedding import ElementTable, table_names
 from skuae.estimators._reading import (
     FILE,
     FORMAT,
+    read_epochs_tried,
     read_history,
     read_model_folder,
     read_module,
@@ -50,6 +51,7 @@ class PretrainedEstimator(BaseEstimator):
     device_: torch.device
     history_: list[dict[str, Any]]
     n_iter_: int
+    epochs_tried_: list[dict[str, float]]
     target_names_: list[str] | None
     _fit_params: dict[str, Any]
 
@@ -95,6 +97,7 @@ class PretrainedEstimator(BaseEstimator):
             "params": self._fit_params,
             "target_names": self.target_names_,
             "history": self.history_,
+            "epochs_tried": self.epochs_tried_,
             "task": task,
             "network": network,
         }
@@ -157,6 +160,7 @@ class PretrainedEstimator(BaseEstimator):
         self.device_ = device
         self.history_ = read_history(config)
         self.n_iter_ = len(self.history_)
+        self.epochs_tried_ = read_epochs_tried(config)
         task = self.task_ = self._task().load(take(config, "task", dict), arrays)
         self.target_names_ = read_names(config, task.n_targets)
         saved = take(config, "network", dict)
@@ -166,7 +170,7 @@ class PretrainedEstimator(BaseEstimator):
             resolve_backbone(backbone), elements, self._dtype, take(saved, "precision", str)
         )
         module = read_module(network, task.n_outputs, arrays)
-        settings = settings_of(self, network, device, seed=0)
+        settings = settings_of(self, network, device, 0, self.max_epochs)
         self.net_ = make_net(module, task, settings)
 
     def _model_card(self, config: dict[str, Any]) -> str:

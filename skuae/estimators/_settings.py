@@ -7,7 +7,9 @@ import torch
 from skuae.training import Network, Settings
 
 
-def settings_of(estimator: Any, network: Network, device: torch.device, seed: int) -> Settings:
+def settings_of(
+    estimator: Any, network: Network, device: torch.device, seed: int, max_epochs: int
+) -> Settings:
     """Return the settings of an estimator whose parameters are checked, for its network.
 
     Parameters
@@ -16,6 +18,8 @@ def settings_of(estimator: Any, network: Network, device: torch.device, seed: in
     network : Network
     device : torch.device
     seed : int
+    max_epochs : int
+        That of the estimator, or fewer.
 
     Returns
     -------
@@ -23,7 +27,7 @@ def settings_of(estimator: Any, network: Network, device: torch.device, seed: in
     """
     backbone = network.backbone
     return Settings(
-        max_epochs=estimator.max_epochs,
+        max_epochs=max_epochs,
         batch_size=estimator.batch_size,
         lr=backbone.default_lr if estimator.lr == "auto" else estimator.lr,
         element_lr_ratio=network.elements.lr_ratio(estimator.embedding_lr_ratio),
@@ -31,8 +35,6 @@ def settings_of(estimator: Any, network: Network, device: torch.device, seed: in
         clip_norm=backbone.clip_norm,
         optimizer=estimator.optimizer,
         lr_schedule=estimator.lr_schedule,
-        early_stopping=estimator.early_stopping,
-        n_iter_no_change=estimator.n_iter_no_change,
         device=device,
         seed=seed,
         verbose=estimator.verbose,

@@ -7,7 +7,8 @@ from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._defaults import library_defaults
 from skuae.training._element_features import named
 from skuae.training._fit import (
-    fit_net,
+    Trained,
+    fit_network,
     history_of,
     make_net,
     split_validation,
@@ -19,6 +20,7 @@ from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._precision import resolve_precision
 from skuae.training._regression import FittedRegression, RegressionTask
+from skuae.training._search import find_epochs
 from skuae.training._settings import Settings
 from skuae.training._table_input import TableInput, check_covered, table_digest
 from skuae.training._targets import check_rows, check_sample_weight, check_targets
@@ -41,13 +43,15 @@ __all__ = [
     "TableInput",
     "Targets",
     "Task",
+    "Trained",
     "check_covered",
     "check_in_reach",
     "check_rows",
     "check_sample_weight",
     "check_targets",
     "check_training_params",
-    "fit_net",
+    "find_epochs",
+    "fit_network",
     "history_of",
     "library_defaults",
     "make_net",

@@ -18,52 +18,43 @@ from skorch.callbacks import (
 )
 
 _UNFIT: dict[type[Callback], str] = {  # that would stop the fit in the middle, or do nothing
-    EpochScoring: "early_stopping=True records a validation loss",
-    BatchScoring: "early_stopping=True records a validation loss",
+    EpochScoring: "early_stopping=True scores rows that are held back: epochs_tried_",
+    BatchScoring: "early_stopping=True scores rows that are held back: epochs_tried_",
     PassthroughScoring: "history_ has the losses",
     LRScheduler: "lr_schedule sets the learning rate of every step",
     TrainEndCheckpoint: "save_pretrained saves the fitted model, checkpoint_dir what is running",
     LoadInitState: "checkpoint_dir resumes a killed fit, init_from starts from a fitted model",
     InputShapeSetter: "the network knows the width of its inputs",
 }
-_OF_TRAINING = ("epoch", "dur", "train_loss", "train_loss_best", "train_batch_count")
-_OF_VALIDATION = ("valid_loss", "valid_loss_best", "valid_batch_count")
+_RECORDED = ("epoch", "dur", "train_loss", "train_loss_best", "train_batch_count")
 
 
 class StoppedByCallback(KeyboardInterrupt):
     """A callback ended the training, as skorch's EarlyStopping does."""
 
 
-def check_callbacks(callbacks: Any, early_stopping: bool) -> None:
+def check_callbacks(callbacks: Any) -> None:
     """Raise ValueError at the first callback that cannot work.
 
     Parameters
     ----------
     callbacks : list of skorch callbacks, of their classes or of (name, callback), or None
-    early_stopping : bool
-        Whether there is a validation loss.
     """
     callbacks = callbacks or []
     if not isinstance(callbacks, (list, tuple)):
         raise ValueError(f"callbacks must be a list of skorch callbacks; got {callbacks!r}")
     made = [_made(_without_name(given), given) for given in callbacks]
-    recorded = {*_OF_TRAINING, *(getattr(callback, "event_name", None) for callback in made)}
+    recorded = {*_RECORDED, *(getattr(callback, "event_name", None) for callback in made)}
     for callback in made:
         name, wanted = type(callback).__name__, _wanted(callback)
         for unfit, instead in _UNFIT.items():
             if isinstance(callback, unfit):
                 raise ValueError(f"callbacks: {name} does not work in skuae's loop; {instead}")
-        if not early_stopping and wanted in _OF_VALIDATION:
-            raise ValueError(
-                f"callbacks: {name} looks at {wanted!r}, which is there with early_stopping=True "
-                f"only; set that, or {_way_out(callback)}"
-            )
         others = any(not type(c).__module__.startswith("skorch.") for c in made)  # may record it
-        known = wanted in recorded or wanted in _OF_VALIDATION or others
-        if isinstance(wanted, str) and not known:
+        if isinstance(wanted, str) and wanted not in recorded and not others:
             raise ValueError(
-                f"callbacks: {name} looks at {wanted!r}, which nothing records; there is "
-                "'train_loss', and with early_stopping=True 'valid_loss'"
+                f"callbacks: {name} looks at {wanted!r}, which nothing records; set "
+                f"{_way_out(callback)}"
             )
 
 
@@ -97,7 +88,7 @@ def _way_out(callback: Callback) -> str:
     if isinstance(callback, WandbLogger):
         return "save_model=False of the logger"
     if isinstance(callback, EarlyStopping):
-        return 'monitor="train_loss"'
+        return 'monitor="train_loss", or early_stopping=True of the estimator instead'
     return 'monitor="train_loss_best", or monitor=None for every epoch'
 
 

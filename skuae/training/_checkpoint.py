@@ -16,11 +16,11 @@ from skuae._cards import check_all_taken, take, take_array
 from skuae._files import checked_content, make_folder, read_safetensors, write_safetensors
 from skuae._warnings import warn
 from skuae.models import CrystalModule, encode_params
-from skuae.training._net import CrystalNet, StopEarly
+from skuae.training._net import CrystalNet
 from skuae.training._settings import Settings
 from skuae.training._task import FitData
 
-FORMAT = "skuae-checkpoint-2"
+FORMAT = "skuae-checkpoint-3"
 SECONDS_BETWEEN = 10.0
 _SLOTS = {
     "adamw": frozenset({"step", "exp_avg", "exp_avg_sq"}),
@@ -35,7 +35,11 @@ _NOT_IN_FINGERPRINT = {
     "init_from",
     "warm_start",
     "embedding",
-}  # fmt: skip  (what the last three say is in the module's first weights)
+    "early_stopping",
+    "refit",
+    "validation_fraction",
+    "max_epochs",
+}  # fmt: skip  (first weights, training rows and number of epochs say what the last seven do)
 
 
 class Checkpoint(Callback):
@@ -70,6 +74,7 @@ class Checkpoint(Callback):
         # A table may be frozen whatever `freeze_embedding` says: that of the paper always is.
         rates = settings.lr, settings.element_lr_ratio, settings.clip_norm
         relevant["rates"] = repr(rates)  # some are the backbone's to say
+        relevant["epochs"] = settings.max_epochs
         relevant["precision"] = repr(module.edge_dtype)
         relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
@@ -78,7 +83,7 @@ class Checkpoint(Callback):
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets]
         for entry in ("occ_sites", "occ_numbers", "occ_values"):
             arrays.append(getattr(crystals, entry))
-        arrays += [data.targets.values, data.sample_weight]
+        arrays += [data.targets.values, data.sample_weight, data.train]
         arrays += [v.cpu().numpy() for v in module.state_dict().values()]
         for array in arrays:
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
@@ -100,7 +105,7 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Write the file if the last one is old, or training ends here."""
-        last = net.stop_ or len(net.history) == net.max_epochs
+        last = len(net.history) == net.max_epochs
         if last or time.monotonic() - self.written >= SECONDS_BETWEEN:
             self._try_to_write(net)
             self.written = time.monotonic()
@@ -123,14 +128,9 @@ class Checkpoint(Callback):
             tensors |= {f"optimizer/{index}/{k}": v for k, v in slot.items()}
         card: dict[str, Any] = {
             "history": [{k: v for k, v in e.items() if k != "batches"} for e in net.history],
-            "stopped": net.stop_,
             "frozen": [k for k, v in net.module_.named_parameters() if not v.requires_grad],
             "trained": list(net.optimizer_.state_dict()["state"]),
         }
-        stop_early = _stop_early(net)
-        if stop_early is not None and stop_early.best_weights is not None:
-            card |= {"best_loss": stop_early.best_loss, "best_epoch": stop_early.best_epoch}
-            tensors |= {f"best/{k}": v for k, v in stop_early.best_weights.items()}
         arrays = {k: v.cpu().numpy() for k, v in tensors.items()}
         write_safetensors(self.path, arrays, card, format=FORMAT)
 
@@ -141,9 +141,7 @@ class _State(NamedTuple):
     module: dict[str, Tensor]
     slots: dict[int, dict[str, Tensor]]
     history: list[dict[str, Any]]
-    stopped: bool
     frozen: list[str]
-    best: tuple[float, int, dict[str, Tensor]] | None
 
     @classmethod
     def of(cls, net: CrystalNet, tensors: dict[str, np.ndarray], card: dict[str, Any]) -> Self:
@@ -153,19 +151,15 @@ class _State(NamedTuple):
         if not 0 < len(history) <= net.max_epochs:
             raise ValueError(f"it has {len(history)} epochs of {net.max_epochs}")
         for number, epoch in enumerate(history, start=1):
-            for key in ("train_loss", "valid_loss") if _stop_early(net) else ("train_loss",):
-                if not np.isfinite(take(epoch, key, float)):
-                    raise ValueError(f"the {key} of epoch {number} is {epoch[key]}")
+            if not np.isfinite(take(epoch, "train_loss", float)):
+                raise ValueError(f"the loss of epoch {number} is {epoch['train_loss']}")
             take(epoch, "dur", float)
             if take(epoch, "epoch", int) != number or "batches" in epoch:
                 raise ValueError(f"epoch {number} is {epoch!r:.80}")
-        best = None
-        if _stop_early(net) is not None and "best_epoch" in card:
-            weights = _take_module(net, arrays, "best/")
-            if take(card, "best_epoch", int) not in range(1, len(history) + 1):
-                raise ValueError(f"'best_epoch' is {card['best_epoch']} of {len(history)}")
-            best = take(card, "best_loss", float), card["best_epoch"], weights
-        module = _take_module(net, arrays, "module/")
+        module = {
+            name: _take_like(value, arrays, f"module/{name}")
+            for name, value in net.module_.state_dict().items()
+        }
         slots = _take_slots(net, arrays)
         if list(slots) != take(card, "trained", list):
             raise ValueError("the optimiser's tensors of some weights are missing")
@@ -174,7 +168,7 @@ class _State(NamedTuple):
         names = [name for name, _ in net.module_.named_parameters()]
         if any(name not in names for name in frozen):
             raise ValueError(f"'frozen' names what is no weight: {frozen!r:.80}")
-        return cls(module, slots, history, take(card, "stopped", bool), frozen, best)
+        return cls(module, slots, history, frozen)
 
     def put(self, net: CrystalNet) -> None:
         """Bring a net to this state."""
@@ -184,19 +178,8 @@ class _State(NamedTuple):
             net.history.new_epoch()
             for key, value in epoch.items():
                 net.history.record(key, value)
-        stop_early = _stop_early(net)
-        if stop_early is not None and self.best is not None:
-            stop_early.best_loss, stop_early.best_epoch, stop_early.best_weights = self.best
         for name, parameter in net.module_.named_parameters():
             parameter.requires_grad_(name not in self.frozen)  # by a callback
-        net.stopped_ = self.stopped
-
-
-def _take_module(net: CrystalNet, arrays: dict[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
-    return {
-        name: _take_like(value, arrays, f"{prefix}{name}")
-        for name, value in net.module_.state_dict().items()
-    }
 
 
 def _take_slots(net: CrystalNet, arrays: dict[str, np.ndarray]) -> dict[int, dict[str, Tensor]]:
@@ -215,7 +198,3 @@ def _take_slots(net: CrystalNet, arrays: dict[str, np.ndarray]) -> dict[int, dic
 
 def _take_like(value: Tensor, arrays: dict[str, np.ndarray], name: str) -> Tensor:
     return torch.tensor(take_array(arrays, name, value.cpu().numpy().dtype, tuple(value.shape)))
-
-
-def _stop_early(net: CrystalNet) -> StopEarly | None:
-    return dict(net.callbacks_).get("stop_early")

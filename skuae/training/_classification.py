@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
+from torch.nn import functional as F
 
 from skuae._cards import take
 from skuae.crystals import Crystals
@@ -16,7 +18,7 @@ from skuae.training._labels import (
     read_labels,
 )
 from skuae.training._loss import LogLoss
-from skuae.training._task import Array, FittedTask, Targets, Task
+from skuae.training._task import Array, FittedTask, Targets, Task, mean_loss
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,13 @@ class FittedClassification(FittedTask):
 
     def decode(self, outputs: Array) -> Array:
         return self.classes[outputs.argmax(axis=1)]
+
+    def error(self, outputs: Array, values: Array, sample_weight: Array | None) -> float:
+        logits = torch.from_numpy(outputs).double()
+        codes = torch.from_numpy(values[:, 0]).long()
+        losses = F.cross_entropy(logits, codes, reduction="none").numpy()
+        weights = np.ones(len(losses)) if sample_weight is None else sample_weight
+        return float(mean_loss(losses, weights))
 
     def state(self) -> tuple[dict, dict[str, Array]]:
         return {"classes": encode_classes(self.classes)}, {}

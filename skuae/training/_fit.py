@@ -1,16 +1,15 @@
 """From checked rows to a trained net: the split, the loop, and what surrounds it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from skuae._warnings import warn
 from skuae.models import CrystalModule
 from skuae.training._callbacks import StoppedByCallback
 from skuae.training._checkpoint import Checkpoint
 from skuae.training._data import CrystalDataset, CrystalLoader
-from skuae.training._net import CrystalNet, Progress, StopEarly, seed_generators, seeded_section
+from skuae.training._net import CrystalNet, Progress, seed_generators, seeded_section
 from skuae.training._network import Network
 from skuae.training._settings import Settings
 from skuae.training._targets import loss_weights
@@ -26,7 +25,7 @@ def split_validation(
     seed: int,
     validation_fraction: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and the rows to stop by.
+    """Return the rows to train on and those to hold back.
 
     Rows that teach nothing, without a known target or with weight zero, are in neither.
 
@@ -37,7 +36,7 @@ def split_validation(
     sample_weight : ndarray of shape (n_samples,) or None
     seed : int
     validation_fraction : float or None
-        None for no rows to stop by.
+        None to hold none back.
 
     Returns
     -------
@@ -68,7 +67,8 @@ def split_validation(
     if n - n_valid < 2:
         raise ValueError(
             f"{n} samples leave fewer than 2 to train on with early_stopping=True and "
-            f"validation_fraction={validation_fraction}; set early_stopping=False"
+            f"validation_fraction={validation_fraction}; set early_stopping=False or a smaller "
+            "validation_fraction"
         )
     order = rows[np.random.default_rng(seed).permutation(n)]
     train, valid = task.hold_back(targets, order, n_valid)
@@ -88,7 +88,33 @@ def _name(targets: Targets, column: int) -> str | int:
     return targets.names[column] if targets.names else column
 
 
-def fit_net(
+class Trained(NamedTuple):
+    """What a training leaves behind.
+
+    Attributes
+    ----------
+    task : FittedTask
+    network : Network
+        As it is after training.
+    net : CrystalNet
+        Trained, or stopped by a callback or by the user.
+    error : float or None
+        That of the rows held back, if there are any and the user has not interrupted.
+    was_cut : bool
+        Whether a callback ended the training.
+    stop : KeyboardInterrupt or None
+        That of the user, to be raised again when all is in place.
+    """
+
+    task: FittedTask
+    network: Network
+    net: CrystalNet
+    error: float | None
+    was_cut: bool
+    stop: KeyboardInterrupt | None
+
+
+def fit_network(
     task: FittedTask,
     network: Network,
     data: FitData,
@@ -96,7 +122,7 @@ def fit_net(
     source: CrystalModule | None = None,
     *,
     with_head: bool = False,
-) -> tuple[CrystalNet, KeyboardInterrupt | None]:
+) -> Trained:
     """Train a network; the result depends on the seed alone, and not on what else runs.
 
     Parameters
@@ -112,23 +138,58 @@ def fit_net(
 
     Returns
     -------
-    net : CrystalNet
-        Trained, or stopped by a callback or by the user, which is warned of.
-    interruption : KeyboardInterrupt or None
-        That of the user, to be raised again when all is in place.
+    Trained
 
     Raises
     ------
     ValueError
         If the source has another architecture, or training diverged.
     """
-    device = settings.device
-    with seeded_section(device):
-        seed_generators(settings.seed, device)
+    train, valid = _loaders(task, network, data, settings)
+    net, stop = _fit_net(task, network, data, settings, train, source, with_head)
+    was_cut = isinstance(stop, StoppedByCallback)
+    stop = None if was_cut else stop
+    try:
+        network = network.finished(net, data, settings, task)
+    except KeyboardInterrupt as again:  # once more: without it, the training would be lost
+        stop = again
+        network = network.finished(net, data, settings, task)
+    error = None
+    if valid is not None and stop is None:
+        try:
+            error = _error(task, net, data, valid)
+        except KeyboardInterrupt as again:
+            stop = again
+    return Trained(task, network, net, error, was_cut, stop)
+
+
+def _error(task: FittedTask, net: CrystalNet, data: FitData, valid: CrystalLoader) -> float:
+    """Return the error of the rows held back."""
+    weights = task.weigh(data.targets.values, data.sample_weight)
+    error = task.error(
+        net.outputs(valid),
+        data.targets.values[data.valid],
+        None if weights is None else weights[data.valid],
+    )
+    if not np.isfinite(error):
+        net.raise_diverged("the error of the rows held back is not finite")
+    return error
+
+
+def _fit_net(
+    task: FittedTask,
+    network: Network,
+    data: FitData,
+    settings: Settings,
+    train: CrystalLoader,
+    source: CrystalModule | None,
+    with_head: bool,
+) -> tuple[CrystalNet, KeyboardInterrupt | None]:
+    with seeded_section(settings.device):
+        seed_generators(settings.seed, settings.device)
         module = network.build(task.n_outputs)
         if source is not None:
             copy_weights(source, module, with_head=with_head)
-        train, valid = _loaders(task, network, data, settings)
         net = make_net(module, task, settings)
         checkpoint = Checkpoint.of(settings, data, module)
         resumed = False
@@ -136,7 +197,7 @@ def fit_net(
             resumed = checkpoint.resume(net)
             net.callbacks_.append(("checkpoint", checkpoint))
         try:
-            interruption = _train(net, train, valid, settings)
+            stop = _train(net, train)
             net.check_outputs(train)
         except ValueError as error:
             if checkpoint is None or not resumed:
@@ -144,17 +205,15 @@ def fit_net(
             raise ValueError(
                 f"{error}. This fit went on from {checkpoint.path}: delete the file to start anew"
             ) from error
-    return net, interruption
+    return net, stop
 
 
-def _train(
-    net: CrystalNet, train: CrystalLoader, valid: CrystalLoader | None, settings: Settings
-) -> KeyboardInterrupt | None:
-    """Train a net; return the interruption of the user, if there was one."""
+def _train(net: CrystalNet, train: CrystalLoader) -> KeyboardInterrupt | None:
+    """Train a net; return the interruption, of the user or by a callback, if there was one."""
     stop = None
     net.notify("on_train_begin", X=None, y=None)
     try:
-        net.fit_loop((train, valid))
+        net.fit_loop(train)
     except KeyboardInterrupt as error:
         stop = error
     net.notify("on_train_end", X=None, y=None)
@@ -162,11 +221,7 @@ def _train(
         net.settle(train)
     except KeyboardInterrupt as error:
         stop = error
-    if stop is None:
-        return None
-    by_callback = isinstance(stop, StoppedByCallback)
-    _warn_of_stop(net, settings, " by a callback" if by_callback else "")
-    return None if by_callback else stop
+    return stop
 
 
 def _loaders(
@@ -228,8 +283,6 @@ def make_net(module: CrystalModule, task: FittedTask, settings: Settings) -> Cry
     CrystalNet
     """
     callbacks: list[Any] = []
-    if settings.early_stopping:
-        callbacks.append(("stop_early", StopEarly(settings.n_iter_no_change)))
     if settings.verbose:
         callbacks.append(("progress", Progress()))
     net = CrystalNet(
@@ -279,17 +332,8 @@ def copy_weights(source: CrystalModule, module: CrystalModule, *, with_head: boo
     module.load_state_dict(weights)
 
 
-def _warn_of_stop(net: CrystalNet, settings: Settings, by: str) -> None:
-    state = "is as it was at that moment"
-    if not settings.early_stopping:
-        state += " (to stop early, set early_stopping=True)"
-    if any(epoch.get("valid_loss") is not None for epoch in net.history):
-        state = "has the weights of its best epoch so far"
-    warn(f"training interrupted{by}; the model {state}")
-
-
 def history_of(net: CrystalNet) -> list[dict[str, Any]]:
-    """Return epoch, losses and seconds of every epoch.
+    """Return number, loss and seconds of every epoch.
 
     Parameters
     ----------
@@ -299,9 +343,8 @@ def history_of(net: CrystalNet) -> list[dict[str, Any]]:
     -------
     list of dict
     """
-    keys = ("train_loss", "valid_loss", "dur")
     return [
-        {"epoch": epoch["epoch"], **{k: float(epoch[k]) for k in keys if k in epoch}}
+        {"epoch": epoch["epoch"], **{k: float(epoch[k]) for k in ("train_loss", "dur")}}
         for epoch in net.history
         if "train_loss" in epoch  # not that of an interruption
     ]

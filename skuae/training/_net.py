@@ -84,7 +84,6 @@ class CrystalNet(NeuralNet):
     module_: CrystalModule
     criterion_: nn.Module
     optimizer_: torch.optim.Optimizer
-    stop_: bool
     step_: int
     n_steps_: int
 
@@ -155,36 +154,20 @@ class CrystalNet(NeuralNet):
         return loss
 
     def fit_loop(
-        self,
-        X: tuple[CrystalLoader, CrystalLoader | None],
-        y: None = None,
-        epochs: None = None,
-        **fit_params: Any,
+        self, X: CrystalLoader, y: None = None, epochs: None = None, **fit_params: Any
     ) -> Self:
-        """Train to `max_epochs`; X is ``(training loader, validation loader or None)``."""
-        train, valid = X
-        datasets = {
-            "dataset_train": train.dataset,
-            "dataset_valid": None if valid is None else valid.dataset,
-        }
-        self.stop_ = getattr(self, "stopped_", False)  # a resumed run may have ended early
-        for epoch in range(len(self.history), 0 if self.stop_ else self.max_epochs):
-            train.epoch = epoch
+        """Train to `max_epochs`; X gives the batches of the training rows."""
+        datasets = {"dataset_train": X.dataset, "dataset_valid": None}
+        for epoch in range(len(self.history), self.max_epochs):
+            X.epoch = epoch
             draw = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
             seed_generators(int(draw), torch.device(self.device))
-            self.step_, self.n_steps_ = epoch * len(train), self.max_epochs * len(train)
+            self.step_, self.n_steps_ = epoch * len(X), self.max_epochs * len(X)
             self.notify("on_epoch_begin", **datasets)
-            self.run_single_epoch(train, training=True, prefix="train", step_fn=self.train_step)
-            self._check_last_loss("train_loss")
-            if valid is not None:
-                self.run_single_epoch(
-                    valid, training=False, prefix="valid", step_fn=self.validation_step
-                )
-                self._check_last_loss("valid_loss")
+            self.run_single_epoch(X, training=True, prefix="train", step_fn=self.train_step)
+            self._check_last_loss()
             self.notify("on_epoch_end", **datasets)
             self.history[-1]["batches"] = []  # of use within the epoch only, and many
-            if self.stop_:
-                break
         return self
 
     def run_single_epoch(
@@ -215,9 +198,9 @@ class CrystalNet(NeuralNet):
                     record[name] = record[name].item()
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
-    def _check_last_loss(self, name: str) -> None:
-        if not np.isfinite(self.history[-1, "batches", -1, name]):
-            self._raise_diverged(f"the {name} of epoch {len(self.history)} is not finite")
+    def _check_last_loss(self) -> None:
+        if not np.isfinite(self.history[-1, "batches", -1, "train_loss"]):
+            self.raise_diverged(f"the loss of epoch {len(self.history)} is not finite")
 
     @torch.no_grad()
     def settle(self, loader: CrystalLoader) -> None:
@@ -270,9 +253,16 @@ class CrystalNet(NeuralNet):
         with torch.inference_mode():
             state = self.module_.state_dict().values()
             if not all(values.isfinite().all() for values in (self.module_(batch), *state)):
-                self._raise_diverged("its outputs are not finite")
+                self.raise_diverged("its outputs are not finite")
 
-    def _raise_diverged(self, what: str) -> NoReturn:
+    def raise_diverged(self, what: str) -> NoReturn:
+        """Raise ValueError with the way out.
+
+        Parameters
+        ----------
+        what : str
+            What is wrong.
+        """
         raise ValueError(f"training diverged: {what}; lower lr (it is {self.lr})")
 
     def train_step(
@@ -328,41 +318,8 @@ def frozen_norms(module: nn.Module) -> list[nn.BatchNorm1d]:
     return found
 
 
-class StopEarly(Callback):
-    """End training when the validation loss has not fallen for a while; go back to the best epoch.
-
-    skorch's own callback stops by raising KeyboardInterrupt, and its state cannot be saved without
-    a pickle.
-
-    Parameters
-    ----------
-    patience : int
-        Epochs without improvement.
-    """
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.best_loss = np.inf
-        self.best_epoch = 0
-        self.best_weights: dict[str, Tensor] | None = None
-
-    def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Compare the last epoch with the best one."""
-        loss, epoch = net.history[-1, "valid_loss"], len(net.history)
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, epoch
-            self.best_weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
-        net.stop_ = epoch - self.best_epoch >= self.patience
-
-    def on_train_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Restore the weights of the best epoch."""
-        if self.best_weights is not None:
-            net.module_.load_state_dict(self.best_weights)
-        self.best_weights = None  # pickled with the estimator, it would tie that to this device
-
-
 class Progress(Callback):
-    """A progress bar over all steps, with epoch and last losses."""
+    """A progress bar over all steps, with the epoch and its loss."""
 
     bar_: Any  # while there are steps, else None
 
@@ -381,10 +338,10 @@ class Progress(Callback):
         self.bar_.update(net.step_ - self.bar_.n)
 
     def on_epoch_end(self, net: CrystalNet, **kwargs: Any) -> None:
-        """Show the losses of the epoch."""
+        """Show the loss of the epoch."""
         last = net.history[-1]
-        losses = {k: f"{last[k]:.4f}" for k in ("train_loss", "valid_loss") if k in last}
-        self.bar_.set_postfix({"epoch": f"{last['epoch']}/{net.max_epochs}", **losses})
+        epoch = f"{last['epoch']}/{net.max_epochs}"
+        self.bar_.set_postfix({"epoch": epoch, "loss": f"{last['train_loss']:.4f}"})
 
     def on_train_end(self, net: CrystalNet, **kwargs: Any) -> None:
         """Close the bar; net and callbacks are pickled with the estimator."""

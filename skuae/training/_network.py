@@ -91,7 +91,7 @@ class ElementInput(ABC):
         data : FitData
         settings : Settings
         task : FittedTask
-            The arguments and the result of `fit_net`.
+            The arguments and the result of `fit_network`.
 
         Returns
         -------
@@ -212,7 +212,7 @@ class Network:
         data : FitData
         settings : Settings
         task : FittedTask
-            The arguments and the result of `fit_net`.
+            The arguments and the result of `fit_network`.
 
         Returns
         -------

@@ -4,6 +4,7 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 from skuae._numbers import is_real
@@ -22,7 +23,6 @@ _CHOICES = {
 _AT_LEAST: dict[str, tuple[type, int]] = {
     "max_epochs": (Integral, 1),
     "batch_size": (Integral, 2),
-    "n_iter_no_change": (Integral, 1),
     "lr": (Real, 0),
     "weight_decay": (Real, 0),
     "embedding_lr_ratio": (Real, 0),
@@ -50,6 +50,9 @@ def check_training_params(estimator: Any) -> None:
             what = "an integer" if kind is Integral else "a number"
             what = f'"auto" or {what}' if auto else what
             raise ValueError(f"{name} must be {what}, at least {least}; got {value!r}")
+    for name in ("early_stopping", "refit", "warm_start"):
+        if not isinstance(getattr(estimator, name), (bool, np.bool_)):
+            raise ValueError(f"{name} must be True or False; got {getattr(estimator, name)!r}")
     if not isinstance(estimator.verbose, Integral) or estimator.verbose < 0:
         raise ValueError(f"verbose must be an integer, at least 0; got {estimator.verbose!r}")
     fraction = estimator.validation_fraction
@@ -58,7 +61,7 @@ def check_training_params(estimator: Any) -> None:
             "validation_fraction must lie between 0 and 1, exclusive; "
             f"got {estimator.validation_fraction!r}"
         )
-    check_callbacks(estimator.callbacks, estimator.early_stopping)
+    check_callbacks(estimator.callbacks)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

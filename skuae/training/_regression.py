@@ -12,7 +12,7 @@ from skuae._cards import take, take_array
 from skuae.crystals import Crystals
 from skuae.training._loss import MaskedLoss, mean_and_log_variance
 from skuae.training._targets import TargetScaler, check_targets
-from skuae.training._task import Array, FittedTask, Targets, Task
+from skuae.training._task import Array, FittedTask, Targets, Task, mean_loss
 
 _LARGEST_WEIGHTS = 1e18  # losses are float32
 
@@ -158,6 +158,17 @@ class FittedRegression(FittedTask):
         """
         _, log_variance = self._read(outputs)
         return self._formed((log_variance / 2).exp().double().numpy() * self.scaler.scale_)
+
+    def error(self, outputs: Array, values: Array, sample_weight: Array | None) -> float:
+        mean, log_variance = (part.double().numpy() for part in self._read(outputs))
+        true = self.encode(values)
+        losses = np.abs(mean - true)  # in standard deviations
+        if self.has_std:  # a model that is to know its errors is judged by its likelihood
+            losses = (losses**2 * np.exp(-log_variance) + log_variance) / 2
+        weights = ~np.isnan(true) * (1.0 if sample_weight is None else sample_weight[:, None])
+        error = np.average(mean_loss(losses, weights), weights=self.target_weights)
+        in_units = self.n_targets == 1 and not self.has_std
+        return float(error * self.scaler.scale_[0] if in_units else error)
 
     def _read(self, outputs: Array) -> tuple[Tensor, Tensor]:
         """Return means, and log-variances if there are any."""

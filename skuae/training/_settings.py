@@ -31,8 +31,6 @@ class Settings:
     clip_norm: float | None
     optimizer: str
     lr_schedule: str
-    early_stopping: bool
-    n_iter_no_change: int
     device: torch.device
     seed: int
     verbose: int = 0

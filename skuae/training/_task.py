@@ -43,7 +43,7 @@ class FitData:
     targets : Targets
     sample_weight : ndarray of shape (n_samples,) or None
     train, valid : ndarray of int
-        Rows to train on, and rows that tell when to stop; none without early stopping.
+        Rows to train on, and rows held back that tell how many epochs are best; often none.
     """
 
     crystals: Crystals
@@ -56,6 +56,24 @@ class FitData:
     def train_weight(self) -> Array | None:
         """The weights of the training rows."""
         return None if self.sample_weight is None else self.sample_weight[self.train]
+
+
+def mean_loss(losses: Array, weights: Array) -> Array:
+    """Return the weighted means of the columns, 0 where all weights are 0.
+
+    Parameters
+    ----------
+    losses : ndarray of shape (n_samples, n_targets)
+    weights : ndarray of the same shape
+        Losses of weight 0 may be NaN.
+
+    Returns
+    -------
+    ndarray of shape (n_targets,)
+    """
+    totals = weights.sum(axis=0)
+    counted = np.where(weights > 0, losses * weights, 0.0)
+    return counted.sum(axis=0) / np.where(totals > 0, totals, 1.0)
 
 
 class FittedTask(ABC):
@@ -125,6 +143,25 @@ class FittedTask(ABC):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
             In the form and units of y.
+        """
+
+    @abstractmethod
+    def error(self, outputs: Array, values: Array, sample_weight: Array | None) -> float:
+        """Return the error of rows that were held back; smaller is better.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+            Those of the network.
+        values : ndarray of shape (n_samples, n_columns)
+            The targets.
+        sample_weight : ndarray of shape (n_samples,) or None
+            As `weigh` returns them.
+
+        Returns
+        -------
+        float
+            0 if nothing is known of these rows; NaN or infinite if an output is.
         """
 
     @abstractmethod

@@ -162,9 +162,7 @@ def _left_in(folder: Path) -> set[str]:
 
 
 def _network(seed: int, **params: Any) -> CrystalGNNRegressor:
-    return small_network(
-        max_epochs=_EPOCHS, random_state=seed, early_stopping=True, n_iter_no_change=3, **params
-    )
+    return small_network(max_epochs=_EPOCHS, random_state=seed, early_stopping=True, **params)
 
 
 def _fit(seed: int, folder: Path, connection: Any) -> None:

@@ -224,13 +224,13 @@ def _checkpoint() -> Files:
 
 
 def _resumed(folder: Path) -> np.ndarray:
-    network = small_network(checkpoint_dir=folder, early_stopping=True)
+    network = small_network(checkpoint_dir=folder)
     return network.fit(toy().structures, toy().target).predict(toy().structures)
 
 
 @cache
 def _never_stopped() -> np.ndarray:
-    network = small_network(early_stopping=True)
+    network = small_network()
     return network.fit(toy().structures, toy().target).predict(toy().structures)
 
 

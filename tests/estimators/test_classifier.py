@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from skuae import CrystalGNNClassifier, UAETransformer, models
 from skuae.datasets import make_toy_crystals
-from skuae.training import fit_net
+from skuae.training import fit_network
 
 
 @pytest.fixture
@@ -84,10 +84,23 @@ def test_two_classes(clf, X, two):
 
 def test_loss_of_history_is_the_log_loss(clf, three):
     X, y = three.structures, three.target
-    gnn = clf(lr=0.0, max_epochs=1, early_stopping=True, validation_fraction=0.5).fit(X, y)
+    gnn = clf(lr=0.0, max_epochs=1).fit(X, y)
     # batch norms settle after the losses are taken: the losses are near, not equal
-    assert gnn.history_[0]["valid_loss"] == pytest.approx(np.log(3), abs=0.3)
-    assert set(gnn.history_[0]) == {"epoch", "train_loss", "valid_loss", "dur"}
+    assert gnn.history_[0]["train_loss"] == pytest.approx(np.log(3), abs=0.3)
+    assert set(gnn.history_[0]) == {"epoch", "train_loss", "dur"}
+
+
+def test_early_stopping_goes_by_the_log_loss(clf, three):
+    X, y = three.structures, three.target
+    params = {"early_stopping": True, "validation_fraction": 0.25, "refit": False}
+    for weight in (None, 1.0 + np.arange(len(y)) % 3):
+        gnn = clf(**params).fit(X, y, sample_weight=weight)
+        valid = split_of(clf(**params), X, y)[1]
+        best = min(entry["error"] for entry in gnn.epochs_tried_)
+        weight = None if weight is None else weight[valid]
+        assert best == pytest.approx(
+            log_loss(y[valid], gnn.predict_proba(X)[valid], sample_weight=weight), rel=1e-5
+        )
 
 
 # -- labels ---------------------------------------------------------------------------------------
@@ -242,10 +255,10 @@ def test_rows_of_weight_zero_do_not_matter(clf, X, two, assert_same_weights):
 
 
 def split_of(gnn, X, y, **params):
-    """Return the rows that a fit trains on and those it stops by."""
-    with mock.patch("skuae.estimators._base.fit_net", wraps=fit_net) as spy:
+    """Return the rows that a fit trains on first and those it holds back."""
+    with mock.patch("skuae.estimators._base.fit_network", wraps=fit_network) as spy:
         clone(gnn).set_params(**params).fit(X, y)
-    data = spy.call_args.args[2]
+    data = spy.call_args_list[0].args[2]
     return data.train, data.valid
 
 

@@ -163,6 +163,12 @@ PARAMS = (*BACKBONE, "params")
         ("cgcnn", set_to(["a", "b"], "target_names"), "'target_names' has 2 names for 1 targets"),
         ("classifier", set_to(["a", "b"], "target_names"), "has 2 names for 1 targets"),
         ("cgcnn", set_to([{"train_loss": np.nan}], "history"), "'history' of epoch 1 is"),
+        ("cgcnn", set_to([{"epochs": 1, "error": np.inf}], "epochs_tried"), "'epochs_tried' has"),
+        (
+            "cgcnn",
+            set_to([{"epochs": 1, "error": 1.0, "more": {}}], "epochs_tried"),
+            "'epochs_tried' has",
+        ),
         ("cgcnn", set_to(1, "task", "one_target"), "'one_target' is 1, expected bool"),
         ("table", set_to("other", "network", "elements", "kind"), "'kind' is 'other', expected"),
         ("front_end", set_to("/a", "params", "element_features"), "names '/a', which is no known"),

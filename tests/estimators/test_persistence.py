@@ -71,6 +71,7 @@ def test_round_trip(fitted, X, toy, tmp_path, assert_same_weights):
     assert again.target_names_ == ["electronegativity", "volume_per_atom"]
     assert again.n_iter_ == fitted.n_iter_
     assert again.history_ == fitted.history_
+    assert again.epochs_tried_ == fitted.epochs_tried_
     assert again.element_table_ == fitted.element_table_
     assert again.element_table_.metadata == fitted.element_table_.metadata
     shown = {"device", "random_state", "embedding", "task_weights", "backbone"}

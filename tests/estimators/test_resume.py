@@ -20,7 +20,7 @@ CASES = {
     "gnn": (CrystalGNNRegressor, {"embedding": "magpie"}),
     "gnn_stops_early": (
         CrystalGNNRegressor,
-        {"early_stopping": True, "n_iter_no_change": 3, "lr": 0.03, "validation_fraction": 0.3},
+        {"early_stopping": True, "lr": 0.03, "validation_fraction": 0.3},
     ),
     "front_end": (  # random turns of the crystals and dropout
         CrystalTransformerRegressor,
@@ -28,7 +28,7 @@ CASES = {
     ),
     "front_end_stops_early": (
         CrystalTransformerRegressor,
-        {"early_stopping": True, "n_iter_no_change": 3, "lr": 0.03, "validation_fraction": 0.3},
+        {"early_stopping": True, "lr": 0.003, "validation_fraction": 0.3},
     ),
     "momentum": (CrystalGNNRegressor, {"optimizer": "sgd", "lr_schedule": "cosine"}),
 }
@@ -39,13 +39,16 @@ class Killed(Exception):
 
 
 class Kill(Callback):
-    """Ends the fit in the middle of an epoch."""
+    """Ends the fit in the middle of the n-th epoch that it sees."""
 
-    def __init__(self, epoch):
-        self.epoch = epoch
+    def __init__(self, n):
+        self.n = n
 
-    def on_batch_end(self, net, training=False, **kwargs):
-        if len(net.history) == self.epoch and len(net.history[-1]["batches"]) == 2:
+    def on_epoch_begin(self, net, **kwargs):
+        self.n -= 1
+
+    def on_batch_end(self, net, **kwargs):
+        if self.n == 0 and len(net.history[-1]["batches"]) == 2:
             raise Killed
 
 
@@ -69,6 +72,7 @@ def assert_ends_the_same(X, assert_same_weights):
         assert_same_weights(resumed, whole)
         np.testing.assert_array_equal(resumed.predict(X), whole.predict(X))
         assert resumed.n_iter_ == whole.n_iter_
+        assert resumed.epochs_tried_ == whole.epochs_tried_
         without_time = [
             [{k: v for k, v in e.items() if k != "dur"} for e in fitted.history_]
             for fitted in (resumed, whole)
@@ -84,15 +88,15 @@ def test_resumed_fit_ends_as_if_it_had_never_stopped(
 ):
     kind, params = CASES[case]
     params = {"max_epochs": 8, **params}
-    whole = small(kind, **params).fit(X, y)
-    for epoch in (2, 5):  # killed, resumed, killed again
+    total = Count()
+    whole = small(kind, **params, callbacks=[total]).fit(X, y)
+    for n in (2, 4):  # killed, resumed, killed again
         with pytest.raises(Killed):
-            killer = Kill(epoch)
-            small(kind, **params, checkpoint_dir=tmp_path, callbacks=[killer]).fit(X, y)
+            small(kind, **params, checkpoint_dir=tmp_path, callbacks=[Kill(n)]).fit(X, y)
     count = Count()
     resumed = small(kind, **params, checkpoint_dir=tmp_path, callbacks=[count]).fit(X, y)
     assert_ends_the_same(resumed, whole)
-    assert count.epochs[0] == 5 <= whole.n_iter_
+    assert count.epochs == total.epochs[1 + 3 :]
     # one that had ended has nothing left to do
     again = Count()
     finished = small(kind, **params, checkpoint_dir=tmp_path, callbacks=[again]).fit(X, y)
@@ -154,7 +158,8 @@ def test_a_process_that_was_killed(kind, params, X, y, tmp_path, one_thread, ass
         text=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    trainings = (1, 2, 4) if params.get("early_stopping") else (8,)
+    assert len(list(tmp_path.glob("*.safetensors"))) == len(trainings)
     count = Count()
     resumed = kind(**resumable, callbacks=[count]).fit(X, y)
     assert count.epochs[0] == 4  # the epoch in which it was killed
@@ -175,7 +180,6 @@ def test_a_process_that_was_killed(kind, params, X, y, tmp_path, one_thread, ass
         ({"embedding": "cgcnn"}, {"embedding": None}),  # the same vectors, tuned and not
         ({"embedding": "cgcnn"}, {"embedding": get_table("cgcnn").permute(0)}),
         ({"embedding": "cgcnn"}, {"embedding": "cgcnn", "freeze_embedding": True}),
-        ({"early_stopping": False}, {"early_stopping": True}),
     ],
 )
 def test_fits_that_differ_do_not_find_each_others_checkpoints(
@@ -185,6 +189,18 @@ def test_fits_that_differ_do_not_find_each_others_checkpoints(
     beside = gnn(checkpoint_dir=tmp_path).set_params(**other).fit(X, y)
     assert len(list(tmp_path.iterdir())) == 2
     assert_same_weights(beside, gnn().set_params(**other).fit(X, y))
+
+
+def test_every_training_of_early_stopping_has_its_own(gnn, X, y, tmp_path, assert_same_weights):
+    for refit in (False, True):  # the second time, the same trainings are there
+        stopped = gnn(checkpoint_dir=tmp_path, early_stopping=True, refit=refit).fit(X, y)
+        n_trainings = len(stopped.epochs_tried_) + refit
+        assert n_trainings > 2
+        assert len(list(tmp_path.iterdir())) == n_trainings
+    assert_same_weights(stopped, gnn(early_stopping=True).fit(X, y))
+    plain = gnn(checkpoint_dir=tmp_path, max_epochs=stopped.n_iter_).fit(X, y)  # is there, too
+    assert len(list(tmp_path.iterdir())) == n_trainings
+    assert_same_weights(stopped, plain)
 
 
 def test_other_data_do_not_find_the_checkpoint(make, X, y, tmp_path, assert_same_weights):
@@ -250,20 +266,13 @@ def forged(path, change):
     "change",
     [
         lambda card, tensors: card.pop("history"),
-        lambda card, tensors: card.pop("stopped"),
-        lambda card, tensors: card.update(stopped=1),
         lambda card, tensors: card.update(history=[]),
         lambda card, tensors: card.update(history=card["history"] * 5),
         lambda card, tensors: card["history"][0].update(epoch=2),
         lambda card, tensors: card["history"][0].update(batches=3),
         lambda card, tensors: card["history"][0].update(train_loss=np.nan),
-        lambda card, tensors: card["history"][0].pop("valid_loss"),
-        lambda card, tensors: card.update(best_epoch=99),
-        lambda card, tensors: card.update(best_loss="x"),
-        lambda card, tensors: card.pop("best_epoch"),
         lambda card, tensors: card["trained"].pop(),
         lambda card, tensors: tensors.pop("module/head.bias"),
-        lambda card, tensors: tensors.pop("best/head.bias"),
         lambda card, tensors: tensors.pop("optimizer/0/exp_avg"),
         lambda card, tensors: tensors.update({"module/more": np.zeros(1)}),
         lambda card, tensors: tensors.update({"optimizer/0/more": np.zeros(1)}),
@@ -274,8 +283,7 @@ def forged(path, change):
     ],
 )
 def test_a_forged_checkpoint_is_named(gnn, X, y, tmp_path, change):
-    fit = gnn(checkpoint_dir=tmp_path, early_stopping=True, validation_fraction=0.3)
-    fit.fit(X, y)
+    fit = gnn(checkpoint_dir=tmp_path).fit(X, y)
     (path,) = tmp_path.iterdir()
     forged(path, change)
     with pytest.raises(ValueError, match=rf"{path} does not hold a checkpoint .*Delete the file"):

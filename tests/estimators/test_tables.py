@@ -300,18 +300,19 @@ def test_rows_that_teach_nothing_need_no_vector(gnn, front_end, and_one_alone):
 def test_a_given_table_covers_all_rows_that_count(gnn, and_one_alone):
     X, y = and_one_alone
     table = ElementTable(get_table("magpie").to_frame().drop(index="U"), name="mine")
-    for seed in range(4):  # whether the row is one to stop by or not
+    for seed in range(4):  # whether the row is held back or not
         with pytest.raises(ValueError, match=r"row 24: element table 'mine' has no vector for U"):
             gnn(embedding=table, early_stopping=True, random_state=seed).fit(X, y)
     gnn(embedding=table).fit(X, np.append(y[:-1], np.nan))
 
 
-def test_rows_to_stop_by_may_have_elements_that_are_new(gnn, front_end, and_one_alone):
+def test_rows_held_back_may_have_elements_that_are_new(gnn, front_end, and_one_alone):
     X, y = and_one_alone
     known, learner = [], front_end(on_missing_element="raise")
     for seed in range(8):
-        model = gnn(embedding=learner, early_stopping=True, random_state=seed).fit(X, y)
-        assert np.isfinite([epoch["valid_loss"] for epoch in model.history_]).all()
+        model = gnn(embedding=learner, early_stopping=True, refit=False, random_state=seed)
+        model.fit(X, y)
+        assert np.isfinite([entry["error"] for entry in model.epochs_tried_]).all()
         model.set_params(warm_start=True).fit(X, y)
         known.append("U" in model.element_table_)
     assert set(known) == {True, False}

@@ -69,9 +69,9 @@ def make_loader():
     return _make_loader
 
 
-def _train(net, loader, valid=None):
+def _train(net, loader):
     net.notify("on_train_begin", dataset_train=loader.dataset)
-    net.fit_loop((loader, valid))
+    net.fit_loop(loader)
     net.notify("on_train_end", dataset_train=loader.dataset)
     return net
 

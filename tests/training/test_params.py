@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from skorch.callbacks import (
@@ -24,7 +25,6 @@ def test_defaults_and_edges_pass(estimator):
     edges = {
         "max_epochs": 1,
         "batch_size": 2,
-        "n_iter_no_change": 1,
         "lr": 0,
         "weight_decay": 0.0,
         "embedding_lr_ratio": 0,
@@ -44,7 +44,6 @@ def test_defaults_and_edges_pass(estimator):
         ("max_epochs", True, "max_epochs must be an integer, at least 1; got True"),
         ("batch_size", 1, "batch_size must be an integer, at least 2; got 1"),
         ("batch_size", "auto", "batch_size must be an integer, at least 2; got 'auto'"),
-        ("n_iter_no_change", 0, "n_iter_no_change must be an integer, at least 1; got 0"),
         ("lr", -0.1, "lr must be .*a number, at least 0; got -0.1"),
         ("lr", float("nan"), "lr must be .*a number, at least 0; got nan"),
         ("lr", "fast", "lr must be .*a number, at least 0; got 'fast'"),
@@ -61,6 +60,15 @@ def test_parameters_that_make_no_sense(estimator, name, value, message):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", ["early_stopping", "refit", "warm_start"])
+def test_what_is_true_or_false(estimator, name):
+    for value in ("no", None, 2):
+        with pytest.raises(ValueError, match=f"{name} must be True or False; got {value!r}"):
+            check_training_params(estimator(**{name: value}))
+    check_training_params(estimator(**{name: np.bool_(True)}))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize(
     "callback",
     [EpochScoring("r2"), BatchScoring("r2"), PassthroughScoring("x"), LRScheduler(),
@@ -70,11 +78,10 @@ def test_callbacks_that_would_not_work(estimator, callback):
     for given in (callback, ("mine", callback)):
         with pytest.raises(ValueError, match="does not work in skuae's loop; "):
             check_training_params(estimator(callbacks=[given]))
-    given = [EarlyStopping(), ("mine", EarlyStopping), Checkpoint(monitor=None)]
-    check_training_params(estimator(callbacks=given, early_stopping=True))
-    check_training_params(estimator(callbacks=[EarlyStopping(monitor="train_loss")]))
+    given = [EarlyStopping(monitor="train_loss"), Checkpoint(monitor=None)]
+    check_training_params(estimator(callbacks=given))
     for callback in (EarlyStopping(), Checkpoint()):
-        with pytest.raises(ValueError, match=r"looks at 'valid_loss.* with early_stopping=True"):
+        with pytest.raises(ValueError, match=r"looks at 'valid_loss.* which nothing records"):
             check_training_params(estimator(callbacks=[callback]))
     for given in (EarlyStopping(), EarlyStopping, 5, "disable"):
         with pytest.raises(ValueError, match="callbacks must be a list"):

@@ -1,4 +1,4 @@
-"""Training and validation loss by epoch."""
+"""Training loss by epoch, and what early stopping has seen."""
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -8,21 +8,23 @@ from skuae.analysis._axes import take_ax
 
 
 class LossCurveDisplay:
-    """Training loss, and validation loss if there is one, against epochs.
+    """Training loss against epochs, and beside it the errors of the numbers of epochs tried.
 
     Parameters
     ----------
     epochs : ndarray of int of shape (n_epochs,)
     train_loss : ndarray of shape (n_epochs,)
-        Of standardised targets, or the log-loss of classes; NaN in an epoch that was interrupted.
-    valid_loss : ndarray of shape (n_epochs,), or None
+        Of standardised targets, or the log-loss of classes.
+    epochs_tried : ndarray of int of shape (n_tried,), optional
         With ``early_stopping=True``.
-    best_epoch : int or None
-        Epoch with the lowest validation loss; the model has its weights.
+    errors : ndarray of shape (n_tried,), optional
+        Of the rows held back, after a training of so many epochs each.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+    errors_ax_ : matplotlib Axes or None
+        The scale of the errors, to the right of `ax_`.
     figure_ : matplotlib Figure
     lines_ : list of matplotlib Line2D
 
@@ -37,11 +39,11 @@ class LossCurveDisplay:
     array([1, 2, 3])
     """
 
-    def __init__(self, *, epochs, train_loss, valid_loss=None, best_epoch=None):
+    def __init__(self, *, epochs, train_loss, epochs_tried=None, errors=None):
         self.epochs = epochs
         self.train_loss = train_loss
-        self.valid_loss = valid_loss
-        self.best_epoch = best_epoch
+        self.epochs_tried = epochs_tried
+        self.errors = errors
 
     @classmethod
     def from_estimator(cls, estimator):
@@ -73,12 +75,11 @@ class LossCurveDisplay:
             )
         epochs = np.array([e["epoch"] for e in history])
         train = np.array([e["train_loss"] for e in history])
-        # an epoch that was interrupted in between has none
-        valid = np.array([e.get("valid_loss", np.nan) for e in history])
-        if np.isnan(valid).all():
+        tried = getattr(estimator, "epochs_tried_", [])
+        if not tried:
             return cls(epochs=epochs, train_loss=train)
-        best = int(epochs[np.nanargmin(valid)])
-        return cls(epochs=epochs, train_loss=train, valid_loss=valid, best_epoch=best)
+        numbers, errors = (np.array([entry[k] for entry in tried]) for k in ("epochs", "error"))
+        return cls(epochs=epochs, train_loss=train, epochs_tried=numbers, errors=errors)
 
     def plot(self, ax=None, *, name=None):
         """Draw.
@@ -88,8 +89,7 @@ class LossCurveDisplay:
         ax : matplotlib Axes, optional
             Axes to draw on; a new figure by default.
         name : str, optional
-            Put before "training" and "validation" in the legend, to tell several models on one
-            `ax` apart.
+            Put before the labels in the legend, to tell several models on one `ax` apart.
 
         Returns
         -------
@@ -99,19 +99,28 @@ class LossCurveDisplay:
         prefix = f"{name}, " if name else ""
         marker = "o" if len(self.epochs) == 1 else None
         (line,) = ax.plot(self.epochs, self.train_loss, marker=marker, label=f"{prefix}training")
-        self.lines_ = [line]
-        if self.valid_loss is not None:
-            label = f"{prefix}validation, best in epoch {self.best_epoch}"
-            (valid,) = ax.plot(
-                self.epochs, self.valid_loss, linestyle="--", color=line.get_color(), label=label
-            )
-            lowest = self.valid_loss[self.epochs == self.best_epoch]
-            ax.plot([self.best_epoch], lowest, "o", color=line.get_color())
-            self.lines_.append(valid)
-        losses = np.concatenate([self.train_loss, self.valid_loss if len(self.lines_) > 1 else []])
-        if np.all(losses[np.isfinite(losses)] > 0):  # a likelihood may be negative
+        self.lines_, self.errors_ax_ = [line], None
+        if np.all(self.train_loss > 0):  # a likelihood may be negative
             ax.set_yscale("log")
-        ax.set(xlabel="epoch", ylabel="loss, as it was minimised")
-        ax.legend(fontsize="small")
+        shown = ax.get_lines()
+        if self.errors is not None:
+            self.errors_ax_ = _twin_of(ax)
+            (tried,) = self.errors_ax_.plot(
+                self.epochs_tried, self.errors, "o--", color=line.get_color(),
+                label=f"{prefix}rows held back",
+            )  # fmt: skip
+            self.lines_.append(tried)
+            self.errors_ax_.set_ylabel("error of the rows held back,\nafter so many epochs")
+            shown = [*shown, *self.errors_ax_.get_lines()]
+        ax.set(xlabel="epochs", ylabel="training loss")
+        ax.legend(handles=shown, fontsize="small")
         self.ax_, self.figure_ = ax, figure
         return self
+
+
+def _twin_of(ax):
+    """Return the axes with a scale of their own to the right of others; that of before, if any."""
+    for other in ax.figure.axes:
+        if other is not ax and other.bbox.bounds == ax.bbox.bounds:
+            return other
+    return ax.twinx()

@@ -92,16 +92,20 @@ def test_parity_refuses(y_true, y_pred, message):
 
 def test_loss_curve_reads_the_history(gnn):
     display = LossCurveDisplay.from_estimator(gnn).plot(name="small")
-    valid = [e["valid_loss"] for e in gnn.history_]
-    np.testing.assert_array_equal(display.valid_loss, valid)
-    assert display.best_epoch == np.argmin(valid) + 1
-    assert [line.get_label() for line in display.lines_] == [
-        "small, training",
-        f"small, validation, best in epoch {display.best_epoch}",
-    ]
+    np.testing.assert_array_equal(display.epochs, np.arange(gnn.n_iter_) + 1)
+    np.testing.assert_array_equal(display.train_loss, [e["train_loss"] for e in gnn.history_])
+    drawn = display.lines_[1].get_xydata()
+    np.testing.assert_array_equal(drawn, [list(e.values()) for e in gnn.epochs_tried_])
+    assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == [
+        "small, training", "small, rows held back",
+    ]  # fmt: skip
     assert display.ax_.get_yscale() == "log"
+    other = LossCurveDisplay.from_estimator(gnn).plot(display.ax_, name="other")
+    assert other.errors_ax_ is display.errors_ax_
+    assert len(display.ax_.get_legend().get_texts()) == 4
     piped = LossCurveDisplay.from_estimator(make_pipeline(UAETransformer(), gnn))
     np.testing.assert_array_equal(piped.train_loss, display.train_loss)
+    np.testing.assert_array_equal(piped.errors, display.errors)
 
 
 def test_loss_curve_of_likelihoods_that_may_be_negative():
@@ -109,20 +113,14 @@ def test_loss_curve_of_likelihoods_that_may_be_negative():
     fitted.history_ = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": -0.5}]
     display = LossCurveDisplay.from_estimator(fitted).plot()
     assert display.ax_.get_yscale() == "linear"
-    assert display.valid_loss is None and len(display.lines_) == 1
+    assert display.errors is None and display.errors_ax_ is None and len(display.lines_) == 1
     with pytest.raises(TypeError, match="DummyRegressor has no history_"):
         LossCurveDisplay.from_estimator(DummyRegressor().fit([[0]], [0]))
 
 
-def test_loss_curve_of_an_interrupted_training():
+def test_loss_curve_of_a_training_interrupted_in_its_first_epoch():
     fitted = DummyRegressor().fit([[0]], [0])
-    both = {"train_loss": 0.5, "valid_loss": 0.4}
-    fitted.history_ = [{"epoch": 1, **both}, {"epoch": 2, "train_loss": 0.3}]
-    display = LossCurveDisplay.from_estimator(fitted).plot()
-    assert display.best_epoch == 1
-    np.testing.assert_array_equal(display.valid_loss, [0.4, np.nan])
-    np.testing.assert_array_equal(display.train_loss, [0.5, 0.3])
-    fitted.history_ = []  # in the first epoch
+    fitted.history_ = []
     assert not len(LossCurveDisplay.from_estimator(fitted).plot().epochs)
 
 
