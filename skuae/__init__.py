@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CrystalGNNClassifier,
         CrystalGNNRegressor,
         CrystalTransformerRegressor,
+        CrystalVotingRegressor,
     )
 else:  # with torch, which takes longer to import than all the rest
     __getattr__, __dir__ = lazy_names(
@@ -26,6 +27,7 @@ else:  # with torch, which takes longer to import than all the rest
                 "CrystalGNNClassifier",
                 "CrystalGNNRegressor",
                 "CrystalTransformerRegressor",
+                "CrystalVotingRegressor",
             ],
         },
     )
@@ -34,6 +36,7 @@ __all__ = [
     "CrystalGNNClassifier",
     "CrystalGNNRegressor",
     "CrystalTransformerRegressor",
+    "CrystalVotingRegressor",
     "Crystals",
     "ElementTable",
     "UAETransformer",

@@ -22,6 +22,7 @@ from skuae import (
     CrystalGNNRegressor,
     Crystals,
     CrystalTransformerRegressor,
+    CrystalVotingRegressor,
     UAETransformer,
     models,
 )
@@ -45,10 +46,16 @@ def exported(module):
     return [e for e in found if inspect.isclass(e) and issubclass(e, BaseEstimator)]
 
 
+def made(estimator):
+    if estimator is CrystalVotingRegressor:
+        return estimator([("one", CrystalGNNRegressor()), ("other", CrystalGNNRegressor())])
+    return estimator()
+
+
 @pytest.mark.parametrize("check", NEED_NO_DATA)
 @pytest.mark.parametrize("estimator", exported(skuae) + exported(models))
 def test_checks_that_need_no_data(estimator, check):
-    getattr(estimator_checks, check)(estimator.__name__, estimator())
+    getattr(estimator_checks, check)(estimator.__name__, made(estimator))
 
 
 def test_what_is_exported_is_found():
@@ -57,6 +64,7 @@ def test_what_is_exported_is_found():
         "CrystalGNNClassifier",
         "CrystalGNNRegressor",
         "CrystalTransformerRegressor",
+        "CrystalVotingRegressor",
         "UAETransformer",
     }
     assert models.CGCNN in exported(models)
@@ -64,7 +72,7 @@ def test_what_is_exported_is_found():
 
 @pytest.mark.parametrize("estimator", exported(skuae))
 def test_tags_are_honest_about_the_input(estimator):
-    tags = estimator().__sklearn_tags__()
+    tags = made(estimator).__sklearn_tags__()
     assert tags.input_tags.one_d_array
     assert not tags.input_tags.two_d_array
     assert tags.requires_fit

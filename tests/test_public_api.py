@@ -21,6 +21,7 @@ FIXED = {
         "CrystalGNNClassifier",
         "CrystalGNNRegressor",
         "CrystalTransformerRegressor",
+        "CrystalVotingRegressor",
         "Crystals",
         "ElementTable",
         "UAETransformer",

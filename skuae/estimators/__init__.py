@@ -4,10 +4,12 @@ from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
 from skuae.estimators._regressor import CrystalGNNRegressor
 from skuae.estimators._saving import encode_estimator
+from skuae.estimators._voting import CrystalVotingRegressor
 
 __all__ = [
     "CrystalGNNClassifier",
     "CrystalGNNRegressor",
     "CrystalTransformerRegressor",
+    "CrystalVotingRegressor",
     "encode_estimator",
 ]
