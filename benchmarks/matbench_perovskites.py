@@ -33,6 +33,7 @@ from skuae import CrystalGNNRegressor, datasets, models
 from skuae._files import write_bytes
 from skuae.commands import parse_settings
 from skuae.datasets._matbench import published_folds
+from skuae.embedding import join_tables
 
 TASK = "matbench_perovskites"
 GATED = {
@@ -40,6 +41,10 @@ GATED = {
     "loss": "absolute_error",
     "max_epochs": 100,
     "batch_size": 128,
+}
+JOINED = {
+    "embedding": join_tables(["ct-uae-mt", "onehot"], name="ct-uae-mt+onehot"),
+    "embedding_lr_ratio": 1.0,
 }
 MODELS = {
     "cgcnn": {
@@ -55,6 +60,10 @@ MODELS = {
     # ALIGNN without angles: bonds are updated, too, at a fraction of the cost
     "gated": GATED,
     "gated-ct-uae": GATED | {"embedding": "ct-uae-mt"},
+    # longer, on ct-uae-mt joined with one-hot rows, tuned at the full rate
+    "gated-400": GATED | JOINED | {"max_epochs": 400},
+    "cogn-200": JOINED | {"backbone": "cogn", "loss": "absolute_error", "max_epochs": 200,
+                          "batch_size": 64},
 }  # fmt: skip
 
 
