@@ -136,6 +136,25 @@ def report(results, backbone, n_train, first):
     print(table[first].groupby("task").agg(["mean", "std", "count"]).round(4).to_string())
 
 
+def report_epochs(results, backbone, n_train):
+    """Print errors of fixed numbers of epochs and of early stopping, means over seeds."""
+    rows = results[(results["backbone"] == backbone) & (results["n_train"] == n_train)]
+    means = rows.groupby(["task", "recipe"])[["error", "n_epochs", "fit_s"]].mean().unstack()
+    fixed = means["error"][[name for name in ["default", *EPOCHS] if name in means["error"]]]
+    early = means.xs("early stopping", axis=1, level="recipe")
+    table = pd.DataFrame({
+        "default": fixed["default"],
+        "best fixed": fixed.min(axis=1),
+        "its epochs": fixed.idxmin(axis=1).replace("default", "100 epochs"),
+        "early stopping": early["error"],
+        "its mean epochs": early["n_epochs"].round(),
+        "against best, %": (100 * (early["error"] / fixed.min(axis=1) - 1)).round(1),
+        "CPU time against default": (early["fit_s"] / means["fit_s"]["default"]).round(1),
+    })  # fmt: skip
+    print(f"\n{backbone}, {n_train} labels, {rows['seed'].nunique()} seeds")
+    print(table.to_string(float_format="{:.4g}".format))
+
+
 def main():
     """Run what is missing, or report."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -154,6 +173,8 @@ def main():
         results = pd.read_csv(args.output)
         for backbone, n_train in results[["backbone", "n_train"]].drop_duplicates().to_numpy():
             report(results, backbone, n_train, args.recipes[0])
+            if "early stopping" in set(results["recipe"]):
+                report_epochs(results, backbone, n_train)
         return
     if not args.output.exists():
         args.output.write_text(",".join(COLUMNS) + "\n")
