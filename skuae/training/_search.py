@@ -9,6 +9,7 @@ import numpy as np
 from skuae.training._fit import Trained, history_of
 
 _HALVINGS = 4
+_NEAR = 0.1  # of the lowest error
 _PATIENCE = 2  # trainings in a row that are not better than the best before
 
 
@@ -82,7 +83,7 @@ def best_of(tried: list[dict[str, float]]) -> int:
     """Return the index of the best number of epochs.
 
     The errors of a few rows scatter. A parabola over the trainings, each twice as long as the one
-    before, evens that out.
+    before, evens that out: it decides between those within a tenth of the lowest error.
 
     Parameters
     ----------
@@ -98,7 +99,9 @@ def best_of(tried: list[dict[str, float]]) -> int:
         return int(errors.argmin())
     index = np.arange(len(errors))
     scaled = errors / np.abs(errors).max(initial=1e-300)
-    return int(np.polyval(np.polyfit(index, scaled, 2), index).argmin())
+    curve = np.polyval(np.polyfit(index, scaled, 2), index)
+    near = scaled <= scaled.min() + _NEAR * np.abs(scaled.min())
+    return int(np.where(near, curve, np.inf).argmin())
 
 
 def epochs_to_try(max_epochs: int) -> list[int]:

@@ -45,8 +45,9 @@ def test_epochs_to_try(max_epochs, tried):
     ("errors", "n_tried", "best"),
     [
         ([5, 4, 3, 2, 1], 5, 16),
-        ([5, 4, 3, 4, 3.1], 5, 8),  # smoothed: the parabola is lowest there
-        ([9, 5, 3, 3.5, 3.2], 5, 8),
+        ([5, 4, 3, 3.2, 3.1], 5, 8),  # the parabola is lowest there
+        ([5, 4, 3, 3.4, 3.1], 5, 16),  # but 3.4 is more than a tenth above the lowest error
+        ([0.76, 0.57, 0.39, 0.29, 0.61], 5, 8),  # what is far off does not count
         ([1, 2, 3, 0, 0], 3, 1),  # two are no better: that is enough
         ([2, 1, 1, 1, 0], 4, 4),  # not to fall is not to be better
         ([-1, -2, -3, -2, -1], 5, 4),  # likelihoods
@@ -71,7 +72,7 @@ def test_without_refit_the_best_with_rows_held_back_is_kept():
 
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
 def test_the_best_does_not_depend_on_units(scale):
-    errors = np.array([5, 4, 3, 4, 3.1]) * scale
+    errors = np.array([5, 4, 3, 3.2, 3.1]) * scale
     assert best_of([{"error": error} for error in errors]) == 3
     assert best_of([{"error": 0.0}] * 5) == 0
 
