@@ -80,14 +80,14 @@ class CrystalVotingRegressor(VotingRegressor):
         ValueError
             If a member cannot be fitted, or y and the weights name the rows of X in another order.
         """
-        with library_defaults():
-            crystals, _ = crystals_and_table(X)
-        check_rows(y, crystals, "y")
-        weights = {}
-        if sample_weight is not None:
+        X = _read_once(X)
+        if not isinstance(X, pd.DataFrame) or X.shape[1] == 1:  # there may be other columns
+            with library_defaults():
+                crystals, _ = crystals_and_table(X)
+            check_rows(y, crystals, "y")
             check_rows(sample_weight, crystals, "sample_weight")
-            weights["sample_weight"] = sample_weight
-        return super().fit(_read_once(X), y, **weights)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return super().fit(X, y, **weights)
 
     @overload
     def predict(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
@@ -177,7 +177,7 @@ class CrystalVotingRegressor(VotingRegressor):
             means.append(mean)
         members = np.stack(means, axis=1)
         mean = members @ weights
-        # Few members are nearer to their own mean than to that of many.
+        # Members are nearer to their own mean than to that of many: the divisor is less than 1.
         spread = (members - mean[:, None]) ** 2 @ weights / (1 - (weights**2).sum())
         return mean, np.sqrt(spread + variances / (counted or 1.0))
 

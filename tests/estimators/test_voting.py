@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import BayesianRidge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skuae import Crystals, CrystalVotingRegressor, UAETransformer, as_crystals
 from skuae.analysis import UncertaintyCalibrationDisplay
@@ -121,6 +123,17 @@ def test_searches_and_frames(members, X, y):
     assert "one__lr" in search.best_params_
     frame = pd.DataFrame({"structure": list(X)})
     np.testing.assert_array_equal(model.fit(frame, y).predict(frame), model.fit(X, y).predict(X))
+
+
+def test_a_member_may_choose_its_columns(gnn, X, y):
+    frame = pd.DataFrame({"structure": list(X), "size": X.sizes})
+    chosen = make_pipeline(
+        ColumnTransformer([("of", UAETransformer("magpie"), "structure")]), BayesianRidge()
+    )
+    structures = FunctionTransformer(lambda frame: frame["structure"])
+    models = [("chosen", chosen), ("gnn", make_pipeline(structures, gnn()))]
+    predicted = CrystalVotingRegressor(models).fit(frame, y).predict(frame)
+    assert np.isfinite(predicted).all()
 
 
 def test_what_cannot_be(members, X, y):
