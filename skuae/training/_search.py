@@ -11,6 +11,7 @@ from skuae.training._fit import Trained, history_of
 _HALVINGS = 4
 _NEAR = 0.1  # of the lowest error
 _PATIENCE = 2  # trainings in a row that are not better than the best before
+_LEAST_STEPS = 100  # of the optimiser: after fewer, a network has hardly begun to learn
 
 
 class Found(NamedTuple):
@@ -36,7 +37,8 @@ def find_epochs(train: Callable[[int, bool], Trained], max_epochs: int, *, refit
 
     A network is good when the learning rate has fallen to nothing, which is at the end of a
     training. What is seen within a training tells little about where to stop: so each number of
-    epochs has a training of its own.
+    epochs has a training of its own. Two in a row that are no better end the search, but not before
+    a training has had 100 steps: a network that has hardly begun to learn says nothing about more.
 
     Parameters
     ----------
@@ -66,7 +68,8 @@ def find_epochs(train: Callable[[int, bool], Trained], max_epochs: int, *, refit
             done.append(trained)
             tried.append({"epochs": len(history_of(trained.net)), "error": trained.error})
             errors = [entry["error"] for entry in tried]
-            if trained.was_cut or len(errors) - 1 - int(np.argmin(errors)) >= _PATIENCE:
+            worse = len(errors) - 1 - int(np.argmin(errors))
+            if trained.was_cut or (worse >= _PATIENCE and trained.net.n_steps_ >= _LEAST_STEPS):
                 break
         best = done[best_of(tried)]
         if refit:

@@ -15,9 +15,10 @@ from skuae.training._task import Targets
 class Trainings:
     """Trainings for 1, 2, 4, 8 and 16 epochs with these errors; the n-th is interrupted or cut."""
 
-    def __init__(self, errors, interrupted=None, raising=None, cut=None):
+    def __init__(self, errors, interrupted=None, raising=None, cut=None, n_batches=100):
         self.errors = dict(zip((1, 2, 4, 8, 16), errors, strict=True))
         self.interrupted, self.raising, self.cut = interrupted, raising, cut
+        self.n_batches = n_batches
         self.asked = []
 
     def __call__(self, n_epochs, hold_back):
@@ -28,7 +29,8 @@ class Trainings:
         cut = len(self.asked) == self.cut
         error = self.errors[n_epochs] if hold_back and stop is None else None
         history = [{"epoch": 1, "train_loss": 0.0, "dur": 0.0}] * (n_epochs - cut)
-        net = SimpleNamespace(max_epochs=n_epochs, history=history)
+        n_steps = n_epochs * self.n_batches
+        net = SimpleNamespace(max_epochs=n_epochs, history=history, n_steps_=n_steps)
         return Trained(None, None, net, error, cut, stop)
 
 
@@ -61,6 +63,14 @@ def test_what_is_tried_and_taken(errors, n_tried, best):
     assert [entry["error"] for entry in found.tried] == errors[:n_tried]
     assert train.asked == [*((n, True) for n in tried), (best, False)]
     assert found.trained.net.max_epochs == best and found.stop is None
+
+
+@pytest.mark.parametrize(("n_batches", "n_tried"), [(1, 5), (12, 5), (13, 4), (25, 3), (200, 3)])
+def test_trainings_of_few_steps_do_not_end_the_search(n_batches, n_tried):
+    train = Trainings([1, 2, 3, 4, 0], n_batches=n_batches)
+    found = find_epochs(train, 16, refit=True)
+    assert len(found.tried) == n_tried
+    assert found.trained.net.max_epochs == (16 if n_tried == 5 else 1)
 
 
 def test_without_refit_the_best_with_rows_held_back_is_kept():
