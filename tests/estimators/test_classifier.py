@@ -19,7 +19,7 @@ from skuae.training import fit_network
 
 @pytest.fixture
 def clf(small):
-    return lambda **params: small(CrystalGNNClassifier, **params)
+    return lambda **params: small(CrystalGNNClassifier, **{"early_stopping": False, **params})
 
 
 @pytest.fixture(scope="module")

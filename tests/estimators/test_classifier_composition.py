@@ -29,9 +29,8 @@ from skuae.embedding import get_table
 
 @pytest.fixture
 def clf(small):
-    return lambda **params: small(
-        CrystalGNNClassifier, **{"max_epochs": 8, "lr": 0.02, "embedding": "magpie", **params}
-    )
+    usual = {"max_epochs": 8, "lr": 0.02, "embedding": "magpie", "early_stopping": False}
+    return lambda **params: small(CrystalGNNClassifier, **{**usual, **params})
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,11 @@ def test_calibration_mends_probabilities():
     rng = np.random.default_rng(0)
     y = (X.target > np.median(X.target)) ^ (rng.random(240) < 0.3)
     sure = CrystalGNNClassifier(
-        models.CGCNN(atom_dim=16, n_conv=1), max_epochs=40, lr=0.02, random_state=0
+        models.CGCNN(atom_dim=16, n_conv=1),
+        max_epochs=40,
+        lr=0.02,
+        early_stopping=False,
+        random_state=0,
     )
     train, test = np.arange(160), np.arange(160, 240)
     plain = sure.fit(X.structures[train], y[train]).predict_proba(X.structures[test])

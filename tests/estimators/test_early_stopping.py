@@ -96,6 +96,14 @@ def test_trainings_share_rows_and_table(gnn, front_end, X, y):
     assert tables == [19, 24]
 
 
+def test_classifiers_stop_early_unless_told_otherwise(small, X, y):
+    labels = y > np.median(y)
+    model = small(CrystalGNNClassifier, max_epochs=8).fit(X, labels)
+    assert [entry["epochs"] for entry in model.epochs_tried_] == [1, 2, 4, 8]
+    plain = small(CrystalGNNClassifier, max_epochs=8, early_stopping=False).fit(X, labels)
+    assert plain.n_iter_ == 8 and not plain.epochs_tried_
+
+
 def test_classes_of_weight_0_tell_nothing(small, X):
     y = np.where(np.arange(24) < 2, "b", "a")
     model = small(CrystalGNNClassifier, early_stopping=True, class_weight={"a": 0.0, "b": 1.0})
