@@ -12,8 +12,7 @@ from skuae.embedding import get_table
 from skuae.models import ElementEmbedding
 from skuae.training import CrystalDataset, CrystalLoader
 
-GATED = models.ALIGNN(hidden_dim=128, n_alignn=0, n_gcn=5)  # ALIGNN without angles
-SPECS = {name: kind() for name, kind in models.BACKBONES.items()} | {"gated": GATED}
+SPECS = {name: kind() for name, kind in models.BACKBONES.items()}
 
 
 class Runs:

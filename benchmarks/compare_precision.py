@@ -1,8 +1,9 @@
 """Test error of back-ends that train in bfloat16, against float32.
 
-    python benchmarks/compare_precision.py --backbones gated --output docs/compare_precision.csv
-    python benchmarks/compare_precision.py --backbones gated --output docs/compare_precision.csv \
-        --file matbench_perovskites.jsonl.gz --target e_form --n-train 3000 --n-test 1000
+    python benchmarks/compare_precision.py --backbones gated_gcn --output docs/compare_precision.csv
+    python benchmarks/compare_precision.py --backbones gated_gcn \
+        --output docs/compare_precision.csv --file matbench_perovskites.jsonl.gz \
+        --target e_form --n-train 3000 --n-test 1000
 
 The bundled Materials Project sample, or the file. One split per seed; both precisions see the same
 split, initial weights and order of batches. Rows that are done already are kept, so a stopped run

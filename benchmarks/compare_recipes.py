@@ -66,7 +66,6 @@ class MeanWeights(Callback):
         net.module_.load_state_dict(self.mean_, strict=False)
 
 
-BACKBONES = {"gated": models.ALIGNN(hidden_dim=128, n_alignn=0, n_gcn=5)}
 JOINED = {"embedding": join_tables(["ct-uae-mt", "onehot"], name="ct-uae-mt+onehot")}
 EPOCHS = {f"{n} epochs": {"max_epochs": n} for n in (7, 13, 25, 50, 200)}
 RECIPES = {
@@ -95,7 +94,6 @@ RECIPES = {
 def model_of(task, backbone, recipe, seed):
     """Return the estimator of a recipe."""
     params = {"embedding": "ct-uae-mt", "random_state": seed} | RECIPES[recipe]
-    backbone = BACKBONES.get(backbone, backbone)
     factor = params.pop("lr_factor", None)
     if factor is not None:
         params["lr"] = factor * models.resolve_backbone(backbone).default_lr
@@ -161,7 +159,7 @@ def main():
     p.add_argument("--data", type=Path)
     p.add_argument("--tasks", nargs="+", default=list(UNITS), choices=UNITS)
     p.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=RECIPES)
-    p.add_argument("--backbone", default="cgcnn", help="cgcnn, gated, cogn, megnet, alignn")
+    p.add_argument("--backbone", default="cgcnn", help="cgcnn, gated_gcn, cogn, megnet, alignn")
     p.add_argument("--n", type=int, default=400, help="training rows")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--threads", type=int, default=1)

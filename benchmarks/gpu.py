@@ -127,7 +127,7 @@ def main():
     p.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 512])
     p.add_argument("--n", type=int, default=1024, help="different crystals of an epoch")
     p.add_argument("--repeats", type=int, default=3, help="epochs that are timed")
-    p.add_argument("--fits", nargs="+", choices=SPECS, default=["cgcnn", "megnet", "gated"])
+    p.add_argument("--fits", nargs="+", choices=SPECS, default=["cgcnn", "megnet", "gated_gcn"])
     p.add_argument("--epochs", type=int, default=20, help="of the fits")
     p.add_argument("--threads", type=int, help="as torch chooses if left out")
     p.add_argument("--budget-s", type=float, default=480.0)

@@ -37,7 +37,7 @@ from skuae.embedding import join_tables
 
 TASK = "matbench_perovskites"
 GATED = {
-    "backbone": models.ALIGNN(hidden_dim=128, n_alignn=0, n_gcn=5),
+    "backbone": models.GatedGCN(),
     "loss": "absolute_error",
     "max_epochs": 100,
     "batch_size": 128,

@@ -77,7 +77,7 @@ def test_gpu_script_on_a_cpu(tmp_path):
     assert not [case["error"] for case in cases if "error" in case]
     for part in ("rates", "noise"):
         done = {case["backbone"] for case in found[part] if case.get("training_per_s", 0) > 0}
-        assert done == {"alignn", "cgcnn", "cogn", "crystal_transformer", "gated", "megnet"}
+        assert done == {"alignn", "cgcnn", "cogn", "crystal_transformer", "gated_gcn", "megnet"}
     for case in found["fit"]:
         if "largest_difference" in case:
             assert case["largest_difference"] == 0

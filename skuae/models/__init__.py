@@ -7,6 +7,7 @@ from skuae.models._check import check_backbone
 from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
 from skuae.models._elements import N_LEARNED, ElementEmbedding, Elements, LearnedElements
+from skuae.models._gated_gcn import GatedGCN
 from skuae.models._megnet import MEGNet
 from skuae.models._registry import (
     BACKBONES,
@@ -29,6 +30,7 @@ __all__ = [
     "CrystalTransformer",
     "ElementEmbedding",
     "Elements",
+    "GatedGCN",
     "Inputs",
     "LearnedElements",
     "MEGNet",

@@ -11,7 +11,7 @@ from skuae.models._gated_conv import gated_conv
 from skuae.models._interpolation import Tabulated, interpolate, is_exact, spread
 from skuae.models._layers import CountedNormSiLU, GaussianBasis
 
-_FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
+FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
 
 
 class ALIGNN(Backbone):
@@ -77,10 +77,10 @@ class ALIGNN(Backbone):
         self._check_at_least(1, "hidden_dim", "expansion_dim", "max_neighbors")
         self._check_at_least(0, "n_alignn", "n_gcn")
         self._check_cutoff()
-        if self.cutoff > _FARTHEST:
+        if self.cutoff > FARTHEST:
             raise ValueError(
-                f"cutoff must be at most {_FARTHEST} Å: ALIGNN's Gaussians see no farther; got "
-                f"{self.cutoff!r}"
+                f"cutoff must be at most {FARTHEST} Å: the Gaussians of bond lengths see no "
+                f"farther; got {self.cutoff!r}"
             )
 
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
@@ -106,12 +106,14 @@ class ALIGNNModule(CrystalModule):
         self.elements = elements
         self.atoms = Layer(elements.n_dims, d)
         # The Gaussians' width is the root of their distance, as in the reference code.
-        self.bond_basis = GaussianBasis(0.0, _FARTHEST, 80, width=(_FARTHEST / 79) ** 0.5)
+        self.bond_basis = GaussianBasis(0.0, FARTHEST, 80, width=(FARTHEST / 79) ** 0.5)
         self.bonds = nn.ModuleList([Layer(80, spec.expansion_dim), Layer(spec.expansion_dim, d)])
-        self.angle_basis = GaussianBasis(-1.0, 1.0, 40, width=(2 / 39) ** 0.5)
-        # The Gaussians are 0.23 wide, 57 steps of this grid.
-        self.register_buffer("grid", torch.linspace(-1, 1, 513), persistent=False)
-        self.angles = nn.ModuleList([Layer(40, spec.expansion_dim), Layer(spec.expansion_dim, d)])
+        if spec.n_alignn:
+            self.angle_basis = GaussianBasis(-1.0, 1.0, 40, width=(2 / 39) ** 0.5)
+            # The Gaussians are 0.23 wide, 57 steps of this grid.
+            self.register_buffer("grid", torch.linspace(-1, 1, 513), persistent=False)
+            layers = Layer(40, spec.expansion_dim), Layer(spec.expansion_dim, d)
+            self.angles = nn.ModuleList(layers)
         self.bond_convs = nn.ModuleList(GatedConv(d) for _ in range(spec.n_alignn + spec.n_gcn))
         self.angle_convs = nn.ModuleList(GatedConv(d) for _ in range(spec.n_alignn))
         self.head = nn.Linear(d, n_outputs)

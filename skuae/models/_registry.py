@@ -11,6 +11,7 @@ from skuae.models._backbone import SPECIFICATIONS, Backbone
 from skuae.models._cgcnn import CGCNN
 from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
+from skuae.models._gated_gcn import GatedGCN
 from skuae.models._megnet import MEGNet
 
 # What `backbone=` may be as a string; the command line and the documentation read it too.
@@ -19,6 +20,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "cgcnn": CGCNN,
     "cogn": CoGN,
     "crystal_transformer": CrystalTransformer,
+    "gated_gcn": GatedGCN,
     "megnet": MEGNet,
 }
 _OWN = "skuae.models"

@@ -140,7 +140,7 @@ def plain(module, graph):
         y = plain_norm(layer.norm, layer.linear(y))
     centers = torch.linspace(-1, 1, 40, dtype=torch.float64)
     z = torch.exp(-39 / 2 * (graph.cosines[:, None] - centers) ** 2)
-    for layer in module.angles:
+    for layer in module.angles if len(module.angle_convs) else ():
         z = plain_norm(layer.norm, layer.linear(z))
     for bond_conv, angle_conv in itertools.zip_longest(module.bond_convs, module.angle_convs):
         x, y = plain_conv(bond_conv, x, y, graph.neighbors, graph.centers)
