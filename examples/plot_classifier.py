@@ -3,8 +3,8 @@ Metal or not: classes and their probabilities
 =============================================
 
 `CrystalGNNClassifier` on crystals of the Materials Project, beside a dummy and a random forest that
-sees the composition only; with class weights and without; and with probabilities that were
-corrected on held-out crystals.
+sees the composition only; with class weights and without; and what becomes of probabilities if it
+trains for too long.
 """
 
 # %%
@@ -40,33 +40,41 @@ X_train, X_held, y_train, y_held = train_test_split(
 print(f"{len(y_train)} crystals to train on, {np.mean(y_train == 'metal'):.0%} of them metals")
 
 # %%
-# Four models
+# Five models
 # -----------
-# The graph networks differ in `class_weight`: "balanced" makes an error on the rarer class cost
-# more, as if both were equally frequent.
+# A graph network stops by itself when rows that it holds back are predicted best. One of these
+# does not, and trains for 50 epochs. `class_weight="balanced"` makes an error on the rarer class
+# cost more, as if both were equally frequent.
 models = {
     "most frequent class": make_pipeline(UAETransformer("magpie"), DummyClassifier()),
     "random forest, composition": make_pipeline(
         UAETransformer("magpie"), RandomForestClassifier(n_estimators=500, random_state=0)
     ),
     "CGCNN": make_pipeline(
-        UAETransformer("ct-uae-mt"), CrystalGNNClassifier(max_epochs=20, random_state=0)
+        UAETransformer("ct-uae-mt"), CrystalGNNClassifier(max_epochs=50, random_state=0)
     ),
     "CGCNN, balanced": make_pipeline(
         UAETransformer("ct-uae-mt"),
-        CrystalGNNClassifier(class_weight="balanced", max_epochs=20, random_state=0),
+        CrystalGNNClassifier(class_weight="balanced", max_epochs=50, random_state=0),
+    ),
+    "CGCNN, 50 epochs": make_pipeline(
+        UAETransformer("ct-uae-mt"),
+        CrystalGNNClassifier(early_stopping=False, max_epochs=50, random_state=0),
     ),
 }
 for model in models.values():
     model.fit(X_train, y_train)
+print(f"CGCNN stopped after {models['CGCNN'][-1].n_iter_} epochs")
 
 # %%
 # Probabilities, corrected
 # ------------------------
-# `CalibratedClassifierCV` learns on the held-out crystals how much too sure the network is. The
+# `CalibratedClassifierCV` learns on the held-out crystals how much too sure a network is. The
 # `FrozenEstimator` says that the network is fitted and stays as it is.
-models["CGCNN, calibrated"] = CalibratedClassifierCV(FrozenEstimator(models["CGCNN"]))
-models["CGCNN, calibrated"].fit(X_held, y_held)
+models["50 epochs, calibrated"] = CalibratedClassifierCV(
+    FrozenEstimator(models["CGCNN, 50 epochs"])
+)
+models["50 epochs, calibrated"].fit(X_held, y_held)
 
 probabilities = {name: model.predict_proba(X_test)[:, 1] for name, model in models.items()}
 scores = pd.DataFrame(
@@ -109,12 +117,14 @@ plt.show()
 # Do the probabilities hold?
 # --------------------------
 # Of the crystals that get a probability of 0.8, 80 % should be non-metals: the diagonal. The
-# network is too sure of itself, its points lie flat; after calibration they follow the diagonal.
-# The log-loss falls by it, while who is told apart from whom stays the same.
+# network that trained for 50 epochs is too sure of itself, its points lie flat. Calibration brings
+# them back to the diagonal; who is told apart from whom stays the same. The network that stopped in
+# time needs none.
 figure, ax = plt.subplots(figsize=(5.2, 5), layout="constrained")
 for name, style in {
     "CGCNN": {"color": "tab:blue", "marker": "o"},
-    "CGCNN, calibrated": {"color": "tab:orange", "marker": "s"},
+    "CGCNN, 50 epochs": {"color": "tab:red", "marker": "^"},
+    "50 epochs, calibrated": {"color": "tab:orange", "marker": "s"},
 }.items():
     CalibrationDisplay.from_predictions(
         y_test,
