@@ -26,7 +26,12 @@ LEVELS = {
 }
 
 # What each part of the room analysis may import from; files beside the parts are common to all.
-PARTS_OF_ANALYSIS = {"tables": set(), "models": set(), "report": {"tables", "models"}}
+PARTS_OF_ANALYSIS = {
+    "tables": set(),
+    "models": set(),
+    "structures": set(),
+    "report": {"tables", "models"},
+}
 
 
 def room_of(parts):

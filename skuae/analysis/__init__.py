@@ -1,4 +1,4 @@
-"""Analyses of element tables and fitted models: functions that return data, and displays."""
+"""Analyses of tables, models and structures: functions that return data, and displays."""
 
 from skuae.analysis.models import (
     AtomAttributionDisplay,
@@ -12,6 +12,7 @@ from skuae.analysis.models import (
     invariance_report,
 )
 from skuae.analysis.report import write_report
+from skuae.analysis.structures import lattice_parameters
 from skuae.analysis.tables import (
     ClusterCurveDisplay,
     ElementMapDisplay,
@@ -50,6 +51,7 @@ __all__ = [
     "compare_tables",
     "element_properties",
     "invariance_report",
+    "lattice_parameters",
     "map_elements",
     "oxide_distributions",
     "probe_elements",

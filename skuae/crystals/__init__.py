@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from skuae._lazy import lazy_names
 from skuae.crystals._crystals import Crystals
+from skuae.crystals._derived import symmetry_of_rows
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._limits import LIMITS, Limits
 from skuae.crystals._packing import offsets_from_sizes, take_rows
@@ -11,6 +12,7 @@ from skuae.crystals._parsing import is_file, load_json, parse_structure, read_by
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._remarks import warn_remarks
+from skuae.crystals._symmetry import CrystalSymmetry
 from skuae.crystals._validation import check_geometry, check_same_order
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ __all__ = [
     "LIMITS",
     "CrystalBatch",
     "CrystalGraphs",
+    "CrystalSymmetry",
     "Crystals",
     "Limits",
     "Links",
@@ -48,6 +51,7 @@ __all__ = [
     "parse_structure",
     "random_orthogonal",
     "read_bytes",
+    "symmetry_of_rows",
     "take_rows",
     "to_device",
     "warn_remarks",

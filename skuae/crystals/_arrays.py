@@ -1,7 +1,8 @@
-"""The arrays that `Crystals` are made from: converted, copied, and checked against one another."""
+"""The arrays that `Crystals` are made from: converted, copied, checked and joined."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from skuae._elements import N_ELEMENTS
 from skuae._numbers import as_floats
+from skuae.crystals._levels import Arrays, Schema, join_levels, schema_of
 from skuae.crystals._packing import frozen
 
 if TYPE_CHECKING:
@@ -86,6 +88,39 @@ def precision_of(values: ArrayLike) -> float:
     """Return the relative precision of numbers as they were given, at best that of float64."""
     dtype, best = np.asarray(values).dtype, float(np.finfo(np.float64).eps)
     return max(float(np.finfo(dtype).eps), best) if dtype.kind == "f" else best
+
+
+def arrays_by_level(crystals: Crystals) -> Arrays:
+    """Return the arrays of crystals by name, the sites of disordered entries as offsets."""
+    values = {name: getattr(crystals, name) for name in schema_of(type(crystals))}
+    if crystals.occ_sites is not None:
+        sites = np.arange(crystals.n_sites + 1)
+        values["occ_offsets"] = np.searchsorted(crystals.occ_sites, sites)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def arrays_of_crystals(arrays: Arrays, schema: Schema) -> dict[str, Any]:
+    """Return what `arrays_by_level` was made of, read-only; None for what there is not."""
+    values: dict[str, Any] = dict.fromkeys([*schema, "occ_sites"])
+    values |= {n: frozen(a, schema[n].dtype) for n, a in arrays.items() if n != "occ_offsets"}
+    if values["occ_values"] is None or not len(values["occ_values"]):
+        return values | {"occ_numbers": None, "occ_values": None}
+    offsets = arrays["occ_offsets"]
+    values["occ_sites"] = frozen(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), np.int64)
+    return values
+
+
+def joined_arrays(parts: Sequence[Arrays]) -> Arrays:
+    """Join the arrays of crystals by level end to end; ids only if all have them."""
+    if any("ids" not in part for part in parts):
+        parts = [{name: a for name, a in part.items() if name != "ids"} for part in parts]
+    if any("occ_offsets" in part for part in parts):
+        empty: Arrays = {"occ_numbers": np.empty(0, np.uint8), "occ_values": np.empty(0)}
+        parts = [
+            {"occ_offsets": np.zeros(len(part["numbers"]) + 1, np.int64), **empty, **part}
+            for part in parts
+        ]
+    return join_levels(parts)
 
 
 def _check_shapes(

@@ -8,28 +8,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
-from skuae.crystals._arrays import packed, packed_entries, precision_of
-from skuae.crystals._contents import composition_of, structure_of
-from skuae.crystals._graphs import CrystalGraphs, Neighbors, build_graphs, warn_of_isolated
-from skuae.crystals._levels import (
-    Arrays,
-    Column,
-    join_levels,
-    offsets_of,
-    schema_of,
-    take_levels,
+from skuae.crystals._arrays import (
+    arrays_by_level,
+    arrays_of_crystals,
+    joined_arrays,
+    packed,
+    packed_entries,
+    precision_of,
 )
+from skuae.crystals._contents import composition_of, structure_of
+from skuae.crystals._derived import Derived, Symmetries, find_and_keep
+from skuae.crystals._graphs import CrystalGraphs, Neighbors, build_graphs, warn_of_isolated
+from skuae.crystals._levels import Arrays, Column, offsets_of, schema_of, take_levels
 from skuae.crystals._merged import build_merged_graphs
-from skuae.crystals._packing import frozen
 from skuae.crystals._reduced import ReducedGraphs, build_reduced_graphs
 from skuae.crystals._saved import read_crystals, write_crystals
+from skuae.crystals._symmetry import SYMPREC, CrystalSymmetry
 from skuae.crystals._validation import check_cells, moved_near
 
 Graphs = TypeVar("Graphs", bound=Neighbors)
-
-# A slice this large a part of its parent has its graphs built for the whole parent: the other
-# slices of a cross-validation then find theirs ready.
-_SHARE_FROM = 0.1
+C = TypeVar("C", bound="Crystals")
 
 
 class Crystals:
@@ -105,17 +103,11 @@ class Crystals:
         occ_numbers: ArrayLike | None = None,
         occ_values: ArrayLike | None = None,
     ) -> None:
-        self._take_over(packed(numbers, frac_coords, lattices, offsets, ids))
+        self._derived = Derived()  # graphs and symmetry
+        self.__dict__.update(packed(numbers, frac_coords, lattices, offsets, ids))
         self.__dict__.update(packed_entries(occ_sites, occ_numbers, occ_values, self))
         check_cells(self)
         self.frac_coords = moved_near(self, precision_of(frac_coords))
-
-    def _take_over(self, arrays: dict[str, Any]) -> None:
-        """Hold arrays that nobody else can write to."""
-        self.__dict__.update(arrays)
-        self._graphs: dict[tuple, Any] = {}
-        # Where graphs may be ready, see graph().
-        self._parent: tuple[Crystals, np.ndarray] | None = None
 
     # -- the array-like face that scikit-learn's splitters see ------------------------------------
 
@@ -158,10 +150,8 @@ class Crystals:
         if isinstance(key, (int, np.integer)):
             return structure_of(self, range(len(self))[key])
         rows = np.arange(len(self))[key]
-        part = self._from_arrays(take_levels(self._arrays(), schema_of(Crystals), rows))
-        if len(rows) >= _SHARE_FROM * len(self):  # a small slice does not keep the whole alive
-            part._parent = (self, rows)
-        return part
+        part = take_levels(arrays_by_level(self), schema_of(Crystals), rows)
+        return self._from_arrays(part, Derived.of_slice(self, rows))
 
     def __iter__(self) -> Iterator[Structure]:
         return (structure_of(self, i) for i in range(len(self)))
@@ -173,8 +163,9 @@ class Crystals:
 
     def __reduce__(self) -> tuple:
         # Through the constructor, which checks, and without graphs: they take longer to send to a
-        # worker than to build there.
-        return _rebuild, (type(self), {name: getattr(self, name) for name in _NAMES})
+        # worker than to build there. Symmetry takes longer to find.
+        values = {name: getattr(self, name) for name in _NAMES}
+        return _rebuild, (type(self), values, self._derived.symmetries())
 
     def where(self, row: int) -> str:
         """Return how messages call a crystal.
@@ -210,7 +201,7 @@ class Crystals:
         """Return a list of pymatgen Structures."""
         return list(self)
 
-    # -- neighbours -------------------------------------------------------------------------------
+    # -- neighbours and symmetry ------------------------------------------------------------------
 
     def graph(
         self, cutoff: float, max_neighbors: int | None = None, whole_shell: bool = False
@@ -297,41 +288,61 @@ class Crystals:
         return self._searched(build_reduced_graphs, setting)
 
     def _searched(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
-        graphs = self._cached(build, setting)
+        key = (build.__name__, *setting)
+        graphs = self._derived.get(self, key, lambda crystals: build(crystals, *setting))
         warn_of_isolated(self, graphs)
         return graphs
 
-    def _cached(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
-        key = (build.__name__, *setting)
-        if key not in self._graphs:
-            if self._parent is None:
-                self._graphs[key] = build(self, *setting)
-            else:
-                parent, rows = self._parent
-                self._graphs[key] = parent._cached(build, setting).take(rows)
-        return self._graphs[key]
+    def symmetry(
+        self, symprec: float = SYMPREC, *, n_jobs: int | None = None, verbose: int = 0
+    ) -> CrystalSymmetry:
+        """Find space groups, primitive cells, equivalent sites and conventional lattices.
 
-    # -- levels -----------------------------------------------------------------------------------
+        spglib takes milliseconds per crystal, once for each `symprec`. Kept and shared as by
+        `graph`; kept also in all slices, in pickles, by `save`, and by `concatenate` if all parts
+        have it.
 
-    def _arrays(self) -> Arrays:
-        """Return the packed arrays by name; the sites of entries as offsets."""
-        values = {name: getattr(self, name) for name in schema_of(Crystals)}
-        if self.occ_sites is not None:
-            values["occ_offsets"] = np.searchsorted(self.occ_sites, np.arange(self.n_sites + 1))
-        return {name: value for name, value in values.items() if value is not None}
+        Parameters
+        ----------
+        symprec : float, default=0.1
+            Distance in Å by which sites may miss a symmetry; that of the Materials Project. Angles
+            may miss by 5 degrees.
+        n_jobs : int, optional
+            Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
+        verbose : int, default=0
+            Show a progress bar if above 0.
+
+        Returns
+        -------
+        CrystalSymmetry
+            Sites are equivalent only if they hold the same elements with the same occupancies.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `symprec` is no number; if it is not above 0, or not finite.
+
+        Warns
+        -----
+        UserWarning
+            spglib found no space group for some crystals, as where sites are closer to one another
+            than `symprec`. They count as P1, see `CrystalSymmetry.found`.
+
+        Examples
+        --------
+        >>> from skuae.datasets import load_mp_mini
+        >>> load_mp_mini().structures[:3].symmetry().space_groups
+        """
+        return find_and_keep(self, symprec, n_jobs, verbose)
+
+    # -- parts and files --------------------------------------------------------------------------
 
     @classmethod
-    def _from_arrays(cls, arrays: dict[str, Any]) -> Self:
+    def _from_arrays(cls, arrays: Arrays, derived: Derived) -> Self:
         """Return crystals that are made of parts of others, which have been checked."""
-        schema, crystals = schema_of(Crystals), cls.__new__(cls)
-        offsets = arrays.pop("occ_offsets", None)
-        values: dict[str, Any] = {n: frozen(a, schema[n].dtype) for n, a in arrays.items()}
-        if len(values.get("occ_values", ())):
-            sites = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-            values["occ_sites"] = frozen(sites, np.int64)
-        else:
-            values |= {"occ_numbers": None, "occ_values": None}
-        crystals._take_over({**dict.fromkeys(_NAMES), **values})
+        crystals = cls.__new__(cls)
+        crystals.__dict__.update(arrays_of_crystals(arrays, schema_of(Crystals)))
+        crystals._derived = derived
         return crystals
 
     @classmethod
@@ -341,28 +352,17 @@ class Crystals:
         Parameters
         ----------
         parts : sequence of Crystals
-            At least one. Ids are kept if all have them.
+            At least one. Ids are kept if all have them, and symmetry that all know.
 
         Returns
         -------
         Crystals
         """
-        arrays = [part._arrays() for part in parts]
-        if any(part.ids is None for part in parts):
-            for of_part in arrays:
-                of_part.pop("ids", None)
-        if any("occ_offsets" in of_part for of_part in arrays):
-            empty: Arrays = {"occ_numbers": np.empty(0, np.uint8), "occ_values": np.empty(0)}
-            for of_part in arrays:
-                n_bounds = len(of_part["numbers"]) + 1
-                if "occ_offsets" not in of_part:
-                    of_part |= {"occ_offsets": np.zeros(n_bounds, np.int64), **empty}
-        return cls._from_arrays(join_levels(arrays))
-
-    # -- files ------------------------------------------------------------------------------------
+        arrays = joined_arrays([arrays_by_level(part) for part in parts])
+        return cls._from_arrays(arrays, Derived.of_joined(parts))
 
     def save(self, path: str | PathLike) -> None:
-        """Write the crystals to one compressed ``.npz`` file, all or nothing.
+        """Write the crystals, with symmetry, to one compressed ``.npz`` file, all or nothing.
 
         Parameters
         ----------
@@ -387,11 +387,13 @@ class Crystals:
         FileNotFoundError, ValueError
             If there is no such file; if it is not one that :meth:`save` wrote, or is damaged.
         """
-        return read_crystals(cls, path)
+        return read_crystals(cls, path, _rebuild)
 
 
 _NAMES = (*schema_of(Crystals), "occ_sites")
 
 
-def _rebuild(cls: type[Crystals], values: dict[str, Any]) -> Crystals:
-    return cls(**values)
+def _rebuild(cls: type[C], values: dict[str, Any], symmetries: Symmetries) -> C:
+    crystals = cls(**values)
+    crystals._derived = Derived(symmetries)
+    return crystals

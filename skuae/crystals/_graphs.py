@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHELL_TOLERANCE = 1e-3  # Å; neighbours this close in distance belong to one shell
 _MAX_IMAGE = np.iinfo(np.int16).max
 _DISTANCE_QUANTUM = 5e-6  # Å; closer distances than this are a tie
+_MOST_NAMED = 5
 CHUNK_SITES = 2_000  # of one vectorised selection: bounds its memory, and fits a cache
 _NOTHING_FOUND = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 3)), np.empty(0))
 
@@ -122,12 +123,16 @@ def warn_of_isolated(crystals: Crystals, graphs: Neighbors) -> None:
     first_edges = graphs.edge_offsets[graphs.offsets]
     rows = np.flatnonzero(first_edges[1:] == first_edges[:-1])
     if len(rows):
-        named = ", ".join(crystals.where(int(row)) for row in rows[:5])
-        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         warn(
-            f"{named}{more}: no atom has a neighbour within {graphs.cutoff:g} Å, so a network sees "
-            "only the elements; check that cells are in Å, or choose a larger cutoff"
+            f"{named_rows(crystals, rows)}: no atom has a neighbour within {graphs.cutoff:g} Å, so "
+            "a network sees only the elements; check that cells are in Å, or choose a larger cutoff"
         )
+
+
+def named_rows(crystals: Crystals, rows: np.ndarray) -> str:
+    """Return how messages call several crystals: the first five by name."""
+    named = ", ".join(crystals.where(int(row)) for row in rows[:_MOST_NAMED])
+    return named + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")
 
 
 def _search(

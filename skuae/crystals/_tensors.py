@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from skuae.crystals._arrays import arrays_by_level
 from skuae.crystals._batch import RESERVED, CrystalBatch
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._graphs import CrystalGraphs
@@ -216,7 +217,7 @@ def _gather(
         raise ValueError(
             f"{len(graphs)} graphs for {len(crystals)} crystals: they belong to others"
         )
-    arrays, schema = crystals._arrays(), {**schema_of(Crystals)}
+    arrays, schema = arrays_by_level(crystals), {**schema_of(Crystals)}
     arrays["sizes"], schema["sizes"] = crystals.sizes, Column("crystals", np.int64)
     if coords is None:
         del arrays["frac_coords"], arrays["lattices"]

@@ -6,10 +6,10 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from skuae._warnings import warn
-from skuae.crystals import as_crystals
+from skuae.crystals import as_crystals, symmetry_of_rows
 from skuae.datasets._compositions import label_compositions
 
-_ROWS_PER_TASK = 128
+_PAIRS_PER_TASK = 128
 _MISSING = ["", "nan", "NaN", "None", "NaT", "<NA>"]
 # How an index looks as text that names nothing: gaps, numbers, dates, spans, or tuples of these.
 _VALUE = r"(?:nan|NaN|None|NaT|<NA>|True|False|-?inf|[-+.\d]+(?:e[-+]?\d+)?"
@@ -71,7 +71,7 @@ def find_duplicates(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a parameter makes no sense.
 
     Warns
@@ -86,12 +86,12 @@ def find_duplicates(
 
     Notes
     -----
-    Space groups are computed only for crystals whose composition and volume match something on the
-    other side. Sites with several species or vacancies count with their occupancies: in the
-    composition, where atomic fractions must agree to 0.001 if one of the two crystals is
-    disordered (or be joined by a chain of crystals that do), in the volume per atom, and as sites
-    of their own kind in the space group. So a doped crystal is no duplicate of the parent that it
-    was made from.
+    Space groups are found only for crystals whose composition and volume match something on the
+    other side, and taken from :meth:`skuae.Crystals.symmetry` where that was called before. Sites
+    with several species or vacancies count with their occupancies: in the composition, where atomic
+    fractions must agree to 0.001 if one of the two crystals is disordered (or be joined by a chain
+    of crystals that do), in the volume per atom, and as sites of their own kind in the space group.
+    So a doped crystal is no duplicate of the parent that it was made from.
 
     Examples
     --------
@@ -104,8 +104,6 @@ def find_duplicates(
     """
     if not 0 <= volume_tolerance < 1:
         raise ValueError(f"volume_tolerance={volume_tolerance} must be from 0 up to 1")
-    if not symprec > 0:
-        raise ValueError(f"symprec={symprec} must be above 0, in Å")
     A, B = as_crystals(A), as_crystals(B)
     atoms_a, atoms_b = _n_atoms(A), _n_atoms(B)
     log_a, log_b = np.log(A.volumes / atoms_a), np.log(B.volumes / atoms_b)
@@ -279,30 +277,26 @@ def _same_composition_and_volume(A, B, log_a, log_b, tolerance):
 
 
 def _space_groups(crystals, rows, symprec, n_jobs, verbose):
-    """Return the space group of each row asked for, computed once per row."""
+    """Return the space group of each row asked for, found once per row."""
     unique, inverse = np.unique(rows, return_inverse=True)
-    numbers = _in_tasks(_space_groups_of, crystals[unique], (symprec,), n_jobs, verbose, "symmetry")
-    return np.array(numbers, dtype=np.int64)[inverse]
-
-
-def _space_groups_of(crystals, symprec):
-    from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
-
-    found = []
-    for structure in crystals:
-        try:
-            # 5 degrees: as the Materials Project has it
-            number = structure.get_space_group_info(symprec=symprec, angle_tolerance=5.0)[1]
-        except SymmetryUndeterminedError:
-            number = _UNKNOWN
-        found.append(_MIRROR_IMAGES.get(number, number))
-    return found
+    symmetry = symmetry_of_rows(crystals, unique, symprec, n_jobs=n_jobs, verbose=verbose)
+    numbers = np.array([_MIRROR_IMAGES.get(n, n) for n in symmetry.space_groups.tolist()], int)
+    return np.where(symmetry.found, numbers, _UNKNOWN)[inverse]
 
 
 def _match(A, B, row_a, row_b, n_jobs, verbose):
     """Ask StructureMatcher which of the pairs are equal."""
     pairs = list(zip(A[row_a].to_structures(), B[row_b].to_structures(), strict=True))
-    return np.array(_in_tasks(_matches, pairs, (), n_jobs, verbose, "match"), dtype=bool)
+    parts = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_matches)(pairs[i : i + _PAIRS_PER_TASK])
+        for i in range(0, len(pairs), _PAIRS_PER_TASK)
+    )
+    equal = []
+    with tqdm(total=len(pairs), desc="match", disable=verbose < 1) as progress:
+        for part in parts:
+            equal += part
+            progress.update(len(part))
+    return np.array(equal, dtype=bool)
 
 
 def _matches(pairs):
@@ -310,17 +304,3 @@ def _matches(pairs):
 
     matcher = StructureMatcher()
     return [matcher.fit(a, b) for a, b in pairs]
-
-
-def _in_tasks(function, rows, arguments, n_jobs, verbose, name):
-    """Apply a function to slices of rows, in processes, and return its results end to end."""
-    starts = range(0, len(rows), _ROWS_PER_TASK)
-    parts = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(function)(rows[i : i + _ROWS_PER_TASK], *arguments) for i in starts
-    )
-    results = []
-    with tqdm(total=len(rows), desc=name, disable=verbose < 1) as progress:
-        for part in parts:
-            results += part
-            progress.update(len(part))
-    return results
