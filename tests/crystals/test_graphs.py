@@ -322,8 +322,8 @@ def test_a_small_part_builds_its_own(crystals, built):
 
 
 def test_a_small_part_does_not_keep_the_whole_alive(crystals):
-    assert crystals[:1]._parent is None
-    assert crystals[:5]._parent[0] is crystals
+    assert crystals[:1]._derived.parent is None
+    assert crystals[:5]._derived.parent[0] is crystals
 
 
 def test_graphs_of_no_crystals(crystals):

@@ -131,8 +131,8 @@ def test_moments_are_not_read():
 
 
 def test_space_groups_are_those_of_the_materials_project(mp_mini):
-    symmetry = mp_mini.structures[:120].symmetry()
-    assert symmetry.space_groups.tolist() == mp_mini.labels.spacegroup_number[:120].tolist()
+    symmetry = mp_mini.structures[:80].symmetry()
+    assert symmetry.space_groups.tolist() == mp_mini.labels.spacegroup_number[:80].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,8 @@ def of_all_groups():
 def test_crystal_systems_of_all_groups(first_settings):
     point_groups = {
         "triclinic": "1 -1", "monoclinic": "2 m 2/m", "orthorhombic": "222 mm2 mmm",
-        "tetragonal": "4 -4 4/m 422 4mm -42m 4/mmm", "trigonal": "3 -3 32 3m -3m",
-        "hexagonal": "6 -6 6/m 622 6mm -62m 6/mmm", "cubic": "23 m-3 432 -43m m-3m",
+        "tetragonal": "4 -4 4/m 422 4mm -42m -4m2 4/mmm", "trigonal": "3 -3 32 3m -3m",
+        "hexagonal": "6 -6 6/m 622 6mm -62m -6m2 6/mmm", "cubic": "23 m-3 432 -43m m-3m",
     }  # fmt: skip
     systems = {group: name for name, groups in point_groups.items() for group in groups.split()}
     expected = [systems[kind.pointgroup_international] for kind in first_settings]
@@ -339,11 +339,10 @@ def test_batch_mates_do_not_matter(mp_mini):
 
 
 def test_processes_change_nothing(monkeypatch):
-    monkeypatch.setattr(_symmetry, "_TASK", 8)
-    structures = make_toy_crystals(n_samples=50, random_state=0).structures.to_structures()
-    structures.append(two_sites({"Cu": 0.5}, {"Cu": 0.5, "Zn": 0.5}))
+    monkeypatch.setattr(_symmetry, "_TASK", 2)
+    structures = [rocksalt(), wurtzite(), two_sites({"Cu": 0.5}, {"Cu": 0.5, "Zn": 0.5})] * 2
     crystals = as_crystals(structures)
-    assert len(list(_symmetry._tasks(crystals))) > 5
+    assert len(list(_symmetry._tasks(crystals))) == 3
     assert_equal(crystals.symmetry(), as_crystals(structures).symmetry(n_jobs=2))
 
 

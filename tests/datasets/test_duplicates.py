@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+import spglib
 from pymatgen.core import Lattice, Structure
-from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
 from skuae import as_crystals
 from skuae.datasets import find_duplicates, formula_groups, leaking_rows, make_toy_crystals
@@ -195,16 +195,24 @@ def test_formulas_of_near_composition_differ_when_ordered():
 
 
 def test_no_space_group_counts_as_equal_and_is_said(monkeypatch):
-    def fail(structure, **kwargs):
-        raise SymmetryUndeterminedError
-
-    monkeypatch.setattr(Structure, "get_space_group_info", fail)
+    monkeypatch.setattr(spglib, "get_symmetry_dataset", lambda *args, **options: None)
     A = as_crystals([rocksalt()], ids=["mp-1"])
-    with pytest.warns(
-        UserWarning, match=r"no space group for row 0 \(mp-1\) and row 0, in 1 pairs"
-    ):
+    with pytest.warns(UserWarning) as caught:
         pairs = find_duplicates(A, [rocksalt(5.65)])
     assert list(pairs.reason) == ["composition and volume"]
+    assert len(caught) == 1
+    assert "no space group for row 0 (mp-1) and row 0, in 1 pairs" in str(caught[0].message)
+
+
+def test_symmetry_that_is_known_is_taken(monkeypatch):
+    crystals = make_toy_crystals(n_samples=40, random_state=0).structures
+    A, B = crystals[:30], crystals[10:]
+    expected = find_duplicates(A, B)
+    crystals.symmetry()
+    monkeypatch.setattr(spglib, "get_symmetry_dataset", None)
+    pd.testing.assert_frame_equal(find_duplicates(A, B), expected)
+    with pytest.raises(TypeError):
+        find_duplicates(A, B, symprec=0.2)
 
 
 def test_processes_and_slices_of_the_work_change_nothing(monkeypatch):
@@ -215,14 +223,6 @@ def test_processes_and_slices_of_the_work_change_nothing(monkeypatch):
     pd.testing.assert_frame_equal(whole, find_duplicates(A, B, n_jobs=2))
     nameless = find_duplicates(A.to_structures(), B.to_structures())
     assert set(rows(whole)) <= set(rows(nameless))
-
-
-def test_space_groups_are_those_of_the_materials_project(mp_mini):
-    from skuae.datasets._duplicates import _MIRROR_IMAGES, _space_groups_of
-
-    found = _space_groups_of(mp_mini.structures[:200], 0.1)
-    labels = mp_mini.labels.spacegroup_number[:200]
-    assert found == [_MIRROR_IMAGES.get(number, number) for number in labels]
 
 
 def test_leaking_rows_widen():
