@@ -15,6 +15,7 @@ from sklearn.base import clone
 from skorch.callbacks import Checkpoint, Freezer
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, Crystals, ElementTable, as_crystals
+from skuae.analysis import lattice_parameters
 from skuae.crystals import LIMITS
 from skuae.datasets import make_toy_crystals, read_folder
 
@@ -144,6 +145,11 @@ def zipped():
     return as_crystals(["a.cif.gz"])
 
 
+def three_cells():
+    """Return NaCl in its primitive, its conventional and a doubled cell."""
+    return as_crystals([NACL.get_primitive_structure(), NACL, NACL * (1, 1, 2)])
+
+
 def split(first, second):
     """Return two species that share a place."""
     return Structure(Lattice.cubic(4), [{"Li": first}, {"Na": second}], [[0, 0, 0]] * 2)
@@ -271,6 +277,16 @@ STRUCTURES = {
         [Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])]
     ).graph(8.0),
     "a cutoff above 250 Å": lambda _: as_crystals([ONE]).graph(1e9),
+    "the primitive, the conventional or a doubled cell, in `Crystals.symmetry`": lambda _: (
+        three_cells().symmetry().primitive_sizes.tolist() == [2, 2, 2]
+        and np.allclose(lattice_parameters(three_cells())[["a", "b", "c"]], 5.64)
+    ),
+    "like sites closer to one another than `symprec`, in `Crystals.symmetry`": lambda _: (
+        as_crystals(
+            [Structure(Lattice.cubic(4), [{"Li": 0.5}] * 2, [[0, 0, 0], [0.02, 0, 0]])]
+        ).symmetry()
+    ),
+    "a `symprec` of 0, infinity or NaN": lambda _: as_crystals([ONE]).symmetry(np.inf),
     "masked numbers, or texts such as `4_0`, as coordinates": lambda _: packed(
         frac_coords=np.ma.masked_equal([[0, 0, 9]], 9)
     ),

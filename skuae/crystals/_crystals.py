@@ -325,13 +325,14 @@ class Crystals:
         Warns
         -----
         UserWarning
-            spglib found no space group for some crystals, as where sites are closer to one another
-            than `symprec`. They count as P1, see `CrystalSymmetry.found`.
+            spglib found no space group for some crystals, as where like sites are closer than
+            `symprec`. They count as P1, see `CrystalSymmetry.found`.
 
         Examples
         --------
         >>> from skuae.datasets import load_mp_mini
         >>> load_mp_mini().structures[:3].symmetry().space_groups
+        array([  8, 139, 225], dtype=uint8)
         """
         return find_and_keep(self, symprec, n_jobs, verbose)
 

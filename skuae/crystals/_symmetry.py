@@ -185,8 +185,8 @@ def warn_of_no_symmetry(crystals: Crystals, symmetry: CrystalSymmetry) -> None:
     if len(rows):
         warn(
             f"spglib finds no space group at symprec={symmetry.symprec:g} Å for "
-            f"{named_rows(crystals, rows)}, as where sites are closer than that: taken as P1, with "
-            "the cell as given and no equivalent sites; a smaller symprec may help"
+            f"{named_rows(crystals, rows)}, as where like sites are closer than that: taken as P1, "
+            "with the cell as given and no equivalent sites; a smaller symprec may help"
         )
 
 
