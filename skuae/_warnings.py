@@ -5,6 +5,8 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -26,6 +28,21 @@ _INSIDE = (
     threading.__file__,
     "<frozen ",
 )
+
+ONE_AT_A_TIME = threading.Lock()  # Python catches warnings for all threads at once
+
+
+@contextmanager
+def ignored(category: type[Warning]) -> Iterator[None]:
+    """Ignore the warnings of one category inside the ``with`` block.
+
+    Parameters
+    ----------
+    category : type of Warning
+    """
+    with ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -1,15 +1,13 @@
 """What parsers remark on files, kept apart from errors and handed on to the user."""
 
 import re
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from skuae._warnings import warn
+from skuae._warnings import ONE_AT_A_TIME, warn
 
 _MOST_NAMES = 50
-_ONE_AT_A_TIME = threading.Lock()  # Python catches warnings for all threads at once
 
 
 @contextmanager
@@ -21,7 +19,7 @@ def remarks_caught() -> Iterator[list[str]]:
     list of str
     """
     remarks: list[str] = []
-    with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as caught:
+    with ONE_AT_A_TIME, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield remarks
     remarks += [str(w.message) for w in caught if issubclass(w.category, UserWarning)]

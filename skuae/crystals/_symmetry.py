@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
 from skuae._numbers import is_real
 from skuae._progress import progress_bar, show_progress
-from skuae._warnings import warn
+from skuae._warnings import ignored, warn
 from skuae.crystals._colors import element_colors
 from skuae.crystals._graphs import named_rows
 from skuae.crystals._levels import Arrays, Column, Levels
@@ -224,9 +223,7 @@ def _find(
         "orbits": np.arange(offsets[-1], dtype=np.int32) - np.repeat(offsets[:-1], sizes),
         "found": np.zeros(n, dtype=np.bool_),
     }
-    with warnings.catch_warnings():
-        # spglib warns of its own way to report errors, at every call.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with ignored(DeprecationWarning):  # spglib's, of how it reports errors, at every call
         for row in range(n):
             sites = slice(offsets[row], offsets[row + 1])
             dataset = _dataset(lattices[row], frac_coords[sites], kinds[sites], symprec)
