@@ -12,7 +12,12 @@ from skuae.crystals._parsing import is_file, load_json, parse_structure, read_by
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._remarks import warn_remarks
-from skuae.crystals._symmetry import CrystalSymmetry
+from skuae.crystals._space_groups import (
+    CRYSTAL_SYSTEMS,
+    N_SPACE_GROUPS,
+    space_group_names,
+)
+from skuae.crystals._symmetry import CrystalSymmetry, check_symprec
 from skuae.crystals._validation import check_geometry, check_same_order
 
 if TYPE_CHECKING:
@@ -32,7 +37,9 @@ else:  # what needs torch
     )
 
 __all__ = [
+    "CRYSTAL_SYSTEMS",
     "LIMITS",
+    "N_SPACE_GROUPS",
     "CrystalBatch",
     "CrystalGraphs",
     "CrystalSymmetry",
@@ -45,12 +52,14 @@ __all__ = [
     "augment",
     "check_geometry",
     "check_same_order",
+    "check_symprec",
     "is_file",
     "load_json",
     "offsets_from_sizes",
     "parse_structure",
     "random_orthogonal",
     "read_bytes",
+    "space_group_names",
     "symmetry_of_rows",
     "take_rows",
     "to_device",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import spglib
 from joblib import Parallel, delayed
-from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
 from skuae._numbers import is_real
 from skuae._progress import progress_bar, show_progress
@@ -20,6 +19,7 @@ from skuae._warnings import ignored, warn
 from skuae.crystals._colors import element_colors
 from skuae.crystals._graphs import named_rows
 from skuae.crystals._levels import Arrays, Column, Levels
+from skuae.crystals._space_groups import N_SPACE_GROUPS, space_group_names
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
@@ -31,11 +31,6 @@ _ANGLE_TOLERANCE = 5.0  # degrees, as the Materials Project and pymatgen take it
 _MANY_SITES = 70
 _TASK = 64  # crystals of few sites that a process takes at once: a third of a second
 
-_N_GROUPS = 230
-_SYSTEMS = np.array(
-    ["triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"]
-)
-_LAST_OF_SYSTEM = np.array([2, 15, 74, 142, 167, 194, _N_GROUPS])
 # Vectors of the primitive cell, in those of the conventional cell, as rows; by the first letter of
 # the symbol of the space group. These are the choices of spglib.
 _PRIMITIVE = {
@@ -87,7 +82,7 @@ class CrystalSymmetry(Levels):
         super().__post_init__()
         check_symprec(self.symprec)
         sizes = np.diff(self.offsets)
-        if np.any(self.space_groups < 1) or np.any(self.space_groups > _N_GROUPS):
+        if np.any(self.space_groups < 1) or np.any(self.space_groups > N_SPACE_GROUPS):
             raise ValueError("space groups are numbers from 1 to 230")
         if np.any(self.primitive_sizes < 1) or np.any(self.primitive_sizes > sizes):
             raise ValueError("a primitive cell has at least one site and at most those of the cell")
@@ -103,7 +98,7 @@ class CrystalSymmetry(Levels):
     @property
     def crystal_systems(self) -> np.ndarray:
         """Names of the crystal systems, ``"triclinic"`` to ``"cubic"``, shape (n_crystals,)."""
-        return _SYSTEMS[np.searchsorted(_LAST_OF_SYSTEM, self.space_groups)]
+        return space_group_names()["crystal_system"][self.space_groups - 1]
 
     @property
     def primitive_lattices(self) -> np.ndarray:
@@ -258,5 +253,5 @@ def _turned(lattices: np.ndarray) -> np.ndarray:
 @cache
 def _centrings() -> np.ndarray:
     """Return the vectors of primitive cells by space group, shape (231, 3, 3)."""
-    symbols = [sg_symbol_from_int_number(number) for number in range(1, _N_GROUPS + 1)]
+    symbols = space_group_names()["symbol"]
     return np.array([_PRIMITIVE["P"], *(_PRIMITIVE[symbol[0]] for symbol in symbols)])
