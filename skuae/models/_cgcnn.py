@@ -25,7 +25,7 @@ class CGCNN(Backbone):
     hidden_dim : int, default=128
         Width of the layers after pooling.
     n_hidden : int, default=1
-        Number of layers after pooling.
+        Number of layers after pooling. With 0, the head reads the mean over sites as it is.
     cutoff : float, default=8.0
         Radius in Å within which neighbours are searched.
     max_neighbors : int, default=12
@@ -68,7 +68,8 @@ class CGCNN(Backbone):
         self.whole_shell = whole_shell
 
     def check(self) -> None:
-        self._check_at_least(1, "atom_dim", "n_conv", "hidden_dim", "n_hidden", "max_neighbors")
+        self._check_at_least(1, "atom_dim", "n_conv", "hidden_dim", "max_neighbors")
+        self._check_at_least(0, "n_hidden")
         self._check_cutoff()
 
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
@@ -107,7 +108,9 @@ class CGCNNModule(CrystalModule):
             n_bonds = batch.edge_counts * n_sites.index_select(0, batch.centers)
         for conv in self.convs:
             v = conv(v, u, batch.bonds, n_sites, n_bonds)
-        h = F.softplus(mean_over_sites(v, batch))  # (B, d)
+        h = mean_over_sites(v, batch)  # (B, d)
+        if self.hidden:
+            h = F.softplus(h)
         for layer in self.hidden:
             h = F.softplus(layer(h))
         return h  # (B, hidden_dim)

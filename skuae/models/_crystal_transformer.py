@@ -5,12 +5,12 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skuae._numbers import is_real
 from skuae.crystals import CrystalBatch, Crystals, augment
 from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs
 from skuae.models._elements import Elements, LearnedElements
+from skuae.models._encoder import EncoderLayer
 from skuae.models._layers import mean_over_sites
 
 READOUTS = ("mean", "cls", "first")
@@ -162,33 +162,6 @@ def _projection(elements: Elements, width: int, norm: bool) -> nn.Module:
         return nn.Identity()
     linear = nn.Linear(elements.n_dims, width)
     return nn.Sequential(linear, nn.LayerNorm(width, elementwise_affine=False)) if norm else linear
-
-
-class EncoderLayer(nn.Module):
-    """Post-norm encoder layer: x = LN(x + attention(x)), then LN(x + feed-forward(x))."""
-
-    def __init__(self, d_model: int, n_heads: int, dim_feedforward: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.in_proj = nn.Linear(d_model, 3 * d_model)
-        self.out_proj = nn.Linear(d_model, d_model)
-        nn.init.xavier_uniform_(self.in_proj.weight)
-        nn.init.zeros_(self.in_proj.bias)
-        nn.init.zeros_(self.out_proj.bias)
-        self.linear1 = nn.Linear(d_model, dim_feedforward)
-        self.linear2 = nn.Linear(dim_feedforward, d_model)
-        self.norm1 = nn.LayerNorm(d_model)
-        self.norm2 = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        n_crystals, length, d_model = x.shape
-        qkv = self.in_proj(x).view(n_crystals, length, 3, self.n_heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, L, d_model / heads)
-        a = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        a = a.transpose(1, 2).reshape(n_crystals, length, d_model)
-        x = self.norm1(x + self.dropout(self.out_proj(a)))
-        return self.norm2(x + self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x))))))
 
 
 class Heads(nn.Module):
