@@ -1,6 +1,6 @@
 """Every back-end of the registry, small enough for tests that train."""
 
-from skuae.models import BACKBONES, Backbone
+from skuae.models import BACKBONES, CGCNN, Backbone
 
 _SMALL = {
     "hidden_dim": 8,
@@ -10,6 +10,8 @@ _SMALL = {
     "d_model": 8,
     "n_heads": 2,
     "dim_feedforward": 8,
+    "d_ff": 8,
+    "gnn": CGCNN(atom_dim=8, n_conv=1, n_hidden=0),
     "n_conv": 1,
     "n_blocks": 2,
     "n_alignn": 1,

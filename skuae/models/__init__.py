@@ -6,6 +6,7 @@ from skuae.models._cgcnn import CGCNN
 from skuae.models._check import check_backbone
 from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
+from skuae.models._crystalbert import CrystalBERT
 from skuae.models._elements import N_LEARNED, ElementEmbedding, Elements, LearnedElements
 from skuae.models._gated_gcn import GatedGCN
 from skuae.models._megnet import MEGNet
@@ -26,6 +27,7 @@ __all__ = [
     "Augmentation",
     "Backbone",
     "CoGN",
+    "CrystalBERT",
     "CrystalModule",
     "CrystalTransformer",
     "ElementEmbedding",

@@ -11,6 +11,7 @@ from skuae.models._backbone import SPECIFICATIONS, Backbone
 from skuae.models._cgcnn import CGCNN
 from skuae.models._cogn import CoGN
 from skuae.models._crystal_transformer import CrystalTransformer
+from skuae.models._crystalbert import CrystalBERT
 from skuae.models._gated_gcn import GatedGCN
 from skuae.models._megnet import MEGNet
 
@@ -20,6 +21,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "cgcnn": CGCNN,
     "cogn": CoGN,
     "crystal_transformer": CrystalTransformer,
+    "crystalbert": CrystalBERT,
     "gated_gcn": GatedGCN,
     "megnet": MEGNet,
 }
