@@ -2,14 +2,22 @@
 
 from skuae.analysis.models import (
     AtomAttributionDisplay,
+    AttentionMapDisplay,
+    CrystalSystemErrorDisplay,
     InvarianceDisplay,
     LearningCurvesDisplay,
     LossCurveDisplay,
     ParityDisplay,
+    SpaceGroupValuesDisplay,
+    TokenContributionsDisplay,
     UncertaintyCalibrationDisplay,
+    attention_maps,
     attribute_atoms,
     compare_learning_curves,
+    errors_by_crystal_system,
     invariance_report,
+    space_group_values,
+    token_contributions,
 )
 from skuae.analysis.report import write_report
 from skuae.analysis.structures import lattice_parameters
@@ -32,7 +40,9 @@ from skuae.analysis.tables import (
 
 __all__ = [
     "AtomAttributionDisplay",
+    "AttentionMapDisplay",
     "ClusterCurveDisplay",
+    "CrystalSystemErrorDisplay",
     "ElementMapDisplay",
     "InvarianceDisplay",
     "LearningCurvesDisplay",
@@ -42,18 +52,24 @@ __all__ = [
     "PeriodicTableDisplay",
     "ProbeDisplay",
     "SimilarityDisplay",
+    "SpaceGroupValuesDisplay",
     "TableSimilarityDisplay",
+    "TokenContributionsDisplay",
     "UncertaintyCalibrationDisplay",
     "WarpingDisplay",
+    "attention_maps",
     "attribute_atoms",
     "cluster_elements",
     "compare_learning_curves",
     "compare_tables",
     "element_properties",
+    "errors_by_crystal_system",
     "invariance_report",
     "lattice_parameters",
     "map_elements",
     "oxide_distributions",
     "probe_elements",
+    "space_group_values",
+    "token_contributions",
     "write_report",
 ]

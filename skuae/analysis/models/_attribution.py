@@ -3,13 +3,10 @@
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import is_regressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
-from sklearn.utils.validation import check_is_fitted
 
 from skuae._elements import SYMBOLS
-from skuae.embedding import crystals_and_table
+from skuae.analysis.models._networks import find_target, take_network
 from skuae.training import library_defaults
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
@@ -86,17 +83,9 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
     """
     if method not in _METHODS:
         raise ValueError(f"method={method!r} must be one of {', '.join(map(repr, _METHODS))}")
-    if isinstance(estimator, Pipeline):
-        if len(estimator) > 1:
-            X = estimator[:-1].transform(X)
-        estimator = estimator[-1]
-    if not (hasattr(estimator, "backbone") and is_regressor(estimator)):
-        raise TypeError(
-            f"{type(estimator).__name__} is not a CrystalGNNRegressor, or a Pipeline that ends "
-            "with one; of a search, pass its best_estimator_"
-        )
-    check_is_fitted(estimator)
-    column = _find_target(estimator, target)
+    with library_defaults():
+        estimator, crystals = take_network(estimator, X, regressor=True)
+    column = find_target(estimator, target)
     linear = estimator.net_.module_.is_additive
     if method == "auto":
         method = "exact" if linear else "occlusion"
@@ -107,8 +96,6 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
         )
     explain = _exact if method == "exact" else _occlusion
     with library_defaults(), torch.inference_mode():
-        crystals, _ = crystals_and_table(X)
-        estimator.network_.check(crystals)
         packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
         estimator.net_.module_.eval()
         contributions, predictions = explain(estimator, packed, column)
@@ -121,20 +108,6 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
         baseline=float(mean) if method == "exact" else None,
         method=method,
     )
-
-
-def _find_target(estimator, target):
-    """Return the number of the target to explain."""
-    n, names = len(estimator.task_.scaler.mean_), estimator.target_names_
-    if target is None and n == 1:
-        return 0
-    known = [*range(n), *(names or [])]
-    if isinstance(target, (bool, float)) or target not in known:
-        raise ValueError(
-            f"target={target!r}: the model has {n} targets; choose one of "
-            + ", ".join(map(repr, known))
-        )
-    return target if isinstance(target, (int, np.integer)) else names.index(target)
 
 
 def _exact(estimator, packed, column):
