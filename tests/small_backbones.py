@@ -19,6 +19,11 @@ _SMALL = {
     "n_layers": 1,
     "n_edge_layers": 2,
     "n_bins": 8,
+    "site_dim": 8,
+    "bond_dim": 8,
+    "n_capsules": 3,
+    "capsule_dim": 8,
+    "crystal_dim": 8,
 }
 
 

@@ -18,12 +18,14 @@ from skuae.models._registry import (
     resolve_backbone,
     same_backbone,
 )
+from skuae.models._sen import SEN
 
 __all__ = [
     "ALIGNN",
     "BACKBONES",
     "CGCNN",
     "N_LEARNED",
+    "SEN",
     "Augmentation",
     "Backbone",
     "CoGN",

@@ -14,6 +14,7 @@ from skuae.models._crystal_transformer import CrystalTransformer
 from skuae.models._crystalbert import CrystalBERT
 from skuae.models._gated_gcn import GatedGCN
 from skuae.models._megnet import MEGNet
+from skuae.models._sen import SEN
 
 # What `backbone=` may be as a string; the command line and the documentation read it too.
 BACKBONES: dict[str, type[Backbone]] = {
@@ -24,6 +25,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "crystalbert": CrystalBERT,
     "gated_gcn": GatedGCN,
     "megnet": MEGNet,
+    "sen": SEN,
 }
 _OWN = "skuae.models"
 
