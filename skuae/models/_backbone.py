@@ -88,8 +88,9 @@ class CrystalModule(nn.Module):
     """Base class of networks on crystals. Shapes: N sites, B crystals.
 
     A subclass sets `elements`, `head` and `width` in its constructor, and has `embed`, or
-    `site_vectors` if it averages vectors of sites. If it builds another back-end inside itself,
-    ``elements`` is a property that returns the inner one's, so that they are registered once.
+    `site_vectors` if it averages vectors of sites, or both. If it builds another back-end inside
+    itself, ``elements`` is a property that returns the inner one's, so that they are registered
+    once.
 
     Attributes
     ----------
@@ -115,7 +116,7 @@ class CrystalModule(nn.Module):
         raise NotImplementedError
 
     def site_vectors(self, batch: CrystalBatch) -> Tensor:
-        """Return vectors of sites whose mean over a crystal is `embed`.
+        """Return vectors of sites. Unless a class has its own `embed`, that is their mean.
 
         Parameters
         ----------
@@ -123,7 +124,7 @@ class CrystalModule(nn.Module):
 
         Returns
         -------
-        Tensor of shape (N, width)
+        Tensor of shape (N, width), or (N, any) where a class has its own `embed`
         """
         raise NotImplementedError
 
@@ -145,11 +146,16 @@ class CrystalModule(nn.Module):
         return self.head(self.embed(batch))
 
     @property
+    def has_site_vectors(self) -> bool:
+        """Whether the class defines `site_vectors`."""
+        return type(self).site_vectors is not CrystalModule.site_vectors
+
+    @property
     def is_additive(self) -> bool:
         """Whether each output is a mean over sites of linear functions of `site_vectors`."""
         kind = type(self)
         return (
-            kind.site_vectors is not CrystalModule.site_vectors
+            self.has_site_vectors
             and kind.embed is CrystalModule.embed
             and kind.forward is CrystalModule.forward
             and isinstance(self.head, nn.Linear)

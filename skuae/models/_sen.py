@@ -76,7 +76,8 @@ class SEN(Backbone):
     - Blocks have no vector of the crystal. Sites enter a block through a layer of `bond_dim`
       columns. Sites have gates of their own; a bond is its own gate (hard swish).
     - Distances are expanded in 32 Gaussians of the published width, 0.5 Å, over the published
-      range. The 100 Gaussians of the original overlap so much that these span the same functions.
+      range. The 100 Gaussians of the original overlap so much that these span the same functions,
+      to 1e-5.
     - Elements have vectors of width 128, as in the paper (the code has 80), or those of any table.
 
     Equal sites and bonds of a crystal are computed once and counted with ``pose="affine"``.
@@ -245,7 +246,11 @@ class Block(nn.Module):
         self.gate = nn.Linear(m, d)
 
     def forward(
-        self, v: Tensor, bonds: tuple[Tensor, nn.Linear | None], batch: CrystalBatch, degrees: Tensor
+        self,
+        v: Tensor,
+        bonds: tuple[Tensor, nn.Linear | None],
+        batch: CrystalBatch,
+        degrees: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Return new vectors of sites v (N, d), and the messages (E, m).
 
@@ -254,7 +259,7 @@ class Block(nn.Module):
         p = F.silu(self.dense(v))
         w_center, w_neighbor, w_bond = self.phi_e.weight.chunk(3, dim=1)
         e, layer = bonds
-        bias = self.phi_e.bias
+        bias: Tensor = self.phi_e.bias
         if layer is not None:
             bias, w_bond = bias + w_bond @ layer.bias, w_bond @ layer.weight
         center, neighbor = F.linear(p, w_center, bias), F.linear(p, w_neighbor)
@@ -266,7 +271,7 @@ class Block(nn.Module):
 
 
 class Stoichiometry(nn.Module):
-    """Weights of sites, softmax over each crystal of gate(z) + log(filled) + (power - 1) log(share).
+    """Weights of sites: softmax of gate(z) + log(filled) + (power - 1) log(share) over a crystal.
 
     With one site per atom, the weights of an element add up to share^power exp(gate).
     """

@@ -7,6 +7,7 @@ from skuae.analysis.models._crystal_systems import (
     CrystalSystemErrorDisplay,
     errors_by_crystal_system,
 )
+from skuae.analysis.models._environments import SiteEnvironmentsDisplay, site_environments
 from skuae.analysis.models._invariance import invariance_report
 from skuae.analysis.models._invariance_display import InvarianceDisplay
 from skuae.analysis.models._learning_curves import LearningCurvesDisplay, compare_learning_curves
@@ -24,6 +25,7 @@ __all__ = [
     "LearningCurvesDisplay",
     "LossCurveDisplay",
     "ParityDisplay",
+    "SiteEnvironmentsDisplay",
     "SpaceGroupValuesDisplay",
     "TokenContributionsDisplay",
     "UncertaintyCalibrationDisplay",
@@ -32,6 +34,7 @@ __all__ = [
     "compare_learning_curves",
     "errors_by_crystal_system",
     "invariance_report",
+    "site_environments",
     "space_group_values",
     "token_contributions",
 ]

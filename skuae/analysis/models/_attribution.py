@@ -6,7 +6,7 @@ import torch
 from sklearn.utils import Bunch
 
 from skuae._elements import SYMBOLS
-from skuae.analysis.models._networks import find_target, take_network
+from skuae.analysis.models._networks import batches, find_target, site_index, take_network
 from skuae.training import library_defaults
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
@@ -116,7 +116,7 @@ def _exact(estimator, packed, column):
     # In double precision, which not all devices have, so that the shares add up.
     weight, bias = (p[column].cpu().double() for p in (module.head.weight, module.head.bias))
     shares, outputs = [], []
-    for rows in _batches(np.arange(len(packed)), estimator.batch_size):
+    for rows in batches(np.arange(len(packed)), estimator.batch_size):
         batch = packed.batch(rows)
         vectors = module.site_vectors(batch).cpu().double()  # (N, d)
         crystal = batch.crystal.cpu()
@@ -135,13 +135,13 @@ def _occlusion(estimator, packed, column):
     table = {"elements.weight": torch.cat([weight, weight[seen].mean(0, keepdim=True)])}
     n_sites = packed.offsets.diff().cpu().numpy()
     every = np.arange(len(packed))
-    predicted = [module(packed.batch(rows))[:, column] for rows in _batches(every, size)]
+    predicted = [module(packed.batch(rows))[:, column] for rows in batches(every, size)]
     outputs = torch.cat(predicted).cpu().double().numpy()
     # A copy of the crystal for each of its sites, with this site occluded.
     copies = np.repeat(every, n_sites)
     sites = np.arange(len(copies)) - np.repeat(packed.offsets[:-1].cpu().numpy(), n_sites)
     predicted = []
-    for part in _batches(np.arange(len(copies)), size):
+    for part in batches(np.arange(len(copies)), size):
         batch = packed.batch(copies[part])
         starts = np.cumsum(n_sites[copies[part]]) - n_sites[copies[part]]
         changed = torch.as_tensor(starts + sites[part], device=batch.numbers.device)
@@ -162,18 +162,7 @@ def _occlude(batch, sites):
     return batch.replace(occ_numbers=torch.where(inside, _OCCLUDED, batch.occ_numbers))
 
 
-def _batches(rows, size):
-    return np.array_split(rows, -(-len(rows) // size))
-
-
 def _sites(crystals, contributions):
-    index = pd.MultiIndex.from_arrays(
-        [
-            np.repeat(np.arange(len(crystals)), crystals.sizes),
-            np.arange(crystals.n_sites) - np.repeat(crystals.offsets[:-1], crystals.sizes),
-        ],
-        names=["row", "site"],
-    )
     species = np.array(SYMBOLS, dtype=object)[crystals.numbers - 1]
     if crystals.occ_sites is not None:
         symbols = np.array(SYMBOLS, dtype=object)[crystals.occ_numbers - 1]
@@ -181,7 +170,8 @@ def _sites(crystals, contributions):
         mixed = parts.groupby(crystals.occ_sites).agg(", ".join)
         species[mixed.index] = mixed
     columns = dict(zip("abc", crystals.frac_coords.T, strict=True))
-    return pd.DataFrame({"species": species, **columns, "contribution": contributions}, index=index)
+    columns = {"species": species, **columns, "contribution": contributions}
+    return pd.DataFrame(columns, index=site_index(crystals))
 
 
 def _elements(crystals, contributions):

@@ -1,5 +1,7 @@
 """Fitted graph networks, and crystals for them."""
 
+import numpy as np
+import pandas as pd
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -77,3 +79,17 @@ def find_target(estimator, target):
             + ", ".join(map(repr, known))
         )
     return names.index(target) if isinstance(target, str) else int(target)
+
+
+def batches(rows, size):
+    """Cut rows into parts of about equal size, `size` at most."""
+    return np.array_split(rows, -(-len(rows) // size))
+
+
+def site_index(crystals, **levels):
+    """Return the index of all sites: row of the crystal, number of the site, and further levels."""
+    rows = np.repeat(np.arange(len(crystals)), crystals.sizes)
+    sites = np.arange(crystals.n_sites) - np.repeat(crystals.offsets[:-1], crystals.sizes)
+    return pd.MultiIndex.from_arrays(
+        [rows, sites, *levels.values()], names=["row", "site", *levels]
+    )

@@ -6,7 +6,7 @@ import torch
 from sklearn.base import is_regressor
 from sklearn.utils import Bunch
 
-from skuae.analysis.models._networks import find_target, take_network
+from skuae.analysis.models._networks import batches, find_target, take_network
 from skuae.models import CrystalBERT
 from skuae.training import library_defaults
 
@@ -134,9 +134,8 @@ def _take_bert(estimator, X):
 def _batches(estimator, crystals):
     """Cut crystals into batches on the device of the network."""
     packed = estimator.network_.pack(crystals, estimator.device_)
-    rows = np.arange(len(packed))
-    for part in np.array_split(rows, -(-len(rows) // estimator.batch_size)):
-        yield packed.batch(part)
+    for rows in batches(np.arange(len(packed)), estimator.batch_size):
+        yield packed.batch(rows)
 
 
 def _direction(estimator, target):

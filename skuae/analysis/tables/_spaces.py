@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
 from skuae.analysis._inputs import check_table, vectors
+from skuae.analysis._tsne import tsne
 
 MAPS = ("umap", "tsne", "pca")
 _AXES = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PC"}
@@ -97,10 +97,7 @@ def plane(rows, method, seed):
     if method == "umap":
         return _umap(rows, seed)
     if method == "tsne":
-        perplexity = min(30.0, (len(rows) - 1) / 3)
-        start = "pca" if rows.shape[1] > 1 else "random"
-        model = TSNE(2, perplexity=perplexity, init=start, random_state=seed, n_jobs=1)
-        return model.fit_transform(rows).astype(np.float64)
+        return tsne(rows, seed)
     points, _ = principal(rows, 2)
     return points
 

@@ -1,0 +1,199 @@
+"""The vectors that a fitted graph network has for the sites of crystals, and a map of them."""
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils import check_random_state
+
+from skuae._elements import SYMBOLS
+from skuae.analysis._axes import take_ax
+from skuae.analysis._style import class_colors, marker_of
+from skuae.analysis._tsne import tsne
+from skuae.analysis.models._networks import batches, site_index, take_network
+from skuae.training import library_defaults
+
+_LEAST_SITES = 5
+_ROUNDED = 1e-5  # relative to the largest number: environments so close are equal
+_LEGEND_ROWS = 18
+
+
+def site_environments(estimator, X):
+    """Return the vector that a graph network has for every site: its environment.
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or Pipeline that ends with one
+        Fitted, with a back-end that has vectors of sites: SEN, ALIGNN or coGN.
+    X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        The structures; for a pipeline, what its first step takes.
+
+    Returns
+    -------
+    DataFrame of shape (n_sites, n_dims)
+        One row per site, 192 columns for SEN at its defaults. The index has the levels ``row``,
+        ``site`` (both count from 0) and ``element``, the symbol; on a shared site, that of the
+        majority element. ``environments.loc[5]`` are the sites of row 5, and
+        ``environments.xs("O", level="element")`` all oxygens.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is no graph network.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If its back-end has no vectors of sites, or an element is not known.
+
+    See Also
+    --------
+    SiteEnvironmentsDisplay : Draws a map of them.
+
+    Notes
+    -----
+    Sites that a symmetry of the crystal maps onto each other have equal environments in every
+    network that reads distances only, trained or not. That they are equal is no evidence of what a
+    network has learned.
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNRegressor
+    >>> from skuae.analysis import site_environments
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=8, random_state=0)
+    >>> gnn = CrystalGNNRegressor("sen", max_epochs=1, random_state=0)
+    >>> environments = site_environments(gnn.fit(toy.structures, toy.target), toy.structures[:2])
+    >>> environments.shape[1], environments.index.names
+    (192, FrozenList(['row', 'site', 'element']))
+    """
+    with library_defaults():
+        estimator, crystals = take_network(estimator, X)
+    module = estimator.net_.module_
+    if not module.has_site_vectors:
+        raise ValueError(
+            f"the back-end {type(estimator.network_.backbone).__name__} has no vectors of sites; "
+            'use backbone="sen", "alignn" or "cogn"'
+        )
+    with library_defaults(), torch.inference_mode():
+        packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
+        module.eval()
+        parts = batches(np.arange(len(packed)), estimator.batch_size)
+        vectors = torch.cat([module.site_vectors(packed.batch(rows)).cpu() for rows in parts])
+    elements = np.array(SYMBOLS, dtype=object)[crystals.numbers - 1]
+    return pd.DataFrame(vectors.numpy(), index=site_index(crystals, element=elements))
+
+
+class SiteEnvironmentsDisplay:
+    """Map of the environments of sites by t-SNE, coloured by element.
+
+    Make one with `from_estimator` or `from_environments`.
+
+    Parameters
+    ----------
+    coordinates : DataFrame of shape (n_sites, 2)
+        The index has a level ``element``; the columns name the axes.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Notes
+    -----
+    t-SNE keeps neighbours together. Distances and sizes of groups mean little, and it makes groups
+    even of noise. Equal environments lie on one another. Ten thousand sites take about a minute.
+
+    References
+    ----------
+    L. van der Maaten, G. Hinton, J. Mach. Learn. Res. 9, 2579 (2008).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skuae.analysis import SiteEnvironmentsDisplay
+    >>> index = pd.MultiIndex.from_arrays([range(20), [0] * 20, ["O", "Ti"] * 10],
+    ...                                   names=["row", "site", "element"])
+    >>> vectors = np.random.default_rng(0).normal(size=(20, 8))
+    >>> environments = pd.DataFrame(vectors, index=index)
+    >>> display = SiteEnvironmentsDisplay.from_environments(environments).plot()
+    >>> display.ax_.get_xlabel()
+    't-SNE 1'
+    """
+
+    def __init__(self, coordinates):
+        self.coordinates = coordinates
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, random_state=0):
+        """Compute the environments of sites, and a map of them.
+
+        Parameters
+        ----------
+        estimator : CrystalGNNRegressor, CrystalGNNClassifier or Pipeline that ends with one
+            As for :func:`site_environments`.
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            The structures.
+        random_state : int, RandomState instance or None, default=0
+            Seeds t-SNE.
+
+        Returns
+        -------
+        SiteEnvironmentsDisplay
+        """
+        return cls.from_environments(site_environments(estimator, X), random_state=random_state)
+
+    @classmethod
+    def from_environments(cls, environments, *, random_state=0):
+        """Compute a map of environments.
+
+        Parameters
+        ----------
+        environments : DataFrame
+            From :func:`site_environments`.
+        random_state : int, RandomState instance or None, default=0
+            Seeds t-SNE.
+
+        Returns
+        -------
+        SiteEnvironmentsDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than five sites, or all environments are equal.
+        """
+        rows = environments.to_numpy(dtype=np.float64)
+        if len(rows) < _LEAST_SITES:
+            raise ValueError(f"{len(rows)} sites: a map needs at least {_LEAST_SITES}")
+        if np.ptp(rows, axis=0).max() <= _ROUNDED * np.abs(rows).max():
+            raise ValueError("all sites have equal environments: there is nothing to map")
+        points = tsne(rows, check_random_state(random_state).randint(2**31 - 1))
+        columns = ["t-SNE 1", "t-SNE 2"]
+        return cls(pd.DataFrame(points, index=environments.index, columns=columns))
+
+    def plot(self, ax=None):
+        """Draw the map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        SiteEnvironmentsDisplay
+            Itself.
+        """
+        ax, figure = take_ax(ax, (8, 6))
+        elements = self.coordinates.index.get_level_values("element")
+        present = sorted(set(elements), key=SYMBOLS.index)
+        points = self.coordinates.to_numpy(dtype=float)
+        for i, (symbol, color) in enumerate(zip(present, class_colors(len(present)), strict=True)):
+            x, y = points[elements == symbol].T
+            ax.scatter(x, y, s=14, color=color, marker=marker_of(i), label=symbol, linewidths=0)
+        ax.set(xlabel=self.coordinates.columns[0], ylabel=self.coordinates.columns[1])
+        ax.set(xticks=[], yticks=[])  # these coordinates have no unit and no zero
+        ax.legend(title="element", loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0,
+                  ncols=-(-len(present) // _LEGEND_ROWS))  # fmt: skip
+        self.ax_, self.figure_ = ax, figure
+        return self
