@@ -20,7 +20,9 @@ def main():
     p = parser(__doc__, n=2048, repeats=3)
     p.add_argument("--batch-size", type=int, default=64)
     p.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    p.add_argument("--backbones", nargs="+", choices=SPECS, default=["cgcnn", "megnet", "alignn"])
+    p.add_argument(
+        "--backbones", nargs="+", choices=SPECS, default=["cgcnn", "megnet", "sen", "alignn"]
+    )
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     crystals = as_crystals(read_structures(args))

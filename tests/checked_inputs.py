@@ -15,7 +15,7 @@ from sklearn.base import clone
 from skorch.callbacks import Checkpoint, Freezer
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, Crystals, ElementTable, as_crystals
-from skuae.analysis import lattice_parameters
+from skuae.analysis import lattice_parameters, site_environments
 from skuae.crystals import LIMITS
 from skuae.datasets import make_toy_crystals, read_folder
 
@@ -321,6 +321,9 @@ TRAINING = {
     ),
     "all weights frozen": lambda _: fit(callbacks=[Freezer("*")]),
     "a cutoff above 100 Å of a back-end": lambda _: fit(backbone=cgcnn(cutoff=1000)),
+    "`site_environments` of a back-end without vectors of sites": lambda _: site_environments(
+        fit(), toy()[0]
+    ),
 }
 
 SAVED = {

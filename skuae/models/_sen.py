@@ -312,12 +312,19 @@ class Capsules(nn.Module):
 class Tensors(nn.Module):
     """Poses that turn with the crystal: means of r r^T over unit vectors r along bonds."""
 
-    upper: Tensor
+    rows: Tensor
+    columns: Tensor
+    places: Tensor
 
     def __init__(self, m: int, n_capsules: int, cutoff: float) -> None:
         super().__init__()
         self.weights = nn.Linear(m, n_capsules)
         self.cutoff = cutoff
+        rows, columns = torch.triu_indices(3, 3)  # six numbers, and their places in a matrix
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+        places = torch.tensor([0, 1, 2, 1, 3, 4, 2, 4, 5])
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, e: Tensor, weights: Tensor, batch: CrystalBatch) -> Tensor:
         """Return symmetric tensors (B, K, 3, 3) from bonds e (E, m) and weights of sites (N, K)."""
@@ -326,16 +333,15 @@ class Tensors(nn.Module):
         lattices = batch.lattices.index_select(0, batch.crystal.index_select(0, batch.centers))
         r = F.normalize(torch.einsum("ei,eij->ej", r, lattices), dim=1)
         damping = 0.5 + 0.5 * torch.cos(math.pi / self.cutoff * batch.distances)
-        rows, columns = torch.triu_indices(3, 3, device=r.device)
-        products = damping[:, None] * r[:, rows] * r[:, columns]  # (E, 6)
+        products = r.index_select(1, self.rows) * r.index_select(1, self.columns)
+        products = products * damping[:, None]  # (E, 6)
         a = self.weights(e)  # (E, K)
         of_sites = counted_sum((a[:, :, None] * products[:, None]).flatten(1), batch.bonds)
         total = counted_sum(damping[:, None], batch.bonds).clamp(min=_LEAST)
         of_sites = (of_sites / total).view(len(weights), -1, 6) * weights[:, :, None]
         p = r.new_zeros(len(batch), of_sites[0].numel())
         p = p.index_add(0, batch.crystal, of_sites.flatten(1)).view(len(batch), -1, 6)
-        places = torch.tensor([0, 1, 2, 1, 3, 4, 2, 4, 5], device=r.device)
-        return p.index_select(2, places).unflatten(2, (3, 3))
+        return p.index_select(2, self.places).unflatten(2, (3, 3))
 
 
 def invariants(p: Tensor) -> Tensor:
@@ -357,10 +363,9 @@ def affine(pose: Tensor) -> Tensor:
     angle = 2 * math.pi * pose[..., 2:3]
     shifts = torch.tanh(5 * pose[..., 3:])  # shear, t_x, t_y
     first, second = scales.split(1, dim=-1)
-    turn = torch.cat([angle.cos(), angle.sin()], dim=-1)  # (..., 2)
-    second = second * turn.flip(-1)  # s_y sin t, s_y cos t
-    sign = turn.new_tensor([1.0, -1.0])
-    first = first * turn * sign + shifts[..., :1] * second
+    cos, sin = angle.cos(), angle.sin()
+    second = second * torch.cat([sin, cos], dim=-1)
+    first = first * torch.cat([cos, -sin], dim=-1) + shifts[..., :1] * second
     return torch.stack(
         [
             torch.cat([first, shifts[..., 1:2]], dim=-1),

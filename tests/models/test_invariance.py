@@ -15,6 +15,7 @@ from skuae.models._crystal_transformer import READOUTS
 
 BACKBONES = [kind for kind in models.BACKBONES.values() if kind.invariant]
 NARROW = {"hidden_dim": 16, "atom_dim": 16, "block_dim": 12, "expansion_dim": 16}
+NARROW |= {"site_dim": 24, "bond_dim": 16, "capsule_dim": 16, "crystal_dim": 24}
 # The published CGCNN cuts the shell of the last neighbour where twelve are reached: which of equal
 # neighbours stay is a matter of rounding. tests/models/test_cgcnn.py has it where none is cut.
 WHOLE = {"whole_shell": True}

@@ -62,8 +62,8 @@ def site_environments(estimator, X):
     >>> toy = make_toy_crystals(n_samples=8, random_state=0)
     >>> gnn = CrystalGNNRegressor("sen", max_epochs=1, random_state=0)
     >>> environments = site_environments(gnn.fit(toy.structures, toy.target), toy.structures[:2])
-    >>> environments.shape[1], environments.index.names
-    (192, FrozenList(['row', 'site', 'element']))
+    >>> environments.shape[1], list(environments.index.names)
+    (192, ['row', 'site', 'element'])
     """
     with library_defaults():
         estimator, crystals = take_network(estimator, X)
