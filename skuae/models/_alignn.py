@@ -1,5 +1,7 @@
 """Atomistic line graph neural network, Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,7 +11,7 @@ from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._elements import Elements
 from skuae.models._gated_conv import gated_conv
 from skuae.models._interpolation import Tabulated, interpolate, is_exact, spread
-from skuae.models._layers import CountedNormSiLU, GaussianBasis
+from skuae.models._layers import CountedNormSiLU, GaussianBasis, mean_over_sites, pooled_layers
 
 FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
 
@@ -119,9 +121,19 @@ class ALIGNNModule(CrystalModule):
         self.head = nn.Linear(d, n_outputs)
 
     def site_vectors(self, batch: CrystalBatch) -> Tensor:
+        *_, x = self.site_layers(batch)
+        return x
+
+    def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        *inner, last = self.site_layers(batch)
+        return {**pooled_layers(inner, batch), "embed": mean_over_sites(last, batch)}
+
+    def site_layers(self, batch: CrystalBatch) -> Iterator[Tensor]:
+        """Yield vectors of sites (N, d): those of the elements, then after each bond layer."""
         n_sites = batch.site_counts
         n_bonds = batch.edge_counts * n_sites[batch.centers]
-        x = self.atoms(self.elements(batch), n_sites)  # (N, d)
+        x = self.atoms(self.elements(batch), n_sites)
+        yield x
         y = self.bond_basis(batch.distances)
         for layer in self.bonds:
             y = layer(y, n_bonds)
@@ -133,10 +145,10 @@ class ALIGNNModule(CrystalModule):
         for i, conv in enumerate(self.bond_convs):
             # Bonds after the last convolution, and angles after their last, are read by nobody.
             x, y = conv(x, y, batch.bonds, n_sites, n_bonds if i + 1 < n_convs else None)
+            yield x
             if i < n_angle_convs and y is not None:
                 counts = n_angles if i + 1 < n_angle_convs else None
                 y, z = self.angle_convs[i](y, z, batch.angles, n_bonds, counts)
-        return x
 
     def angle_vectors(self, cosines: Tensor, counts: Tensor) -> "Tensor | Tabulated":
         """Return vectors (A, d) of angles that occur so many times.

@@ -141,6 +141,24 @@ class CrystalModule(nn.Module):
         """
         return mean_over_sites(self.site_vectors(batch), batch)
 
+    def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        """Return one vector per crystal after each layer of the network, as features of crystals.
+
+        A network without a method of its own hands out `embed` alone. Those of skuae average the
+        vectors of sites after each layer.
+
+        Parameters
+        ----------
+        batch : CrystalBatch
+
+        Returns
+        -------
+        dict of str to Tensor of shape (B, any)
+            By the name of the layer, in order: the same names and widths for all batches. The last
+            one is "embed", what `embed` returns.
+        """
+        return {"embed": self.embed(batch)}
+
     def forward(self, batch: CrystalBatch) -> Tensor:
         """Return the outputs, (B, n_outputs)."""
         return self.head(self.embed(batch))

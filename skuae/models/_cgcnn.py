@@ -1,6 +1,7 @@
 """Crystal graph convolutional neural network, Xie and Grossman, PRL 120, 145301 (2018)."""
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,13 @@ from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import gated_sum, linear_at_edges
 from skuae.models._elements import Elements
-from skuae.models._layers import CountedNorm, GaussianBasis, TrackedNorm, mean_over_sites
+from skuae.models._layers import (
+    CountedNorm,
+    GaussianBasis,
+    TrackedNorm,
+    mean_over_sites,
+    pooled_layers,
+)
 
 
 class CGCNN(Backbone):
@@ -100,7 +107,17 @@ class CGCNNModule(CrystalModule):
         return self.project
 
     def embed(self, batch: CrystalBatch) -> Tensor:
-        v = self.project(self.elements(batch))  # (N, d)
+        *_, v = self.site_layers(batch)
+        return self.read_out(v, batch)
+
+    def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        vectors = list(self.site_layers(batch))
+        return {**pooled_layers(vectors, batch), "embed": self.read_out(vectors[-1], batch)}
+
+    def site_layers(self, batch: CrystalBatch) -> Iterator[Tensor]:
+        """Yield vectors of sites (N, d): those of the elements, then after each convolution."""
+        v = self.project(self.elements(batch))
+        yield v
         # Twelve neighbours are rarely as far as the cutoff: centers beyond them would only add 0.
         u = self.basis(batch.distances, self.basis.n_reached(batch.distances))  # (E, m), m <= 41
         n_sites, n_bonds = batch.site_counts, None
@@ -108,12 +125,16 @@ class CGCNNModule(CrystalModule):
             n_bonds = batch.edge_counts * n_sites.index_select(0, batch.centers)
         for conv in self.convs:
             v = conv(v, u, batch.bonds, n_sites, n_bonds)
+            yield v
+
+    def read_out(self, v: Tensor, batch: CrystalBatch) -> Tensor:
+        """Return vectors of crystals (B, width) for those of sites (N, d)."""
         h = mean_over_sites(v, batch)  # (B, d)
         if self.hidden:
             h = F.softplus(h)
         for layer in self.hidden:
             h = F.softplus(layer(h))
-        return h  # (B, hidden_dim)
+        return h
 
 
 class CGConv(nn.Module):

@@ -178,11 +178,35 @@ def _check_shapes(subject: _Subject, module: CrystalModule) -> None:
         raise ValueError("the network writes into its batch; leave the tensors in it as they are")
     _same("two runs differ in eval mode", module(batch), outputs)
     _same("head(embed(batch)) differs from the output", module.head(vectors), outputs)
+    _check_layers(subject, module)
     vary = subject.spec.augmentation()
     if vary is not None:
         varied = vary(batch, torch.Generator().manual_seed(0))
         if not isinstance(varied, CrystalBatch) or len(varied) != n:
             raise TypeError("augmentation() must give a function from a batch to a batch like it")
+
+
+def _check_layers(subject: _Subject, module: CrystalModule) -> None:
+    """Check that the layers end with `embed`, and do not feel batch mates or merging."""
+    batch, rows = subject.batch(), range(len(subject.crystals))
+    with torch.no_grad():
+        layers, last = module.layer_vectors(batch), module.embed(batch)
+        alone = [module.layer_vectors(subject.merged.batch([row])) for row in rows]
+        whole = module.layer_vectors(subject.whole.batch(rows))
+    if list(layers)[-1:] != ["embed"]:
+        raise ValueError('layer_vectors(batch) must be a dict whose last key is "embed"')
+    if any(list(other) != list(layers) for other in (*alone, whole)):
+        raise ValueError("layer_vectors(batch) has other names for another batch")
+    for name, found in layers.items():
+        if found.ndim != 2 or len(found) != len(rows):
+            raise ValueError(
+                f"layer_vectors(batch)[{name!r}] has the shape {tuple(found.shape)}, not "
+                f"({len(rows)}, width)"
+            )
+        one_by_one = torch.cat([other[name] for other in alone])
+        _same(f"layer {name!r} of a crystal depends on others in the batch", one_by_one, found)
+        _same(f"layer {name!r} depends on whether equal sites are merged", whole[name], found)
+    _same("layer_vectors(batch)['embed'] differs from embed(batch)", layers["embed"], last)
 
 
 def _check_gradients(subject: _Subject, module: CrystalModule) -> None:

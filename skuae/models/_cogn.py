@@ -1,7 +1,7 @@
 """Connectivity optimized graph network, Ruff et al., Digital Discovery 3, 594 (2024)."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._edges import linear_at_edges
 from skuae.models._elements import Elements
-from skuae.models._layers import GaussianBasis, widened
+from skuae.models._layers import GaussianBasis, mean_over_sites, pooled_layers, widened
 
 _FARTHEST = 8.0  # Å, the last Gaussian of distances
 
@@ -127,11 +127,21 @@ class CoGNModule(CrystalModule):
                 nn.init.zeros_(layer.bias)
 
     def site_vectors(self, batch: CrystalBatch) -> Tensor:
-        h = self.atoms(self.elements(batch))  # (N, d)
+        *_, h = self.site_layers(batch)
+        return h
+
+    def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        *inner, last = self.site_layers(batch)
+        return {**pooled_layers(inner, batch), "embed": mean_over_sites(last, batch)}
+
+    def site_layers(self, batch: CrystalBatch) -> Iterator[Tensor]:
+        """Yield vectors of sites (N, d): those of the elements, then after each block."""
+        h = self.atoms(self.elements(batch))
+        yield h
         u = self.basis(batch.distances)  # (E, m)
         for block in self.blocks:
             h = block(h, u, self.bonds, batch.bonds, self.edge_dtype)
-        return h
+            yield h
 
     @property
     def first_layer(self) -> nn.Module:

@@ -1,5 +1,6 @@
 """CrystalTransformer, Jin et al., Nature Communications 16, 1210 (2025)."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from skuae.crystals import CrystalBatch, Crystals, augment
 from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs
 from skuae.models._elements import Elements, LearnedElements
 from skuae.models._encoder import EncoderLayer
-from skuae.models._layers import mean_over_sites
+from skuae.models._layers import mean_over_sites, pooled_layers
 
 READOUTS = ("mean", "cls", "first")
 _COORDINATE_SCALE = 8.0  # Å; brings centred coordinates of a cell to about 1
@@ -126,14 +127,29 @@ class CrystalTransformerModule(CrystalModule):
         return self.project
 
     def embed(self, batch: CrystalBatch) -> Tensor:
+        *_, (tokens, place) = self.tokens(batch)
+        return self.read_out(tokens, place, batch)
+
+    def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        *inner, last = self.tokens(batch)
+        sites = [tokens.flatten(0, 1)[place] for tokens, place in inner]
+        return {**pooled_layers(sites, batch), "embed": self.read_out(*last, batch)}
+
+    def tokens(self, batch: CrystalBatch) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield tokens (B, L, d_model) and the places (N,) of the sites, also after each layer."""
         x = torch.einsum("ni,nij->nj", batch.frac_coords, batch.lattices[batch.crystal])  # (N, 3)
         if self.input_norm:
             x = (x - mean_over_sites(x, batch)[batch.crystal]) / self.coords_scale
         z = torch.cat([self.project(self.elements(batch)), self.coords(x)], dim=1)  # (N, d_model)
         tokens, place, real = self._pad(z, batch)  # (B, L, d_model), (N,), (B, L) or None
+        yield tokens, place
         mask = None if real is None else real[:, None, None]  # (B, 1, 1, L)
         for layer in self.layers:
             tokens = layer(tokens, mask)
+            yield tokens, place
+
+    def read_out(self, tokens: Tensor, place: Tensor, batch: CrystalBatch) -> Tensor:
+        """Return vectors of crystals (B, d_model) for the tokens of the last layer."""
         if self.readout == "mean":
             return mean_over_sites(tokens.flatten(0, 1)[place], batch)
         return tokens[:, 0]

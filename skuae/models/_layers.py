@@ -1,5 +1,6 @@
 """Layers that several papers share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -144,6 +145,14 @@ def counted_statistics(
 def widened(x: Tensor) -> Tensor:
     """Return bfloat16 as float32, for sums of many; all else as it is."""
     return x.float() if x.dtype == torch.bfloat16 else x
+
+
+def pooled_layers(vectors: Iterable[Tensor], batch: CrystalBatch) -> dict[str, Tensor]:
+    """Average the site vectors (N, any) of several layers over each crystal.
+
+    Their names are layer0, layer1 and so on.
+    """
+    return {f"layer{i}": mean_over_sites(x, batch) for i, x in enumerate(vectors)}
 
 
 def mean_over_sites(x: Tensor, batch: CrystalBatch) -> Tensor:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -108,18 +109,36 @@ class MEGNetModule(CrystalModule):
         self.head = nn.Linear(self.width, n_outputs)
 
     def embed(self, batch: CrystalBatch) -> Tensor:
-        v = self.atoms(self.elements(batch))  # (N, d)
+        for v, e, u in self.states(batch):
+            pass  # the vectors of bonds take much memory: only the last ones are kept
+        return self.read_out(v, e, u, batch)
+
+    def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
+        """Return the mean over the sites and the vector of the crystal after each block."""
+        pooled = {}
+        for i, (v, e, u) in enumerate(self.states(batch)):
+            pooled[f"layer{i}"] = torch.cat([mean_over_sites(v, batch), u], dim=1)  # (B, 2d)
+        return {**pooled, "embed": self.read_out(v, e, u, batch)}
+
+    def states(self, batch: CrystalBatch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield vectors of sites (N, d), bonds (E, d) and crystals (B, d), also after each block."""
+        v = self.atoms(self.elements(batch))
         e = self.bond_vectors(batch.distances)
-        e = e.to(self.edge_dtype or e.dtype)  # (E, d)
-        u = self.state(v.new_zeros(len(batch), 2))  # (B, d)
+        e = e.to(self.edge_dtype or e.dtype)
+        u = self.state(v.new_zeros(len(batch), 2))
+        yield v, e, u
         degrees = counted_sum(torch.ones_like(batch.distances)[:, None], batch.bonds)  # (N, 1)
         for block in self.blocks:
             v, e, u = block(v, e, u, batch, degrees)
+            yield v, e, u
+
+    def read_out(self, v: Tensor, e: Tensor, u: Tensor, batch: CrystalBatch) -> Tensor:
+        """Return vectors of crystals (B, 16) for those after the last block."""
         crystal = batch.crystal[batch.centers]
         n_bonds = batch.edge_counts * batch.site_counts[batch.centers]
         atoms = self.read_atoms(v, batch.crystal, batch.site_counts, len(batch))  # (B, 2d)
         bonds = self.read_bonds(widened(e), crystal, n_bonds, len(batch))  # (B, 2d)
-        return self.hidden(torch.cat([atoms, bonds, u], dim=1))  # (B, 16)
+        return self.hidden(torch.cat([atoms, bonds, u], dim=1))
 
     def bond_vectors(self, distances: Tensor) -> Tensor:
         """Return the vectors (E, d) of bonds with these lengths (E,) before the first block.

@@ -79,6 +79,10 @@ def mates(self, batch):
     return v - v.mean(0)
 
 
+def mates_pooled(self, batch):
+    return mean_over_sites(mates(self, batch), batch)
+
+
 def uncounted(self, batch):
     v = PlainModule.site_vectors(self, batch)
     return torch.zeros(len(batch), v.shape[1], dtype=v.dtype).index_add(0, batch.crystal, v)
@@ -144,6 +148,23 @@ def writes(self, batch):
     return PlainModule.site_vectors(self, batch)
 
 
+def layers_of(of):
+    """Return a method `layer_vectors` with one more layer."""
+    return lambda self, batch: {"first": of(self, batch), "embed": self.embed(batch)}
+
+
+def nameless(self, batch):
+    return {"first": self.embed(batch)}
+
+
+def other_embed(self, batch):
+    return {"embed": self.embed(batch) + 1}
+
+
+def named_by_size(self, batch):
+    return {f"of_{len(batch)}": self.embed(batch), "embed": self.embed(batch)}
+
+
 def at_coordinates(of):
     """Return a module part that reads a number off coordinates and lattices, and its inputs."""
 
@@ -186,6 +207,12 @@ def test_a_plain_one_keeps_it():
         (broken(site_vectors=steep), r"the gradient of .* is not finite"),
         (broken(forward=flat), "the output of a network with one output has the shape"),
         (broken(site_vectors=writes), "writes into its batch"),
+        (broken(layer_vectors=nameless), "a dict whose last key is .embed."),
+        (broken(layer_vectors=other_embed), "'embed'. differs from embed"),
+        (broken(layer_vectors=named_by_size), "other names for another batch"),
+        (broken(layer_vectors=layers_of(PlainModule.site_vectors)), r"'first'. has the shape"),
+        (broken(layer_vectors=layers_of(uncounted)), "'first' depends on whether equal sites"),
+        (broken(layer_vectors=layers_of(mates_pooled)), "'first' of a crystal depends on others"),
         (at_coordinates(lambda b: b.lattices[b.crystal, 0, 0]), "depends on how the crystal is t"),
         (at_coordinates(lambda b: (b.frac_coords % 1)[:, 0]), "depends on where the cell begins"),
         (
@@ -221,6 +248,34 @@ def test_single_precision_inside_is_told():
     spec = changed(build=lambda self, elements, n: Single(self, elements, n))
     with pytest.raises(ValueError, match="does not run in double precision"):
         check_backbone(spec)
+
+
+LAYERS = {
+    "cgcnn": {"layer0": 8, "layer1": 8, "embed": 8},
+    "megnet": {"layer0": 8, "layer1": 8, "layer2": 8, "embed": 16},
+    "alignn": {"layer0": 8, "layer1": 8, "embed": 8},
+    "cogn": {"layer0": 8, "layer1": 8, "embed": 8},
+    "crystal_transformer": {"layer0": 8, "embed": 8},
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_the_networks(name, pack, alloy, lone):
+    spec = small(BACKBONES[name])
+    module = spec.build(ElementEmbedding(torch.randn(118, 3), frozen=True), 1).double().eval()
+    batch = pack([alloy, lone], spec)
+    layers = module.layer_vectors(batch)
+    assert {name: vectors.shape[1] for name, vectors in layers.items()} == LAYERS[name]
+    assert torch.equal(layers["embed"], module.embed(batch))
+    vectors = list(layers.values())
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(vectors) if a.shape == b.shape)
+
+
+def test_a_network_without_layers_has_embed(pack, lone):
+    module = Plain().build(ElementEmbedding(torch.randn(118, 3), frozen=True), 1).double()
+    batch = pack([lone], Plain())
+    assert list(module.layer_vectors(batch)) == ["embed"]
+    assert torch.equal(module.layer_vectors(batch)["embed"], module.embed(batch))
 
 
 def test_specifications_that_break_it_are_found():
