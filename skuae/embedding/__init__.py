@@ -1,6 +1,7 @@
 """Element tables, and the features of crystals that are pooled from them."""
 
 from skuae.embedding._features import StructureFeatures, crystals_and_table
+from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._join import join_tables
 from skuae.embedding._registry import (
     ONE_TABLE,
@@ -18,6 +19,7 @@ __all__ = [
     "ONE_TABLE",
     "TABLE_FILES",
     "ElementTable",
+    "FeaturizerMixin",
     "StructureFeatures",
     "UAETransformer",
     "crystals_and_table",

@@ -1,4 +1,4 @@
-"""matminer's names for featurising, on top of the vectorised transform."""
+"""matminer's names for featurising, on top of a vectorised transform."""
 
 import re
 import traceback
@@ -8,38 +8,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skuae.crystals import Crystals, as_crystals
-from skuae.embedding._pooling import check_pooling
-from skuae.embedding._table import ElementTable
 
 _BLOCK = 2000  # rows between two steps of the progress bar
 
-UAE_CITATION = """\
-@article{jin2025transformer,
-  title = {Transformer-generated atomic embeddings to enhance prediction accuracy of crystal
-           properties with machine learning},
-  author = {Jin, Luozhijie and Du, Zijian and Shu, Le and Cen, Yan and Xu, Yuanfeng and
-            Mei, Yongfeng and Zhang, Hao},
-  journal = {Nature Communications}, volume = {16}, pages = {1210}, year = {2025},
-  doi = {10.1038/s41467-025-56481-x}
-}"""
-
 
 class FeaturizerMixin:
-    """The methods of matminer's ``BaseFeaturizer`` for a class that pools element tables.
+    """What transformers of crystals share: matminer's methods, names and tags.
 
-    They work before ``fit`` where the table needs no fitting. The class provides ``_table()``, the
-    table, and ``_pool(table, crystals)``, the feature matrix.
+    They work before ``fit`` where there is nothing to learn. The class provides
+    ``feature_labels()``, the names of the features, ``citations()``, and ``_featurizer()``, which
+    checks the parameters and returns the function from `Crystals` to the feature matrix.
     """
 
-    statistics: tuple[str, ...]
-    on_missing_element: str
     fit: Callable[..., Any]
     feature_labels: Callable[[], list[str]]
-    _table: Callable[[], ElementTable]
-    _pool: Callable[[ElementTable, Crystals], np.ndarray]
+    _featurizer: Callable[[], Callable[[Crystals], np.ndarray]]
 
     def featurize(self, structure):
         """Return the features of one structure.
@@ -52,7 +39,7 @@ class FeaturizerMixin:
         -------
         list of float
         """
-        return self._pool(self._table(), as_crystals([structure]))[0].tolist()
+        return self._featurizer()(as_crystals([structure]))[0].tolist()
 
     def featurize_many(self, entries, ignore_errors=False, return_errors=False, pbar=True):
         """Return the features of several structures.
@@ -81,9 +68,9 @@ class FeaturizerMixin:
         """Return features (n, d), and n tracebacks or NaN."""
         if return_errors and not ignore_errors:
             raise ValueError("set ignore_errors=True to use return_errors")
-        check_pooling(self.statistics, self.on_missing_element)  # whatever ignore_errors says
+        compute = self._featurizer()  # may refuse, whatever ignore_errors says
         entries = entries if hasattr(entries, "__len__") else list(entries)  # of a generator
-        table, n = self._table(), len(entries)
+        n = len(entries)
         width = len(self.feature_labels())
         features = np.full((n, width), np.nan, dtype=np.float32)
         errors = [np.nan] * n
@@ -95,24 +82,16 @@ class FeaturizerMixin:
                 rows = range(start, min(start + _BLOCK, n))
                 try:
                     block = _safe_indexing(entries, slice(rows.start, rows.stop))
-                    features[rows.start : rows.stop] = self._pool(table, as_crystals(block))
+                    features[rows.start : rows.stop] = compute(as_crystals(block))
                     rows = range(0)
                 except Exception:
                     if not ignore_errors:
-                        self._pool(table, as_crystals(entries))  # to count the rows from the start
+                        compute(as_crystals(entries))  # to count the rows from the start
                         raise
                 for row in rows:  # out here: or each traceback would tell the block's as well
-                    features[row], errors[row] = self._try_one(table, entries, row, width)
+                    features[row], errors[row] = _try_one(compute, entries, row, width)
                 bar.update(min(_BLOCK, n - start))
         return features, errors
-
-    def _try_one(self, table, entries, row, width):
-        try:
-            one = as_crystals(_safe_indexing(entries, slice(row, row + 1)))
-            return self._pool(table, one)[0], np.nan
-        except Exception:
-            said = re.sub(r"\brow 0\b", f"row {row}", traceback.format_exc())
-            return np.full(width, np.nan), said
 
     def featurize_dataframe(
         self,
@@ -204,9 +183,9 @@ class FeaturizerMixin:
         -------
         bool
         """
-        table = self._table()
+        compute = self._featurizer()
         try:
-            self._pool(table, as_crystals([structure]))
+            compute(as_crystals([structure]))
         except (TypeError, ValueError):
             return False
         return True
@@ -236,15 +215,28 @@ class FeaturizerMixin:
             return None
         return df.assign(**{column: passed})
 
-    def citations(self):
-        """Return what to cite, in BibTeX: the embeddings' paper and that of the table.
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : ignored
+            For scikit-learn.
 
         Returns
         -------
-        list of str
+        ndarray of str of shape (n_features,)
         """
-        own = self._table().metadata.get("citation") or []
-        return [UAE_CITATION, *([own] if isinstance(own, str) else own)]
+        check_is_fitted(self)
+        return np.array(self.feature_labels(), dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.no_validation = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
 
     def implementors(self):
         """Return who wrote this.
@@ -254,6 +246,16 @@ class FeaturizerMixin:
         list of str
         """
         return ["The skuae developers"]
+
+
+def _try_one(compute, entries, row, width):
+    """Return the features of one row, or NaN and the traceback."""
+    try:
+        one = as_crystals(_safe_indexing(entries, slice(row, row + 1)))
+        return compute(one)[0], np.nan
+    except Exception:
+        said = re.sub(r"\brow 0\b", f"row {row}", traceback.format_exc())
+        return np.full(width, np.nan), said
 
 
 def _column(col_id):

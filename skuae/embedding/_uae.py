@@ -1,5 +1,6 @@
 """The transformer: element vectors of any origin, pooled over crystals."""
 
+from functools import partial
 from os import PathLike
 from typing import ClassVar
 
@@ -17,6 +18,16 @@ from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._pooling import check_pooling, pool
 from skuae.embedding._registry import labels_for, resolve_table
+
+_CITATION = """\
+@article{jin2025transformer,
+  title = {Transformer-generated atomic embeddings to enhance prediction accuracy of crystal
+           properties with machine learning},
+  author = {Jin, Luozhijie and Du, Zijian and Shu, Le and Cen, Yan and Xu, Yuanfeng and
+            Mei, Yongfeng and Zhang, Hao},
+  journal = {Nature Communications}, volume = {16}, pages = {1210}, year = {2025},
+  doi = {10.1038/s41467-025-56481-x}
+}"""
 
 
 class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
@@ -191,6 +202,10 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
     def _pool(self, table, crystals):
         return pool(table, crystals, self.statistics, self.on_missing_element)
 
+    def _featurizer(self):
+        check_pooling(self.statistics, self.on_missing_element)
+        return partial(self._pool, self._table())
+
     def feature_labels(self):
         """Return the names of the features, before ``fit`` too.
 
@@ -201,6 +216,16 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         """
         table = self._table()
         return [f"{table.name}_{s}_{column}" for s in self.statistics for column in table.columns]
+
+    def citations(self):
+        """Return what to cite, in BibTeX: the embeddings' paper and that of the table.
+
+        Returns
+        -------
+        list of str
+        """
+        own = self._table().metadata.get("citation") or []
+        return [_CITATION, *([own] if isinstance(own, str) else own)]
 
     def set_n_jobs(self, n_jobs):
         """Set the parameter `n_jobs`; what matminer calls it.
@@ -221,27 +246,8 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
             raise AttributeError("n_features_out_ is there after fit")
         return len(self.statistics) * self.element_table_.n_dims
 
-    def get_feature_names_out(self, input_features=None):
-        """Return the names of the features.
-
-        Parameters
-        ----------
-        input_features : ignored
-            For scikit-learn.
-
-        Returns
-        -------
-        ndarray of str of shape (n_features,)
-        """
-        check_is_fitted(self)
-        return np.array(self.feature_labels(), dtype=object)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.no_validation = True
-        tags.transformer_tags.preserves_dtype = []
         tags.target_tags.required = hasattr(self.embedding, "fit")
         return tags
 

@@ -2,6 +2,7 @@
 
 from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
+from skuae.estimators._loading import load_pretrained
 from skuae.estimators._regressor import CrystalGNNRegressor
 from skuae.estimators._saving import encode_estimator
 from skuae.estimators._voting import CrystalVotingRegressor
@@ -12,4 +13,5 @@ __all__ = [
     "CrystalTransformerRegressor",
     "CrystalVotingRegressor",
     "encode_estimator",
+    "load_pretrained",
 ]

@@ -22,6 +22,7 @@ from skuae.training import (
     FittedTask,
     Network,
     Trained,
+    check_finite,
     check_rows,
     check_sample_weight,
     check_training_params,
@@ -146,12 +147,7 @@ class CrystalEstimator(PretrainedEstimator):
             by_size = self.network_.backbone.pads
             loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)
             outputs = self.net_.outputs(loader, method)
-        wrong = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
-        if len(wrong):
-            raise ValueError(
-                f"{crystals.where(int(wrong[0]))}: the network gives numbers that are not finite "
-                f"({len(wrong)} such rows); check the structure, or drop the row"
-            )
+        check_finite(outputs, crystals)
         return outputs
 
     def _source(self) -> "CrystalEstimator | None":

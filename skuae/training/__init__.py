@@ -15,7 +15,7 @@ from skuae.training._fit import (
 )
 from skuae.training._labels import read_labels
 from skuae.training._learned_input import LearnedInput, check_in_reach
-from skuae.training._net import CrystalNet
+from skuae.training._net import CrystalNet, check_finite, outputs_of
 from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._precision import resolve_precision
@@ -45,6 +45,7 @@ __all__ = [
     "Task",
     "Trained",
     "check_covered",
+    "check_finite",
     "check_in_reach",
     "check_rows",
     "check_sample_weight",
@@ -57,6 +58,7 @@ __all__ = [
     "make_net",
     "name_uncloneable",
     "named",
+    "outputs_of",
     "read_labels",
     "resolve_device",
     "resolve_precision",

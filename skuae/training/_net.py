@@ -12,7 +12,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from skuae.crystals import CrystalBatch
+from skuae.crystals import CrystalBatch, Crystals
 from skuae.models import CrystalModule
 from skuae.training._callbacks import StoppedByCallback, was_raised
 from skuae.training._data import CrystalLoader, TargetsOfBatch
@@ -279,7 +279,6 @@ class CrystalNet(NeuralNet):
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.module_.parameters(), self.clip_norm)
 
-    @torch.inference_mode()
     def outputs(self, loader: CrystalLoader, method: str = "__call__") -> np.ndarray:
         """Return what a method of the module gives for all rows.
 
@@ -295,12 +294,50 @@ class CrystalNet(NeuralNet):
             In the order of the rows.
         """
         self.module_.eval()
-        run = getattr(self.module_, method)
-        index = np.concatenate(loader.order())
-        outputs = torch.cat([run(batch) for batch, _ in loader])
-        result = torch.empty_like(outputs)
-        result[torch.as_tensor(index, device=outputs.device)] = outputs
-        return result.cpu().numpy()
+        return outputs_of(getattr(self.module_, method), loader)
+
+
+@torch.inference_mode()
+def outputs_of(run: Callable[[CrystalBatch], Tensor], loader: CrystalLoader) -> np.ndarray:
+    """Return what a function of batches gives for all rows.
+
+    Parameters
+    ----------
+    run : callable
+        From a batch of B crystals to a Tensor of shape (B, n_columns).
+    loader : CrystalLoader
+        Not shuffled.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns)
+        In the order of the rows.
+    """
+    index = np.concatenate(loader.order())
+    outputs = torch.cat([run(batch) for batch, _ in loader])
+    result = torch.empty_like(outputs)
+    result[torch.as_tensor(index, device=outputs.device)] = outputs
+    return result.cpu().numpy()
+
+
+def check_finite(outputs: np.ndarray, crystals: Crystals) -> None:
+    """Raise if a network gives numbers that are not finite; name the first row.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_crystals, n_columns)
+    crystals : Crystals
+
+    Raises
+    ------
+    ValueError
+    """
+    wrong = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"{crystals.where(int(wrong[0]))}: the network gives numbers that are not finite "
+            f"({len(wrong)} such rows); check the structure, or drop the row"
+        )
 
 
 def frozen_norms(module: nn.Module) -> list[nn.BatchNorm1d]:

@@ -1,0 +1,46 @@
+"""Saved estimators whose class the file tells."""
+
+from os import PathLike
+
+import torch
+
+from skuae.estimators._base import CrystalEstimator
+from skuae.estimators._reading import read_model_folder
+
+
+def load_pretrained(
+    folder: str | PathLike[str], *, device: str | torch.device = "auto"
+) -> CrystalEstimator:
+    """Read an estimator that `save_pretrained` wrote, of whichever class it is.
+
+    Parameters
+    ----------
+    folder : str or path-like
+    device : str or torch.device, default="auto"
+
+    Returns
+    -------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+        Fitted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no model.
+    ValueError
+        If the file was changed or cut short, or this version cannot read it.
+
+    Examples
+    --------
+    >>> from skuae.estimators import load_pretrained
+    >>> model = load_pretrained("my_model")  # doctest: +SKIP
+    """
+    # Models that ship with skuae will have names; this is where a name becomes a folder.
+    config, tensors = read_model_folder(folder)
+    kind = CrystalEstimator._kinds.get(str(config.get("class")))
+    if kind is None:
+        raise ValueError(
+            f"{folder} holds a {config.get('class')!r:.80}, which this version of skuae does not "
+            "know; use the version that wrote it"
+        )
+    return kind._restore(folder, config, tensors, device)
