@@ -11,30 +11,47 @@ from skuae.embedding import ElementTable, UAETransformer
 if TYPE_CHECKING:
     from skuae import analysis, models
     from skuae import estimators as estimators
+    from skuae import featurizers as featurizers
+    from skuae import pipelines as pipelines
     from skuae import training as training
     from skuae.estimators import (
         CrystalGNNClassifier,
         CrystalGNNRegressor,
+        CrystalStackingClassifier,
+        CrystalStackingRegressor,
         CrystalTransformerRegressor,
         CrystalVotingRegressor,
     )
+    from skuae.pipelines import crystal_pipeline
 else:  # with torch, which takes longer to import than all the rest
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "skuae": ["analysis", "estimators", "models", "training"],
+            "skuae": [
+                "analysis",
+                "estimators",
+                "featurizers",
+                "models",
+                "pipelines",
+                "training",
+            ],
             "skuae.estimators": [
                 "CrystalGNNClassifier",
                 "CrystalGNNRegressor",
+                "CrystalStackingClassifier",
+                "CrystalStackingRegressor",
                 "CrystalTransformerRegressor",
                 "CrystalVotingRegressor",
             ],
+            "skuae.pipelines": ["crystal_pipeline"],
         },
     )
 
 __all__ = [
     "CrystalGNNClassifier",
     "CrystalGNNRegressor",
+    "CrystalStackingClassifier",
+    "CrystalStackingRegressor",
     "CrystalTransformerRegressor",
     "CrystalVotingRegressor",
     "Crystals",
@@ -42,6 +59,8 @@ __all__ = [
     "UAETransformer",
     "analysis",
     "as_crystals",
+    "crystal_pipeline",
     "datasets",
+    "featurizers",
     "models",
 ]

@@ -5,6 +5,7 @@ from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites
 from skuae.datasets._duplicates import find_duplicates, formula_groups, leaking_rows
 from skuae.datasets._file import ID_COLUMNS, read_file, read_labels
 from skuae.datasets._folder import read_folder
+from skuae.datasets._folds import FormulaKFold, StratifiedFormulaKFold
 from skuae.datasets._jarvis import fetch_jarvis
 from skuae.datasets._labels import as_numbers
 from skuae.datasets._matbench import fetch_matbench
@@ -14,6 +15,8 @@ from skuae.datasets._toy import make_toy_crystals
 __all__ = [
     "ID_COLUMNS",
     "CrystalBunch",
+    "FormulaKFold",
+    "StratifiedFormulaKFold",
     "as_numbers",
     "fetch_jarvis",
     "fetch_matbench",

@@ -5,11 +5,14 @@ from skuae.estimators._front_end import CrystalTransformerRegressor
 from skuae.estimators._loading import load_pretrained
 from skuae.estimators._regressor import CrystalGNNRegressor
 from skuae.estimators._saving import encode_estimator
+from skuae.estimators._stacking import CrystalStackingClassifier, CrystalStackingRegressor
 from skuae.estimators._voting import CrystalVotingRegressor
 
 __all__ = [
     "CrystalGNNClassifier",
     "CrystalGNNRegressor",
+    "CrystalStackingClassifier",
+    "CrystalStackingRegressor",
     "CrystalTransformerRegressor",
     "CrystalVotingRegressor",
     "encode_estimator",

@@ -4,13 +4,11 @@ from inspect import signature
 from typing import Any, Literal, Self, overload
 
 import numpy as np
-import pandas as pd
 from sklearn.ensemble import VotingRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skuae.embedding import crystals_and_table
-from skuae.training import check_rows, library_defaults
+from skuae.estimators._members import read_labelled, read_once
 
 
 class CrystalVotingRegressor(VotingRegressor):
@@ -80,12 +78,7 @@ class CrystalVotingRegressor(VotingRegressor):
         ValueError
             If a member cannot be fitted, or y and the weights name the rows of X in another order.
         """
-        X = _read_once(X)
-        if not isinstance(X, pd.DataFrame) or X.shape[1] == 1:  # there may be other columns
-            with library_defaults():
-                crystals, _ = crystals_and_table(X)
-            check_rows(y, crystals, "y")
-            check_rows(sample_weight, crystals, "sample_weight")
+        X = read_labelled(X, y, sample_weight)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return super().fit(X, y, **weights)
 
@@ -120,8 +113,8 @@ class CrystalVotingRegressor(VotingRegressor):
         """
         check_is_fitted(self)
         if not return_std:
-            return super().predict(_read_once(X))
-        return self._mean_and_std(_read_once(X))
+            return super().predict(read_once(X))
+        return self._mean_and_std(read_once(X))
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the predictions of each member.
@@ -134,7 +127,7 @@ class CrystalVotingRegressor(VotingRegressor):
         -------
         ndarray of shape (n_samples, n_estimators)
         """
-        return super().transform(_read_once(X))
+        return super().transform(read_once(X))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns that `transform` gives.
@@ -180,15 +173,6 @@ class CrystalVotingRegressor(VotingRegressor):
         # Members are nearer to their own mean than to that of many: the divisor is less than 1.
         spread = (members - mean[:, None]) ** 2 @ weights / (1 - (weights**2).sum())
         return mean, np.sqrt(spread + variances / (counted or 1.0))
-
-
-def _read_once(X: Any) -> Any:
-    """Return structures as crystals; frames and what carries an element table stay as they are."""
-    if isinstance(X, pd.DataFrame):  # a member may choose its columns
-        return X
-    with library_defaults():
-        crystals, table = crystals_and_table(X)
-    return crystals if table is None else X
 
 
 def _has_std(member: Any) -> bool:

@@ -1,0 +1,28 @@
+"""What ensembles do with the structures before they hand them to their members."""
+
+from typing import Any
+
+import pandas as pd
+
+from skuae.embedding import crystals_and_table
+from skuae.training import check_rows, library_defaults
+
+
+def read_once(X: Any) -> Any:
+    """Return structures as crystals; frames and what carries an element table stay as they are."""
+    if isinstance(X, pd.DataFrame):  # a member may choose its columns
+        return X
+    with library_defaults():
+        crystals, table = crystals_and_table(X)
+    return crystals if table is None else X
+
+
+def read_labelled(X: Any, y: Any, sample_weight: Any) -> Any:
+    """Return structures as crystals; raise if y or the weights name them in another order."""
+    X = read_once(X)
+    if not isinstance(X, pd.DataFrame) or X.shape[1] == 1:  # there may be other columns
+        with library_defaults():
+            crystals, _ = crystals_and_table(X)
+        check_rows(y, crystals, "y")
+        check_rows(sample_weight, crystals, "sample_weight")
+    return X

@@ -1,0 +1,192 @@
+"""Ensembles whose weights are learned from predictions on inner folds."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.ensemble import StackingClassifier, StackingRegressor
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.estimators._members import read_labelled, read_once
+
+
+class _Stacking:
+    """Reads structures once for all members and folds; before a stacking class of scikit-learn."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit clones of the members, and the final estimator on their predictions.
+
+        Parameters
+        ----------
+        X : array-like of structures
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+            A pipeline among the members takes none.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a member cannot be fitted, or y and the weights name the rows of X in another order.
+        """
+        X = read_labelled(X, y, sample_weight)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        parent: Any = super()
+        return parent.fit(X, y, **weights)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return what each member predicts.
+
+        Parameters
+        ----------
+        X : array-like of structures
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_columns)
+            What the final estimator reads.
+        """
+        parent: Any = super()
+        return parent.transform(read_once(X))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the columns that `transform` gives.
+
+        Parameters
+        ----------
+        input_features : object
+            Not used; present for scikit-learn.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        own: Any = self
+        members = [name for name, member in own.estimators if not isinstance(member, str)]
+        kind = type(self).__name__.lower()
+        names = []
+        for member, width in zip(members, own._n_feature_outs, strict=True):
+            numbers = [""] if width == 1 else range(width)
+            names += [f"{kind}_{member}{number}" for number in numbers]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        parent: Any = super()
+        tags = parent.__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        return tags
+
+
+class CrystalStackingRegressor(_Stacking, StackingRegressor):
+    """Combination of several models, learned from their predictions on inner folds.
+
+    scikit-learn's `StackingRegressor`, which reads structures (in a list, say) once for all members
+    and folds. Members may be networks and pipelines that end with any other regressor. Each is
+    fitted to all rows, and once for each fold.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+        Regressors or pipelines, with names. Clones of them are fitted.
+    final_estimator : estimator, optional
+        Learns from the predictions of the members; `RidgeCV` by default. A
+        ``LinearRegression(positive=True)`` gives weights that are not negative.
+    cv : int, splitter or iterable, optional
+        The inner folds; five by default. :class:`skuae.datasets.FormulaKFold` keeps crystals of one
+        formula together.
+    n_jobs : int, optional
+        How many fits run at a time, each in a process of its own; one by default.
+    passthrough : bool, default=False
+        Not for structures: a final estimator would get them beside the predictions.
+    verbose : int, default=0
+        Above 0, tell which folds are done.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        Fitted to all rows.
+    named_estimators_ : Bunch
+        The same by their names.
+    final_estimator_ : estimator
+        Fitted.
+
+    See Also
+    --------
+    skuae.crystal_pipeline : Makes one with the members that were measured as best.
+    skuae.CrystalVotingRegressor : Plain mean, with standard deviations; a single fit of each.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression, Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skuae import CrystalGNNRegressor, CrystalStackingRegressor, UAETransformer
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> members = [
+    ...     ("network", CrystalGNNRegressor(max_epochs=2, random_state=0)),
+    ...     ("ridge", make_pipeline(UAETransformer("magpie"), Ridge())),
+    ... ]
+    >>> stack = CrystalStackingRegressor(members, LinearRegression(positive=True), cv=2)
+    >>> stack.fit(toy.structures, toy.target).final_estimator_.coef_.shape
+    (2,)
+    """
+
+
+class CrystalStackingClassifier(_Stacking, StackingClassifier):
+    """Combination of several classifiers, learned from their probabilities on inner folds.
+
+    scikit-learn's `StackingClassifier`, which reads structures (in a list, say) once for all
+    members and folds.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+        Classifiers or pipelines, with names. Clones of them are fitted.
+    final_estimator : estimator, optional
+        Learns from the probabilities of the members; `LogisticRegression` by default.
+    cv : int, splitter or iterable, optional
+        The inner folds; five by default. :class:`skuae.datasets.StratifiedFormulaKFold` keeps
+        crystals of one formula together.
+    stack_method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
+        What the final estimator reads.
+    n_jobs : int, optional
+        How many fits run at a time, each in a process of its own; one by default.
+    passthrough : bool, default=False
+        Not for structures: a final estimator would get them beside the probabilities.
+    verbose : int, default=0
+        Above 0, tell which folds are done.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    estimators_ : list of estimators
+        Fitted to all rows.
+    named_estimators_ : Bunch
+        The same by their names.
+    final_estimator_ : estimator
+        Fitted.
+
+    See Also
+    --------
+    skuae.crystal_pipeline : Makes one with the members that were measured as best.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skuae import CrystalStackingClassifier, UAETransformer
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> members = [
+    ...     (table, make_pipeline(UAETransformer(table), LogisticRegression(max_iter=10_000)))
+    ...     for table in ("magpie", "ct-uae-mt")
+    ... ]
+    >>> stack = CrystalStackingClassifier(members, cv=2)
+    >>> stack.fit(toy.structures, toy.target > toy.target.mean()).predict(toy.structures[:2]).shape
+    (2,)
+    """

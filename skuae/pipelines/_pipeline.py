@@ -1,0 +1,137 @@
+"""The model for a few hundred labels, as one object."""
+
+from numbers import Integral
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from skuae.datasets import FormulaKFold, StratifiedFormulaKFold
+from skuae.embedding import UAETransformer
+from skuae.estimators import (
+    CrystalGNNClassifier,
+    CrystalGNNRegressor,
+    CrystalStackingClassifier,
+    CrystalStackingRegressor,
+)
+from skuae.featurizers import BackboneTransformer
+from skuae.pipelines._gp import ActivationGPClassifier, ActivationGPRegressor
+
+_KINDS = ("regressor", "classifier")
+
+
+def crystal_pipeline(
+    kind: str = "regressor",
+    n_labels: int | None = None,
+    *,
+    model: Any = None,
+    random_state: int | None = None,
+    n_jobs: int | None = None,
+    device: Any = "auto",
+    verbose: int = 0,
+) -> BaseEstimator:
+    """Make the model to try first on a few hundred labelled crystals.
+
+    It combines models of different kinds, which make different errors:
+
+    - ``"gp"``, only if there is a `model`: a Gaussian process on the activations of that network. It
+      carries over what the network learned from many other crystals, and it fits in seconds.
+    - ``"trees"``: CatBoost on statistics of elemental properties (magpie). It needs the
+      composition only.
+    - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees
+      the structure.
+
+    How much each part counts is learned from its predictions on inner folds that keep crystals of
+    one formula together: weights that are not negative, or for classes a logistic regression on
+    their probabilities. A part that does not help gets a weight near 0.
+
+    Parameters
+    ----------
+    kind : {"regressor", "classifier"}, default="regressor"
+    n_labels : int, optional
+        About how many labels there will be. It sets the number of inner folds, thus of fits: 10
+        below 200 labels, 3 above 2,000, else 5.
+    model : estimator, Pipeline or path, optional
+        A network that was trained on many other crystals: fitted, or the folder of a saved one; see
+        `skuae.featurizers.BackboneTransformer`. It may have learned other properties. If its
+        training crystals include your test crystals, your test errors are too small.
+    random_state : int, optional
+        Seeds all parts.
+    n_jobs : int, optional
+        How many fits run at a time, each in a process of its own; one by default.
+    device : str or torch.device, default="auto"
+        Where networks run.
+    verbose : int, default=0
+        1 shows progress bars of training and of features.
+
+    Returns
+    -------
+    CrystalStackingRegressor or CrystalStackingClassifier
+        Not fitted. The parts are its ``estimators``, and parameters of a search begin with their
+        names: ``"network__max_epochs"``, ``"trees__catboost__depth"``,
+        ``"gp__activations__layers"``. After `fit`, ``named_estimators_`` holds the parts, and
+        ``final_estimator_.coef_`` of a regressor their weights.
+
+    Raises
+    ------
+    ImportError
+        Without catboost.
+    ValueError
+        If a parameter makes no sense.
+
+    Examples
+    --------
+    >>> from skuae import crystal_pipeline
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=30, random_state=0)
+    >>> model = crystal_pipeline("regressor", random_state=0)
+    >>> model.set_params(cv=2, network__max_epochs=2, trees__catboost__iterations=20)
+    CrystalStackingRegressor(...)
+    >>> model.fit(toy.structures, toy.target).predict(toy.structures[:2]).shape
+    (2,)
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"kind must be one of {', '.join(_KINDS)}; got {kind!r}")
+    if n_labels is not None and not (isinstance(n_labels, Integral) and n_labels >= 1):
+        raise ValueError(f"n_labels must be an integer, at least 1, or None; got {n_labels!r}")
+    regresses = kind == "regressor"
+    parts = [("trees", _trees(regresses, random_state))]
+    network = CrystalGNNRegressor if regresses else CrystalGNNClassifier
+    common = {"device": device, "verbose": verbose}
+    parts.append(("network", network(embedding="ct-uae-mt", random_state=random_state, **common)))
+    if model is not None:
+        process = ActivationGPRegressor if regresses else ActivationGPClassifier
+        steps = [
+            ("activations", BackboneTransformer(model, **common)),
+            ("process", process(random_state=random_state)),
+        ]
+        parts.insert(0, ("gp", Pipeline(steps)))
+    n_folds = _n_folds(n_labels)
+    if regresses:
+        blend = LinearRegression(positive=True, fit_intercept=False)
+        return CrystalStackingRegressor(parts, blend, cv=FormulaKFold(n_folds), n_jobs=n_jobs)
+    folds = StratifiedFormulaKFold(n_folds)
+    return CrystalStackingClassifier(parts, LogisticRegression(), cv=folds, n_jobs=n_jobs)
+
+
+def _trees(regresses: bool, random_state: int | None) -> Pipeline:
+    """Return CatBoost on what is known of crystals without a network."""
+    try:
+        from catboost import CatBoostClassifier, CatBoostRegressor
+    except ImportError as error:
+        raise ImportError(
+            'crystal_pipeline needs catboost: pip install "skuae[analysis]"'
+        ) from error
+    kind = CatBoostRegressor if regresses else CatBoostClassifier
+    catboost = kind(random_seed=random_state, verbose=False, allow_writing_files=False)
+    # CatBoost reads NaN as a value of its own.
+    magpie = UAETransformer("magpie", on_missing_element="nan")
+    return Pipeline([("magpie", magpie), ("catboost", catboost)])
+
+
+def _n_folds(n_labels: int | None) -> int:
+    """Return the number of inner folds: many where labels are few and fits take seconds."""
+    if n_labels is None or 200 <= n_labels <= 2000:
+        return 5
+    return 10 if n_labels < 200 else 3

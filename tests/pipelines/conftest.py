@@ -1,0 +1,18 @@
+import pytest
+
+from skuae import CrystalGNNRegressor, models
+from skuae.datasets import make_toy_crystals
+
+
+@pytest.fixture(scope="session")
+def toy():
+    return make_toy_crystals(24, prototypes=("rocksalt", "perovskite"), random_state=0)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A small network that was trained on other crystals."""
+    other = make_toy_crystals(24, prototypes=("rocksalt", "perovskite"), random_state=1)
+    backbone = models.CGCNN(atom_dim=8, n_conv=2, hidden_dim=8, cutoff=5.0, max_neighbors=6)
+    gnn = CrystalGNNRegressor(backbone, max_epochs=3, batch_size=8, random_state=0, device="cpu")
+    return gnn.fit(other.structures, other.target)

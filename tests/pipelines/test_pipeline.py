@@ -1,0 +1,139 @@
+"""The model for a few hundred labels."""
+
+import copy
+import pickle
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.model_selection import GridSearchCV
+
+from skuae import CrystalStackingClassifier, CrystalStackingRegressor, crystal_pipeline
+from skuae.featurizers import BackboneTransformer
+
+QUICK = {
+    "cv": 2,
+    "network__max_epochs": 2,
+    "network__batch_size": 8,
+    "trees__catboost__iterations": 10,
+    "trees__catboost__thread_count": 1,
+}
+
+
+def quick(kind="regressor", **options):
+    return crystal_pipeline(kind, random_state=0, device="cpu", **options).set_params(**QUICK)
+
+
+@pytest.fixture(scope="module")
+def fitted(toy, network):
+    return quick(model=network).fit(toy.structures, toy.target)
+
+
+def test_the_parts(network):
+    assert [name for name, _ in crystal_pipeline().estimators] == ["trees", "network"]
+    whole = crystal_pipeline("classifier", model=network)
+    assert [name for name, _ in whole.estimators] == ["gp", "trees", "network"]
+    assert isinstance(whole, CrystalStackingClassifier)
+    assert is_classifier(whole)
+    assert is_regressor(crystal_pipeline())
+    for n_labels, n_folds in ((None, 5), (50, 10), (200, 5), (2000, 5), (2001, 3)):
+        assert crystal_pipeline(n_labels=n_labels).cv.n_splits == n_folds
+
+
+def test_it_blends_its_parts(fitted, toy):
+    weights = fitted.final_estimator_.coef_
+    assert (weights >= 0).all()
+    assert weights.shape == (3,)
+    each = fitted.transform(toy.structures)
+    np.testing.assert_allclose(fitted.predict(toy.structures), each @ weights, rtol=1e-6)
+    for j, part in enumerate(fitted.named_estimators_.values()):
+        np.testing.assert_allclose(part.predict(toy.structures), each[:, j], rtol=1e-5)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_predict_the_same(fitted, toy, again):
+    np.testing.assert_array_equal(
+        again(fitted).predict(toy.structures), fitted.predict(toy.structures)
+    )
+
+
+def test_clones_keep_the_network_and_its_weights(fitted, network, toy):
+    before = copy.deepcopy(network.net_.module_.state_dict())
+    new = clone(fitted)
+    assert new.get_params()["gp__activations__model"] is network
+    assert not hasattr(new, "estimators_")
+    new.fit(toy.structures, toy.target)
+    np.testing.assert_allclose(new.predict(toy.structures), fitted.predict(toy.structures))
+    after = network.net_.module_.state_dict()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_classes(toy, network):
+    labels = np.where(toy.target > np.median(toy.target), "high", "low")
+    model = quick("classifier", model=network).fit(toy.structures, labels)
+    p = model.predict_proba(toy.structures)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert model.score(toy.structures, labels) > 0.7
+
+
+def test_it_is_searched(toy, network):
+    grid = {"gp__activations__layers": ["all", ["embed"]], "network": ["drop"]}
+    search = GridSearchCV(quick(model=network), grid, cv=2, error_score="raise")
+    search.fit(toy.structures, toy.target)
+    assert search.best_estimator_.transform(toy.structures).shape == (24, 2)
+
+
+def test_it_explains_itself(fitted):
+    assert "BackboneTransformer" in fitted._repr_html_()
+    assert "final_estimator=LinearRegression" in repr(fitted)
+
+
+def test_files_tables_and_names(fitted, toy):
+    frame = pd.DataFrame({"structure": pd.Series(list(toy.structures), dtype=object)})
+    np.testing.assert_allclose(fitted.predict(frame), fitted.predict(toy.structures))
+    names = [f"crystalstackingregressor_{name}" for name in ("gp", "trees", "network")]
+    assert fitted.get_feature_names_out().tolist() == names
+
+
+def test_progress(toy, network, capsys):
+    quick(model=network, verbose=1).fit(toy.structures, toy.target)
+    assert "epoch=2/2" in capsys.readouterr().err
+
+
+def test_the_seed_reaches_all_parts(network):
+    params = crystal_pipeline(model=network, random_state=7).get_params()
+    assert params["network__random_state"] == params["gp__process__random_state"] == 7
+    assert params["trees__catboost__random_seed"] == 7
+    assert network.random_state == 0
+
+
+def test_bad_options(network, toy):
+    with pytest.raises(ValueError, match="kind must be one of regressor, classifier; got 'cls'"):
+        crystal_pipeline("cls")
+    with pytest.raises(ValueError, match="n_labels must be an integer, at least 1"):
+        crystal_pipeline(n_labels=0)
+    with pytest.raises(ValueError, match="y has shape"):
+        quick().fit(toy.structures, np.ones((24, 2)))
+
+
+def test_without_catboost(monkeypatch):
+    monkeypatch.setitem(sys.modules, "catboost", None)
+    with pytest.raises(ImportError, match=r'pip install "skuae\[analysis\]"'):
+        crystal_pipeline()
+
+
+def test_y_in_another_order_is_refused(toy):
+    X = pd.Series(list(toy.structures), index=[f"c{i}" for i in range(24)], dtype=object)
+    y = pd.Series(toy.target, index=X.index)[::-1]
+    with pytest.raises(ValueError, match="y"):
+        quick().fit(X, y)
+
+
+def test_a_saved_network(network, tmp_path, toy, fitted):
+    network.save_pretrained(tmp_path)
+    again = quick(model=tmp_path).fit(toy.structures, toy.target)
+    np.testing.assert_allclose(again.predict(toy.structures), fitted.predict(toy.structures))
+
+
