@@ -199,6 +199,8 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
     def _resolve(self) -> tuple[Any, dict[str, int]]:
         if not isinstance(self.batch_size, Integral) or not self.batch_size >= 1:
             raise ValueError(f"batch_size must be an integer, at least 1; got {self.batch_size!r}")
+        if self.device is not None:
+            resolve_device(self.device)
         model = _resolve_model(self.model, self.device)
         widths = _widths(model)
         return model, {name: widths[name] for name in _chosen(self.layers, list(widths))}
