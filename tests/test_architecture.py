@@ -18,11 +18,13 @@ LEVELS = {
     "datasets": 2,
     "training": 3,
     "estimators": 4,
+    "featurizers": 5,
     "analysis": 5,
     "matminer": 5,
     "pretraining": 5,
-    "commands": 6,
-    "cli": 7,
+    "pipelines": 6,
+    "commands": 7,
+    "cli": 8,
 }
 
 # What each part of the room analysis may import from; files beside the parts are common to all.

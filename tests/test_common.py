@@ -21,6 +21,8 @@ from skuae import (
     CrystalGNNClassifier,
     CrystalGNNRegressor,
     Crystals,
+    CrystalStackingClassifier,
+    CrystalStackingRegressor,
     CrystalTransformerRegressor,
     CrystalVotingRegressor,
     UAETransformer,
@@ -47,8 +49,10 @@ def exported(module):
 
 
 def made(estimator):
-    if estimator is CrystalVotingRegressor:
+    if estimator in (CrystalVotingRegressor, CrystalStackingRegressor):
         return estimator([("one", CrystalGNNRegressor()), ("other", CrystalGNNRegressor())])
+    if estimator is CrystalStackingClassifier:
+        return estimator([("one", CrystalGNNClassifier()), ("other", CrystalGNNClassifier())])
     return estimator()
 
 
@@ -63,6 +67,8 @@ def test_what_is_exported_is_found():
     assert names == {
         "CrystalGNNClassifier",
         "CrystalGNNRegressor",
+        "CrystalStackingClassifier",
+        "CrystalStackingRegressor",
         "CrystalTransformerRegressor",
         "CrystalVotingRegressor",
         "UAETransformer",

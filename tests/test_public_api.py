@@ -20,6 +20,8 @@ FIXED = {
     "skuae": [
         "CrystalGNNClassifier",
         "CrystalGNNRegressor",
+        "CrystalStackingClassifier",
+        "CrystalStackingRegressor",
         "CrystalTransformerRegressor",
         "CrystalVotingRegressor",
         "Crystals",
@@ -27,10 +29,12 @@ FIXED = {
         "UAETransformer",
         "analysis",
         "as_crystals",
+        "crystal_pipeline",
         "datasets",
         "models",
     ],
     "skuae.datasets": ["load_mp_mini", "make_toy_crystals", "read_folder"],
+    "skuae.featurizers": ["BackboneTransformer"],
     "skuae.models": ["CGCNN"],
 }
 

@@ -231,7 +231,8 @@ class FeaturizerMixin:
         return np.array(self.feature_labels(), dtype=object)
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
+        parent: Any = super()
+        tags = parent.__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         tags.no_validation = True

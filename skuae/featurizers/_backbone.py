@@ -197,7 +197,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
             return self._resolve()
 
     def _resolve(self) -> tuple[Any, dict[str, int]]:
-        if not isinstance(self.batch_size, Integral) or not self.batch_size >= 1:
+        if not isinstance(self.batch_size, Integral) or int(self.batch_size) < 1:
             raise ValueError(f"batch_size must be an integer, at least 1; got {self.batch_size!r}")
         if self.device is not None:
             resolve_device(self.device)

@@ -109,19 +109,20 @@ class MEGNetModule(CrystalModule):
         self.head = nn.Linear(self.width, n_outputs)
 
     def embed(self, batch: CrystalBatch) -> Tensor:
-        for v, e, u in self.states(batch):
-            pass  # the vectors of bonds take much memory: only the last ones are kept
-        return self.read_out(v, e, u, batch)
+        for state in self.states(batch):
+            last = state  # one at a time: the vectors of bonds take much memory
+        return self.read_out(*last, batch)
 
     def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
         """Return the mean over the sites and the vector of the crystal after each block."""
         pooled = {}
-        for i, (v, e, u) in enumerate(self.states(batch)):
+        for i, last in enumerate(self.states(batch)):
+            v, _, u = last
             pooled[f"layer{i}"] = torch.cat([mean_over_sites(v, batch), u], dim=1)  # (B, 2d)
-        return {**pooled, "embed": self.read_out(v, e, u, batch)}
+        return {**pooled, "embed": self.read_out(*last, batch)}
 
     def states(self, batch: CrystalBatch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield vectors of sites (N, d), bonds (E, d) and crystals (B, d), also after each block."""
+        """Yield vectors of sites (N, d), bonds (E, d) and crystals (B, d), first and after blocks."""
         v = self.atoms(self.elements(batch))
         e = self.bond_vectors(batch.distances)
         e = e.to(self.edge_dtype or e.dtype)

@@ -250,7 +250,9 @@ class ActivationGPClassifier(ClassifierMixin, _ActivationGP):
         check_classification_targets(y)
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"y has one class only, {classes.tolist()[0]!r}; there is nothing to tell apart")
+            raise ValueError(
+                f"y has one class only, {classes.tolist()[0]!r}; a classifier needs two"
+            )
         scaler, Z, kernel = self._scale(X)
         order = check_random_state(self.random_state).permutation(len(Z))
         # One row of each class comes first: a draw without one of them would teach nothing of it.

@@ -35,8 +35,8 @@ def crystal_pipeline(
 
     It combines models of different kinds, which make different errors:
 
-    - ``"gp"``, only if there is a `model`: a Gaussian process on the activations of that network. It
-      carries over what the network learned from many other crystals, and it fits in seconds.
+    - ``"gp"``, only if there is a `model`: a Gaussian process on the activations of that network.
+      It carries over what the network learned from many other crystals, and it fits in seconds.
     - ``"trees"``: CatBoost on statistics of elemental properties (magpie). It needs the
       composition only.
     - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees

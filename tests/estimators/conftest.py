@@ -7,7 +7,10 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 
 import skuae
 from skuae import (
+    CrystalGNNClassifier,
     CrystalGNNRegressor,
+    CrystalStackingClassifier,
+    CrystalStackingRegressor,
     CrystalTransformerRegressor,
     CrystalVotingRegressor,
     models,
@@ -39,6 +42,9 @@ def shrunk(kind, **params):
     if kind is CrystalVotingRegressor:
         members = [(f"seed {i}", shrunk(CrystalGNNRegressor, random_state=i)) for i in (0, 1)]
         return kind(members, **params)
+    if kind in (CrystalStackingRegressor, CrystalStackingClassifier):
+        one = CrystalGNNRegressor if kind is CrystalStackingRegressor else CrystalGNNClassifier
+        return kind([("one", shrunk(one)), ("other", shrunk(one, random_state=1))], cv=2, **params)
     known = kind().get_params(deep=False)
     chosen = {k: clone(v, safe=False) for k, v in SMALL.items() if k in known}
     return kind(**{**chosen, **params})

@@ -55,7 +55,7 @@ def nested(folder):
 def test_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
-    for caption in ("my_backend.py", "check", "use", "nested"):
+    for caption in ("my_backend.py", "check", "use", "nested", "layers"):
         exec(compile(code(caption), caption, "exec"), names)
     assert names["model"].predict(names["toy"].structures).shape == (40,)
     lines = code("my_backend.py").rstrip().splitlines()

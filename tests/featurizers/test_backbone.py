@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
-from small_backbones import SMALL
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline, make_union
+from small_backbones import SMALL
 
 from skuae import (
     CrystalGNNClassifier,
@@ -143,9 +143,7 @@ def test_searches(network, toy, tmp_path):
 @pytest.mark.slow
 def test_in_processes(network, toy):
     pipe = make_pipeline(BackboneTransformer(network), Ridge())
-    one, two = (
-        cross_val_predict(pipe, toy.structures, toy.target, cv=2, n_jobs=n) for n in (1, 2)
-    )
+    one, two = (cross_val_predict(pipe, toy.structures, toy.target, cv=2, n_jobs=n) for n in (1, 2))
     np.testing.assert_allclose(one, two)
 
 
@@ -241,5 +239,5 @@ def test_numbers_that_are_not_finite_name_the_row(network, toy):
     broken = copy.deepcopy(network)
     with torch.no_grad():
         broken.net_.module_.convs[0].linear.weight.fill_(torch.inf)
-    with pytest.raises(ValueError, match=r"row 0 \(toy-.*\): the network gives numbers that are not finite"):
+    with pytest.raises(ValueError, match=r"row 0 \(toy-.*\): the network gives numbers that"):
         BackboneTransformer(broken).fit_transform(toy.structures)

@@ -10,8 +10,7 @@ import pytest
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import GridSearchCV
 
-from skuae import CrystalStackingClassifier, CrystalStackingRegressor, crystal_pipeline
-from skuae.featurizers import BackboneTransformer
+from skuae import CrystalStackingClassifier, crystal_pipeline
 
 QUICK = {
     "cv": 2,
@@ -135,5 +134,3 @@ def test_a_saved_network(network, tmp_path, toy, fitted):
     network.save_pretrained(tmp_path)
     again = quick(model=tmp_path).fit(toy.structures, toy.target)
     np.testing.assert_allclose(again.predict(toy.structures), fitted.predict(toy.structures))
-
-
