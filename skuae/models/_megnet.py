@@ -122,7 +122,7 @@ class MEGNetModule(CrystalModule):
         return {**pooled, "embed": self.read_out(*last, batch)}
 
     def states(self, batch: CrystalBatch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield vectors of sites (N, d), bonds (E, d) and crystals (B, d), first and after blocks."""
+        """Yield vectors of sites (N, d), bonds (E, d) and crystals (B, d), first and after each."""
         v = self.atoms(self.elements(batch))
         e = self.bond_vectors(batch.distances)
         e = e.to(self.edge_dtype or e.dtype)
