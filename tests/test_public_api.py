@@ -34,7 +34,7 @@ FIXED = {
         "models",
     ],
     "skuae.datasets": ["load_mp_mini", "make_toy_crystals", "read_folder"],
-    "skuae.featurizers": ["BackboneTransformer"],
+    "skuae.featurizers": ["BackboneTransformer", "SymmetryTransformer"],
     "skuae.models": ["CGCNN"],
 }
 

@@ -1,5 +1,6 @@
 """Features of crystals for any scikit-learn estimator, beside those of element tables."""
 
 from skuae.featurizers._backbone import BackboneTransformer
+from skuae.featurizers._symmetry import SymmetryTransformer
 
-__all__ = ["BackboneTransformer"]
+__all__ = ["BackboneTransformer", "SymmetryTransformer"]

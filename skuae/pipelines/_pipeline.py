@@ -5,7 +5,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skuae.datasets import FormulaKFold, StratifiedFormulaKFold
 from skuae.embedding import UAETransformer
@@ -15,7 +15,7 @@ from skuae.estimators import (
     CrystalStackingClassifier,
     CrystalStackingRegressor,
 )
-from skuae.featurizers import BackboneTransformer
+from skuae.featurizers import BackboneTransformer, SymmetryTransformer
 from skuae.pipelines._gp import ActivationGPClassifier, ActivationGPRegressor
 
 _KINDS = ("regressor", "classifier")
@@ -37,8 +37,8 @@ def crystal_pipeline(
 
     - ``"gp"``, only if there is a `model`: a Gaussian process on the activations of that network.
       It carries over what the network learned from many other crystals, and it fits in seconds.
-    - ``"trees"``: CatBoost on statistics of elemental properties (magpie). It needs the
-      composition only.
+    - ``"trees"``: CatBoost on statistics of elemental properties (magpie) and on symmetry,
+      electrons, density and distances (`skuae.featurizers.SymmetryTransformer`).
     - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees
       the structure.
 
@@ -127,7 +127,8 @@ def _trees(regresses: bool, random_state: int | None) -> Pipeline:
     catboost = kind(random_seed=random_state, verbose=False, allow_writing_files=False)
     # CatBoost reads NaN as a value of its own.
     magpie = UAETransformer("magpie", on_missing_element="nan")
-    return Pipeline([("magpie", magpie), ("catboost", catboost)])
+    features = FeatureUnion([("magpie", magpie), ("symmetry", SymmetryTransformer())])
+    return Pipeline([("features", features), ("catboost", catboost)])
 
 
 def _n_folds(n_labels: int | None) -> int:
