@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skuae._elements import N_ELEMENTS
 from skuae._progress import show_progress
-from skuae.crystals import Crystals, check_symprec, space_group_names
+from skuae.crystals import CRYSTAL_SYSTEMS, Crystals, check_symprec, space_group_names
 from skuae.embedding import FeaturizerMixin, crystals_and_table
 
 # The last space group of each of the 32 point groups, in the order of the International Tables.
@@ -18,9 +18,6 @@ _LAST_OF_POINT_GROUP = np.array(
     [1, 2, 5, 9, 15, 24, 46, 74, 80, 82, 88, 98, 110, 122, 142, 146, 148, 155, 161, 167, 173, 174,
      176, 182, 186, 190, 194, 199, 206, 214, 220, 230]
 )  # fmt: skip
-_SYSTEMS = [
-    "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic",
-]  # fmt: skip
 _NAMES = [
     "space_group",
     "point_group",
@@ -196,7 +193,7 @@ def _symmetry_columns(
     symmetry = crystals.symmetry(symprec, n_jobs=n_jobs, verbose=verbose)
     groups = symmetry.space_groups.astype(np.int64)
     kinds = space_group_names()["symmetry_class"][groups - 1]
-    systems = np.array([_SYSTEMS.index(name) + 1 for name in symmetry.crystal_systems])
+    systems = np.array([CRYSTAL_SYSTEMS.index(name) + 1 for name in symmetry.crystal_systems])
     own = np.arange(crystals.n_sites) - np.repeat(crystals.offsets[:-1], crystals.sizes)
     first_of_orbit = symmetry.orbits == own
     rows, numbers, amounts = crystals.composition()

@@ -106,9 +106,12 @@ class CGCNNModule(CrystalModule):
     def first_layer(self) -> nn.Module:
         return self.project
 
-    def embed(self, batch: CrystalBatch) -> Tensor:
+    def site_vectors(self, batch: CrystalBatch) -> Tensor:
         *_, v = self.site_layers(batch)
-        return self.read_out(v, batch)
+        return v
+
+    def embed(self, batch: CrystalBatch) -> Tensor:
+        return self.read_out(self.site_vectors(batch), batch)
 
     def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
         vectors = list(self.site_layers(batch))

@@ -108,10 +108,11 @@ class MEGNetModule(CrystalModule):
         self.hidden = MLP(5 * d, 32, self.width)
         self.head = nn.Linear(self.width, n_outputs)
 
+    def site_vectors(self, batch: CrystalBatch) -> Tensor:
+        return self.last_state(batch)[0]
+
     def embed(self, batch: CrystalBatch) -> Tensor:
-        for state in self.states(batch):
-            last = state  # one at a time: the vectors of bonds take much memory
-        return self.read_out(*last, batch)
+        return self.read_out(*self.last_state(batch), batch)
 
     def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
         """Return the mean over the sites and the vector of the crystal after each block."""
@@ -120,6 +121,12 @@ class MEGNetModule(CrystalModule):
             v, _, u = last
             pooled[f"layer{i}"] = torch.cat([mean_over_sites(v, batch), u], dim=1)  # (B, 2d)
         return {**pooled, "embed": self.read_out(*last, batch)}
+
+    def last_state(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return vectors of sites (N, d), bonds (E, d) and crystals (B, d) after all blocks."""
+        for state in self.states(batch):
+            last = state  # one at a time: the vectors of bonds take much memory
+        return last
 
     def states(self, batch: CrystalBatch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield vectors of sites (N, d), bonds (E, d) and crystals (B, d), first and after each."""

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from skuae.crystals import Crystals, as_crystals
 from skuae.models import SEN, ElementEmbedding, check_backbone
 from skuae.models._layers import GaussianBasis
-from skuae.models._sen import POSES, affine, element_shares, invariants, softmax_over_sites
+from skuae.models._sen import POSES
+from skuae.models._sen_layers import affine, element_shares, invariants, softmax_over_sites
 
 SMALL = {"site_dim": 12, "bond_dim": 6, "n_blocks": 2, "n_capsules": 4, "capsule_dim": 8,
          "crystal_dim": 10, "hidden_dim": 5}  # fmt: skip

@@ -23,7 +23,7 @@ def site_environments(estimator, X):
     Parameters
     ----------
     estimator : CrystalGNNRegressor, CrystalGNNClassifier or Pipeline that ends with one
-        Fitted, with a back-end that has vectors of sites: SEN, ALIGNN or coGN.
+        Fitted, with a back-end that has vectors of sites: all but CrystalTransformer, CrystalBERT.
     X : list, Series, DataFrame with one column, Crystals or StructureFeatures
         The structures; for a pipeline, what its first step takes.
 
@@ -71,7 +71,7 @@ def site_environments(estimator, X):
     if not module.has_site_vectors:
         raise ValueError(
             f"the back-end {type(estimator.network_.backbone).__name__} has no vectors of sites; "
-            'use backbone="sen", "alignn" or "cogn"'
+            'use another, e.g. backbone="sen" or "cgcnn"'
         )
     with library_defaults(), torch.inference_mode():
         packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
