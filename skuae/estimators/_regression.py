@@ -16,10 +16,11 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
 
     loss: str
     task_weights: Any = None
+    log_targets: Any = None
     task_: FittedRegression
 
     def _task(self) -> RegressionTask:
-        return RegressionTask(self.loss, self.task_weights)
+        return RegressionTask(self.loss, self.task_weights, self.log_targets)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the model.
@@ -71,7 +72,8 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
             In the units of the y of ``fit``.
         std : ndarray of the same shape, if `return_std`
             Predicted standard deviation, in the same units; reliable only for crystals similar to
-            the training set.
+            the training set. Of one of `log_targets`, it is the prediction times the standard
+            deviation of its natural logarithm.
 
         Raises
         ------

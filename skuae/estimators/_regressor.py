@@ -45,6 +45,10 @@ class CrystalGNNRegressor(CrystalRegressor):
     loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}, default="squared_error"
         On standardised targets. "gaussian_nll" learns a mean and a variance for every crystal, for
         ``predict(X, return_std=True)``.
+    log_targets : {"all"}, list of int or str, or None, default=None
+        Targets of which the common logarithm is learned, by number or name: such that are above 0
+        and range over orders of magnitude, as elastic moduli do. Predictions are in the units of y.
+        Losses, `epochs_tried_` and attributions are those of the logarithm.
     early_stopping : bool, default=False
         Find out how many epochs are best. A random part of the rows is held back. The network is
         trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter, a half and all
@@ -104,6 +108,8 @@ class CrystalGNNRegressor(CrystalRegressor):
         with ``loss="gaussian_nll"``, their negative log-likelihood.
     target_names_ : list of str or None
         The column names of y, or its name.
+    target_units_ : list of str or None
+        Their units, if the model was read from a folder that has them.
     device_ : torch.device
 
     Notes
@@ -147,6 +153,7 @@ class CrystalGNNRegressor(CrystalRegressor):
         optimizer="adamw",
         lr_schedule="onecycle",
         loss="squared_error",
+        log_targets=None,
         early_stopping=False,
         validation_fraction=0.2,
         refit=True,
@@ -171,6 +178,7 @@ class CrystalGNNRegressor(CrystalRegressor):
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
         self.loss = loss
+        self.log_targets = log_targets
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.refit = refit

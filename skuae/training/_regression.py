@@ -26,22 +26,37 @@ class RegressionTask(Task):
     loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}
     task_weights : sequence of float of length n_targets, optional
         Weights of the targets in the loss; ones by default.
+    log_targets : {"all"}, sequence of int or str, or None
+        Targets of which the common logarithm is learned, by number or name.
     """
 
     loss: str = "squared_error"
     task_weights: Sequence[float] | None = None
+    log_targets: Any = None
 
     def read(self, y: Any, crystals: Crystals) -> Targets:
-        values, names, one_target = check_targets(y, crystals)
-        self._check_task_weights(values.shape[1])
-        return Targets(values, values, names, one_target)
+        given, names, one_target = check_targets(y, crystals)
+        self._check_task_weights(given.shape[1])
+        values = given.copy()
+        for column in find_log_targets(self.log_targets, given.shape[1], names):
+            not_positive = np.flatnonzero(given[:, column] <= 0)
+            if len(not_positive):
+                row = int(not_positive[0])
+                raise ValueError(
+                    f"{crystals.where(row)}: the target {names[column] if names else column} is "
+                    f"{given[row, column]:g}, which has no logarithm (log_targets); set it to NaN "
+                    "to leave it out, or do not take logarithms of this target"
+                )
+            values[:, column] = np.log10(given[:, column])
+        return Targets(values, given, names, one_target)
 
     def hold_back(self, targets: Targets, order: Array, n_valid: int) -> tuple[Array, Array]:
         return order[n_valid:], order[:n_valid]
 
     def fit(self, targets: Targets, rows: Array, weight: Array | None) -> "FittedRegression":
         scaler = TargetScaler().fit(targets.values[rows], weight)
-        return FittedRegression(scaler, targets.form, self.loss, self.task_weights)
+        logs = find_log_targets(self.log_targets, targets.values.shape[1], targets.names)
+        return FittedRegression(scaler, targets.form, self.loss, self.task_weights, logs)
 
     def resume(
         self, targets: Targets, rows: Array, weight: Array | None, before: "FittedRegression"
@@ -58,8 +73,14 @@ class RegressionTask(Task):
                 "another head; set warm_start=False to start anew, and init_from to keep all but "
                 "the head"
             )
+        logs = find_log_targets(self.log_targets, n, targets.names)
+        if logs != before.logs:
+            raise ValueError(
+                f"log_targets is {self.log_targets!r}, which are other targets than in the fit "
+                "before; set warm_start=False to start anew"
+            )
         scaler = before.scaler.resumed(TargetScaler().fit(targets.values[rows], weight))
-        return FittedRegression(scaler, targets.form, self.loss, self.task_weights)
+        return FittedRegression(scaler, targets.form, self.loss, self.task_weights, logs)
 
     def load(self, config: dict, arrays: dict[str, Array]) -> "FittedRegression":
         scaler = TargetScaler()
@@ -70,7 +91,10 @@ class RegressionTask(Task):
         if n_targets == 0 or (one_target and n_targets > 1) or (scaler.scale_ < 0).any():
             raise ValueError(f"the scales {scaler.scale_} are not those of targets")
         self._check_task_weights(n_targets)
-        return FittedRegression(scaler, one_target, self.loss, self.task_weights)
+        logs = tuple(take(config, "logs", list))
+        if any(type(log) is not int or not 0 <= log < n_targets for log in logs):
+            raise ValueError(f"'logs' is {list(logs)!r:.80}, not numbers of targets")
+        return FittedRegression(scaler, one_target, self.loss, self.task_weights, logs)
 
     def _check_task_weights(self, n_targets: int) -> None:
         if self.task_weights is None:
@@ -106,12 +130,15 @@ class FittedRegression(FittedTask):
         As in `RegressionTask`.
     task_weights : sequence of float, optional
         As in `RegressionTask`.
+    logs : tuple of int
+        Targets of which the common logarithm is learned: the scaler knows it, and `error` is its.
     """
 
     scaler: TargetScaler
     one_target: bool
     loss: str = "squared_error"
     task_weights: Sequence[float] | None = None
+    logs: tuple[int, ...] = ()
 
     @property
     def n_outputs(self) -> int:
@@ -141,8 +168,7 @@ class FittedRegression(FittedTask):
         return MaskedLoss(self.loss, self.task_weights)
 
     def decode(self, outputs: Array) -> Array:
-        mean, _ = self._read(outputs)
-        return self._formed(self.scaler.inverse_transform(mean.numpy()))
+        return self._formed(self._decode(outputs))
 
     def decode_std(self, outputs: Array) -> Array:
         """Return the predicted standard deviations, if `has_std`.
@@ -154,10 +180,21 @@ class FittedRegression(FittedTask):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            In units of y.
+            In units of y. Of a target with a logarithm, it is the prediction times the standard
+            deviation of the natural logarithm.
         """
         _, log_variance = self._read(outputs)
-        return self._formed((log_variance / 2).exp().double().numpy() * self.scaler.scale_)
+        std = (log_variance / 2).exp().double().numpy() * self.scaler.scale_
+        for column in self.logs:
+            std[:, column] *= np.log(10) * self._decode(outputs)[:, column]
+        return self._formed(std)
+
+    def _decode(self, outputs: Array) -> Array:
+        mean, _ = self._read(outputs)
+        y = self.scaler.inverse_transform(mean.numpy())
+        for column in self.logs:
+            y[:, column] = 10.0 ** y[:, column]
+        return y
 
     def error(self, outputs: Array, values: Array, sample_weight: Array | None) -> float:
         mean, log_variance = (part.double().numpy() for part in self._read(outputs))
@@ -180,4 +217,43 @@ class FittedRegression(FittedTask):
 
     def state(self) -> tuple[dict, dict[str, Array]]:
         arrays = {"task.mean": self.scaler.mean_, "task.scale": self.scaler.scale_}
-        return {"one_target": self.one_target}, arrays
+        return {"one_target": self.one_target, "logs": list(self.logs)}, arrays
+
+
+def find_log_targets(log_targets: Any, n_targets: int, names: list[str] | None) -> tuple[int, ...]:
+    """Return the numbers of the targets of which the logarithm is learned.
+
+    Parameters
+    ----------
+    log_targets : {"all"}, sequence of int or str, or None
+    n_targets : int
+    names : list of str or None
+        Names of the targets.
+
+    Returns
+    -------
+    tuple of int
+        Ascending.
+
+    Raises
+    ------
+    ValueError
+        If there is no such target.
+    """
+    if log_targets is None:
+        return ()
+    if isinstance(log_targets, str) and log_targets == "all":
+        return tuple(range(n_targets))
+    known: list[int | str] = [*range(n_targets), *(names or [])]
+    if isinstance(log_targets, str) or not isinstance(log_targets, (Sequence, np.ndarray)):
+        raise ValueError(
+            f'log_targets must be "all", None or a list of targets; got {log_targets!r}'
+        )
+    columns = set()
+    for target in log_targets:
+        if isinstance(target, (bool, np.bool_, float)) or target not in known:
+            raise ValueError(
+                f"log_targets has {target!r}; targets are {', '.join(map(repr, known))}"
+            )
+        columns.add((names or []).index(target) if isinstance(target, str) else int(target))
+    return tuple(sorted(columns))
