@@ -9,11 +9,17 @@ class Server:
     """A web server on this machine that gives what a test put up, however badly."""
 
     def __init__(self):
-        self.answers, self.asked = {}, []
+        self.answers, self.asked, self.given = {}, [], []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self.answer(with_body=False)
+
             def do_GET(self):
+                self.answer()
+
+            def answer(self, with_body=True):
                 server.asked.append((self.path, dict(self.headers)))
                 path, _, query = self.path.partition("?")
                 answer = server.answers.get(path, {"status": 404})
@@ -22,8 +28,12 @@ class Server:
                 time.sleep(answer.get("delay", 0))
                 self.send_response(answer.get("status", 200))
                 self.send_header("Content-Length", str(answer.get("length", len(body))))
+                for name, value in answer.get("headers", {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                if with_body:
+                    server.given.append(path)
+                    self.wfile.write(body)
 
             def log_message(self, *args):
                 pass

@@ -125,7 +125,7 @@ class CrystalEstimator(PretrainedEstimator):
         self.device_, self.epochs_tried_ = device, tried
         self.history_ = history_of(self.net_)
         self.n_iter_ = len(self.history_)
-        self.target_names_ = targets.names
+        self.target_names_, self.target_units_ = targets.names, None
         self._fit_params = encode_estimator(self)
         self.init_from = without_source(self.init_from)
         _warn_if_interrupted(trained, stop)

@@ -108,6 +108,8 @@ class CrystalGNNClassifier(CrystalClassifier):
         back: their log-loss.
     target_names_ : list of str or None
         The column names of y, or its name.
+    target_units_ : list of str or None
+        Their units, if the model was read from a folder that has them.
     device_ : torch.device
 
     References

@@ -133,6 +133,8 @@ class CrystalTransformerRegressor(CrystalRegressor):
         with ``loss="gaussian_nll"``, their negative log-likelihood.
     target_names_ : list of str or None
         The column names of y, or its name.
+    target_units_ : list of str or None
+        Their units, if the model was read from a folder that has them.
     device_ : torch.device
 
     References

@@ -16,6 +16,7 @@ def load_pretrained(
     Parameters
     ----------
     folder : str or path-like
+        As in `from_pretrained`.
     device : str or torch.device, default="auto"
 
     Returns
@@ -35,7 +36,6 @@ def load_pretrained(
     >>> from skuae.estimators import load_pretrained
     >>> model = load_pretrained("my_model")  # doctest: +SKIP
     """
-    # Models that ship with skuae will have names; this is where a name becomes a folder.
     config, tensors = read_model_folder(folder)
     kind = CrystalEstimator._kinds.get(str(config.get("class")))
     if kind is None:

@@ -1,6 +1,6 @@
 """Reading of saved models: nothing in a file is taken for what it says before it is checked."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,17 @@ from torch.overrides import TorchFunctionMode
 from skuae._cards import check_all_taken, take, take_array, take_texts
 from skuae._files import read_safetensors
 from skuae._numbers import is_real
+from skuae._shipped import MODEL_FILE, find_model
 from skuae.models import CrystalModule, decode_params
 from skuae.training import Network
 
-FORMAT = "skuae-model-4"
-FILE = "model.safetensors"  # all of a model in one file: a folder holds the old one or the new one
+FORMAT = "skuae-model-5"
 _FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros"}
 
 
 def read_model_folder(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return config and tensors that `save_pretrained` wrote; the checksum is right."""
-    folder = Path(folder)
-    if folder.is_file():
-        raise ValueError(f"{folder} is a file; pass the folder that save_pretrained wrote")
-    if not (folder / FILE).is_file():
-        raise FileNotFoundError(f"{folder} holds no model: there is no {FILE} in it")
-    tensors, config = read_safetensors(folder / FILE, format=FORMAT)
+    tensors, config = read_safetensors(find_model(folder) / MODEL_FILE, format=FORMAT)
     return config, tensors
 
 
@@ -59,14 +54,30 @@ def read_epochs_tried(config: dict[str, Any]) -> list[dict[str, float]]:
     return tried
 
 
-def read_names(config: dict[str, Any], n_targets: int) -> list[str] | None:
-    """Return the names of the targets."""
-    if take(config, "target_names", list, None) is None:
+def read_texts(config: dict[str, Any], key: str, n_targets: int) -> list[str] | None:
+    """Return the names or the units of the targets."""
+    if take(config, key, list, None) is None:
         return None
-    names = take_texts(config, "target_names")
-    if len(names) != n_targets:
-        raise ValueError(f"'target_names' has {len(names)} names for {n_targets} targets")
-    return names
+    texts = take_texts(config, key)
+    if len(texts) != n_targets:
+        raise ValueError(f"{key!r} has {len(texts)} entries for {n_targets} targets")
+    return texts
+
+
+def read_units(
+    units: Mapping[str, str] | Sequence[str], names: list[str] | None
+) -> list[str] | None:
+    """Return the units of all targets, as a user gives them."""
+    if isinstance(units, Mapping):
+        unknown = [name for name in units if name not in (names or [])]
+        if unknown:
+            raise ValueError(f"units has {unknown[0]!r}; targets are {names}")
+        units = [units.get(name, "") for name in names or []]
+    if isinstance(units, str) or not all(isinstance(unit, str) for unit in units):
+        raise ValueError(f"units must be texts, one per target; got {units!r}")
+    if names is not None and len(units) != len(names):
+        raise ValueError(f"units has {len(units)} entries for {len(names)} targets")
+    return list(units)
 
 
 def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray]) -> CrystalModule:

@@ -1,6 +1,6 @@
 """Fitted estimators as a folder: one file, model.safetensors, and its card. No pickle."""
 
-import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from os import PathLike
 from typing import Any, Self
@@ -12,18 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._cards import take
 from skuae._files import checked_content, make_folder, write_bytes, write_safetensors
-from skuae._markdown import escape
+from skuae._shipped import MODEL_FILE
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
+from skuae.estimators._card import model_card
 from skuae.estimators._reading import (
-    FILE,
     FORMAT,
     read_epochs_tried,
     read_history,
     read_model_folder,
     read_module,
-    read_names,
     read_params,
+    read_texts,
+    read_units,
 )
 from skuae.estimators._settings import settings_of
 from skuae.models import decode_params, encode_params, resolve_backbone
@@ -53,6 +54,7 @@ class PretrainedEstimator(BaseEstimator):
     n_iter_: int
     epochs_tried_: list[dict[str, float]]
     target_names_: list[str] | None
+    target_units_: list[str] | None
     _fit_params: dict[str, Any]
 
     def _task(self) -> Task:
@@ -67,25 +69,42 @@ class PretrainedEstimator(BaseEstimator):
         check_is_fitted(self)
         return self.network_.element_table(self.net_.module_)
 
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+    def save_pretrained(
+        self,
+        folder: str | PathLike[str],
+        *,
+        units: Mapping[str, str] | Sequence[str] | None = None,
+        license: str | None = None,
+        notes: str = "",
+    ) -> None:
         """Write the fitted estimator to a folder, for `from_pretrained`.
 
         Graph settings, element table, target scaling and weights are all in one file,
         ``model.safetensors``; the training state (optimiser, random state, callbacks) is not.
-        ``README.md`` says in words what the model is.
+        ``README.md`` says in words what the model is, with a header that Hugging Face reads.
 
         Parameters
         ----------
         folder : str or path-like
             Made if missing; an older model in it is replaced at once: if the process is killed, the
             folder holds the older model or this one.
+        units : dict of str by target name, list of str or None, default=None
+            Units of the targets, for `target_units_` of the model that is read. None keeps those
+            that it was read with.
+        license : str, optional
+            Of the model, as Hugging Face abbreviates it, e.g. ``"cc-by-4.0"``.
+        notes : str, optional
+            What else people should know, in Markdown: data, errors, limits.
 
         Raises
         ------
+        ValueError
+            If there are units of unknown targets.
         OSError
             If the file cannot be written. An older model is still there.
         """
         check_is_fitted(self)
+        units = self.target_units_ if units is None else read_units(units, self.target_names_)
         folder = make_folder(folder)
         task, arrays = self.task_.state()
         network, tensors = self.network_.state()
@@ -96,15 +115,16 @@ class PretrainedEstimator(BaseEstimator):
             "class": type(self).__name__,
             "params": self._fit_params,
             "target_names": self.target_names_,
+            "target_units": units,
             "history": self.history_,
             "epochs_tried": self.epochs_tried_,
             "task": task,
             "network": network,
         }
-        card = self._model_card(config).encode()
+        card = model_card(self, config, license, notes).encode()
         with suppress(FileNotFoundError):
             (folder / "README.md").unlink()  # that of an older model must not stand by this one
-        write_safetensors(folder / FILE, tensors, config, format=FORMAT)
+        write_safetensors(folder / MODEL_FILE, tensors, config, format=FORMAT)
         write_bytes(folder / "README.md", card)
 
     @classmethod
@@ -116,6 +136,9 @@ class PretrainedEstimator(BaseEstimator):
         Parameters
         ----------
         folder : str or path-like
+            The folder, the name of a model that comes with skuae (`skuae.pretrained.names`), or
+            ``hf://owner/name`` for one at Hugging Face (``pip install 'skuae[hub]'``), perhaps with
+            ``@revision``.
         device : str or torch.device, default="auto"
 
         Returns
@@ -162,7 +185,8 @@ class PretrainedEstimator(BaseEstimator):
         self.n_iter_ = len(self.history_)
         self.epochs_tried_ = read_epochs_tried(config)
         task = self.task_ = self._task().load(take(config, "task", dict), arrays)
-        self.target_names_ = read_names(config, task.n_targets)
+        self.target_names_ = read_texts(config, "target_names", task.n_targets)
+        self.target_units_ = read_texts(config, "target_units", task.n_targets)
         saved = take(config, "network", dict)
         elements = self._load_elements(take(saved, "elements", dict), arrays)
         backbone = decode_params({"spec": take(saved, "backbone", dict)})["spec"]
@@ -172,36 +196,6 @@ class PretrainedEstimator(BaseEstimator):
         module = read_module(network, task.n_outputs, arrays)
         settings = settings_of(self, network, device, 0, self.max_epochs)
         self.net_ = make_net(module, task, settings)
-
-    def _model_card(self, config: dict[str, Any]) -> str:
-        table = self.element_table_
-        n_parameters = sum(p.numel() for p in self.net_.module_.parameters())
-        targets = ", ".join(map(escape, self.target_names_ or ["(not named)"]))
-        classes = ""
-        if "classes" in config["task"]:
-            classes = f"\n- Classes: {', '.join(map(escape, config['task']['classes']['labels']))}"
-        params = "\n".join(
-            f"| {escape(k)} | {escape(json.dumps(v))} |" for k, v in config["params"].items()
-        )
-        name = type(self).__name__
-        return f"""# {name}
-
-Fitted with skuae {__version__}.
-
-```python
-from skuae import {name}
-model = {name}.from_pretrained("path/of/this/folder")
-model.predict(structures)
-```
-
-- Targets: {targets}{classes}
-- Trained parameters: {n_parameters:,} in {self.n_iter_} epochs
-- Element table: {escape(table.name)}, {len(table.symbols)} elements x {table.n_dims} columns
-
-| parameter | value |
-|---|---|
-{params}
-"""
 
 
 def encode_estimator(estimator: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_what_is_in_the_folder(saved):
     assert config["class"] == "CrystalGNNRegressor"
     assert config["params"]["backbone"]["backbone"] == "CGCNN"
     card = (saved / "README.md").read_text()
-    assert card.startswith("# CrystalGNNRegressor")
+    assert "\n# CrystalGNNRegressor\n" in card
     assert "from_pretrained" in card
 
 

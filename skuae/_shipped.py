@@ -1,0 +1,83 @@
+"""Where a model is found that is named and not given: in the package, or at Hugging Face."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_MODELS = Path(__file__).parent / "pretrained" / "models"
+_HUB = "hf://"
+MODEL_FILE = "model.safetensors"  # all of a model: a folder holds the old one or the new one
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the models that come with the package.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return sorted(path.parent.name for path in _MODELS.glob(f"*/{MODEL_FILE}"))
+
+
+def find_model(source: Any) -> Path:
+    """Return the folder of a model.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A folder, the name of a model that comes with the package, or ``hf://owner/name`` at
+        Hugging Face, perhaps with ``@revision``. A folder is preferred to a name.
+
+    Returns
+    -------
+    Path
+        It has a file `MODEL_FILE`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no model in it.
+    ImportError
+        If it is at Hugging Face, and huggingface_hub is not installed.
+    ValueError
+        If it is a file, or no address at Hugging Face.
+    """
+    if isinstance(source, str) and source.startswith(_HUB):
+        return _fetch(source)
+    folder = Path(source)
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; pass the folder that save_pretrained wrote")
+    if (folder / MODEL_FILE).is_file():
+        return folder
+    if os.fspath(source) in shipped_names():
+        return _MODELS / os.fspath(source)
+    names = ", ".join(shipped_names())
+    known = f"; the models that come with skuae are {names}" if names else ""
+    raise FileNotFoundError(f"{folder} holds no model: there is no {MODEL_FILE} in it{known}")
+
+
+def _fetch(address: str) -> Path:
+    """Download a model from Hugging Face, unless it is there already."""
+    name, _, revision = address.removeprefix(_HUB).partition("@")
+    if name.count("/") != 1 or not all(name.split("/")):
+        raise ValueError(f"{address} is no address of a model; write hf://owner/name")
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    except ImportError as error:
+        raise ImportError(
+            f"{address} is read by huggingface_hub: pip install 'skuae[hub]'"
+        ) from error
+    try:
+        path = hf_hub_download(name, MODEL_FILE, revision=revision or None)
+        with suppress(EntryNotFoundError):  # a model without a card
+            hf_hub_download(name, "README.md", revision=revision or None)
+    except EntryNotFoundError as error:
+        raise FileNotFoundError(
+            f"{address} holds no model of skuae: there is no {MODEL_FILE}, or no connection"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise FileNotFoundError(f"{address} cannot be fetched ({error})") from error
+    return Path(path).parent
