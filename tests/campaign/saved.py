@@ -186,6 +186,7 @@ def _packed() -> Files:
     structures = [*toy().structures[:3]]
     structures[1].replace(0, {"Li": 0.5, "Na": 0.4})
     crystals = as_crystals(structures, ids=["a", "b", "c"])
+    crystals.symmetry()
     return _written(lambda folder: crystals.save(folder / "a.npz"))
 
 
@@ -210,6 +211,7 @@ def make_packed(rng: np.random.Generator) -> Case:
             whole = Crystals.load(folder / "b.npz")
             for part in ("numbers", "frac_coords", "lattices", "occ_values", "ids"):
                 _same(getattr(crystals, part), getattr(whole, part), part)
+            _same(crystals.symmetry().orbits, whole.symmetry().orbits, "orbits")
         check_use(crystals)
 
     return Case(names, {"a.npz": content}, "either", check, ("a.npz", "row "))

@@ -32,6 +32,13 @@ def wurtzite():
     return Structure(Lattice.hexagonal(3.82, 6.26), ["Zn", "S"] * 2, sites)
 
 
+def split_site():
+    """Two half-occupied places 0.02 Å apart beside a whole atom, in a cell that is turned."""
+    lattice = Lattice.from_parameters(4, 5, 6, 80, 95, 100).matrix[:, [1, 2, 0]]  # turned
+    sites = [[0, 0, 0], [0.005, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure(lattice, [{"Li": 0.5}, {"Li": 0.5}, "O"], sites)
+
+
 def symmetry_of(*structures, **options):
     return as_crystals(structures).symmetry(**options)
 
@@ -245,97 +252,7 @@ def test_cells_lie_on_canonical_axes(mp_mini):
     )  # fmt: skip
 
 
-# -- what must not matter --------------------------------------------------------------------------
-
-
-def samples(mp_mini):
-    """Two crystals of each system, one disordered and one ordered."""
-    last = [0, 2, 15, 74, 142, 167, 194, 230]
-    systems = np.searchsorted(last, mp_mini.labels.spacegroup_number)
-    rows = [np.flatnonzero(systems == system)[:2] for system in range(1, 8)]
-    structures = mp_mini.structures[np.concatenate(rows)].to_structures()
-    for structure in structures[::2]:
-        element = structure[-1].specie
-        structure.replace_species({element: {element: 0.8, "Xe": 0.1}})
-    return structures
-
-
-def unimodular(rng):
-    while True:
-        matrix = rng.integers(-1, 2, (3, 3))
-        if round(np.linalg.det(matrix)) == 1:
-            return matrix
-
-
-def rotation(rng):
-    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    return turn * np.sign(np.linalg.det(turn))
-
-
-def shuffled(structure, rng):
-    order = rng.permutation(len(structure))
-    return Structure.from_sites([structure[i] for i in order]), order
-
-
-def changed(structure, change, rng):
-    """Describe a crystal in another way; return it, and the site that each site was."""
-    lattice, coords, species = (
-        structure.lattice.matrix,
-        structure.frac_coords,
-        structure.species_and_occu,
-    )
-    if change == "order":
-        return shuffled(structure, rng)
-    if change == "supercell":
-        larger = structure * (1, 1, 2)
-        return larger, np.repeat(np.arange(len(structure)), 2)
-    if change == "rotation":
-        lattice = lattice @ rotation(rng)
-    if change == "mirror":
-        lattice = lattice * [-1, 1, 1]
-    if change == "origin":
-        coords = coords + rng.random(3)
-    if change == "images":
-        coords = coords + rng.integers(-3, 4, coords.shape)
-    if change == "cell":
-        matrix = unimodular(rng)
-        lattice, coords = matrix @ lattice, coords @ np.linalg.inv(matrix)
-    if change == "left-handed":
-        lattice, coords = lattice[[1, 0, 2]], coords[:, [1, 0, 2]]
-    return Structure(lattice, species, coords), np.arange(len(structure))
-
-
-@pytest.mark.parametrize(
-    "change",
-    ["order", "supercell", "rotation", "mirror", "origin", "images", "cell", "left-handed"],
-)
-def test_the_description_does_not_matter(mp_mini, change):
-    rng = np.random.default_rng(0)
-    given = samples(mp_mini)
-    others, sites = zip(*(changed(s, change, rng) for s in given), strict=True)
-    crystals, described = as_crystals(given), as_crystals(others)
-    assert crystals.is_disordered.sum() == 7
-    one, other = crystals.symmetry(), described.symmetry()
-    mirror_images = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152}
-    groups = [[mirror_images.get(n, n) for n in s.space_groups.tolist()] for s in (one, other)]
-    assert groups[0] == groups[1]
-    assert len(set(one.crystal_systems.tolist())) == 7
-    np.testing.assert_array_equal(one.primitive_sizes, other.primitive_sizes)
-    np.testing.assert_allclose(one.conventional_lattices, other.conventional_lattices, atol=1e-3)
-    for row, was in enumerate(sites):
-        orbits = one.orbits[slice(*crystals.offsets[row : row + 2])][was]
-        found = other.orbits[slice(*described.offsets[row : row + 2])]
-        np.testing.assert_array_equal(orbits[:, None] == orbits, found[:, None] == found)
-        first = [found.tolist().index(orbit) for orbit in found]
-        np.testing.assert_array_equal(found, first)
-
-
-def test_batch_mates_do_not_matter(mp_mini):
-    crystals = mp_mini.structures[:20]
-    together = as_crystals(crystals.to_structures()).symmetry()
-    alone = [as_crystals([structure]).symmetry() for structure in crystals]
-    for row, one in enumerate(alone):
-        assert_equal(one, together.take([row]))
+# -- processes -------------------------------------------------------------------------------------
 
 
 def test_processes_change_nothing(monkeypatch):
@@ -394,102 +311,6 @@ def test_one_site():
     symmetry = symmetry_of(Structure(Lattice.cubic(3.35), ["Po"], [[0.1, 0.2, 0.3]]))
     assert symmetry.space_groups.tolist() == [221]
     assert symmetry.orbits.tolist() == [0]
-
-
-# -- tolerance -------------------------------------------------------------------------------------
-
-
-def test_symprec_is_a_distance():
-    bent = rocksalt()
-    bent.translate_sites([0], [0.004, 0, 0])  # 0.023 Å
-    crystals = as_crystals([bent])
-    assert crystals.symmetry().space_groups.tolist() == [225]
-    assert crystals.symmetry(0.01).space_groups.tolist() == [99]
-    assert crystals.symmetry(symprec=0.01).symprec == 0.01
-
-
-@pytest.mark.parametrize("symprec", [0, -0.1, np.inf, -np.inf, np.nan, np.float32(0)])
-def test_symprec_must_be_positive_and_finite(symprec):
-    with pytest.raises(ValueError, match=r"symprec=.* must be a finite number above 0, in Å"):
-        as_crystals([rocksalt()]).symmetry(symprec)
-
-
-@pytest.mark.parametrize("symprec", ["0.1", None, True, [0.1], np.array([0.1, 0.2]), 1j])
-def test_symprec_must_be_a_number(symprec):
-    with pytest.raises(TypeError, match=r"symprec=.* must be a number, in Å"):
-        as_crystals([rocksalt()]).symmetry(symprec)
-
-
-# -- where spglib finds nothing --------------------------------------------------------------------
-
-
-def split_site(shift=0.005):
-    """Two half-occupied places 0.02 Å apart beside a whole atom, in a cell that is turned."""
-    lattice = Lattice.from_parameters(4, 5, 6, 80, 95, 100).matrix @ rotation(
-        np.random.default_rng(0)
-    )
-    sites = [[0, 0, 0], [shift, 0, 0], [0.5, 0.5, 0.5]]
-    return Structure(lattice, [{"Li": 0.5}, {"Li": 0.5}, "O"], sites)
-
-
-def test_sites_closer_than_symprec_count_as_p1():
-    structures = [rocksalt(), split_site(), wurtzite()]
-    crystals = as_crystals(structures, ids=["mp-1", "mp-2", "mp-3"])
-    with pytest.warns(UserWarning) as caught:
-        symmetry = crystals.symmetry()
-    assert [str(w.message).partition(", as")[0] for w in caught] == [
-        "spglib finds no space group at symprec=0.1 Å for row 1 (mp-2)"
-    ]
-    assert caught[0].filename == __file__
-    assert symmetry.found.tolist() == [True, False, True]
-    assert symmetry.space_groups.tolist() == [225, 1, 186]
-    assert symmetry.primitive_sizes.tolist() == [2, 3, 4]
-    assert symmetry.orbits[8:11].tolist() == [0, 1, 2]
-    for lattices in (symmetry.conventional_lattices, symmetry.primitive_lattices):
-        np.testing.assert_allclose(
-            lengths_and_angles(lattices)[1], [4, 5, 6, 80, 95, 100], rtol=1e-9
-        )
-        assert not np.triu(lattices[1], 1).any()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a smaller one helps, as the message says
-        assert crystals.symmetry(0.005).found.all()
-
-
-def test_rows_are_named_in_one_warning_and_as_the_slice_has_them():
-    crystals = as_crystals([rocksalt()] * 2 + [split_site()] * 7)
-    with pytest.warns(UserWarning, match=r"for row 2, row 3, row 4, row 5, row 6 and 2 more") as w:
-        crystals.symmetry()
-    assert len(w) == 1
-    with pytest.warns(UserWarning, match="for row 0, row 2, as where"):
-        crystals[[2, 0, 8]].symmetry()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        crystals[:2].symmetry()
-
-
-@pytest.mark.parametrize("failure", [None, spglib.SpglibError("no symmetry")])
-def test_either_way_in_which_spglib_fails(monkeypatch, failure):
-    def fail(*args, **kwargs):
-        if failure is not None:
-            raise failure
-
-    monkeypatch.setattr(spglib, "get_symmetry_dataset", fail)
-    with pytest.warns(UserWarning, match="for row 0, row 1, as where"):
-        symmetry = symmetry_of(wurtzite(), rocksalt())
-    assert symmetry.space_groups.tolist() == [1, 1]
-    assert symmetry.primitive_sizes.tolist() == [4, 8]
-    assert symmetry.orbits.tolist() == [*range(4), *range(8)]
-    np.testing.assert_allclose(
-        lengths_and_angles(symmetry.conventional_lattices),
-        [[3.82, 3.82, 6.26, 90, 90, 120], [5.64, 5.64, 5.64, 90, 90, 90]],
-    )
-
-
-def test_warnings_as_errors_do_not_stop_spglib():
-    """spglib warns of its own deprecations at every call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert symmetry_of(rocksalt()).space_groups.tolist() == [225]
 
 
 # -- some rows only, progress ----------------------------------------------------------------------
