@@ -19,6 +19,7 @@ from skuae.analysis.models import (
     invariance_report,
     site_environments,
     space_group_values,
+    symmetry_scores,
     token_contributions,
 )
 from skuae.analysis.report import write_report
@@ -74,6 +75,7 @@ __all__ = [
     "probe_elements",
     "site_environments",
     "space_group_values",
+    "symmetry_scores",
     "token_contributions",
     "write_report",
 ]

@@ -14,6 +14,7 @@ from skuae.analysis.models._learning_curves import LearningCurvesDisplay, compar
 from skuae.analysis.models._loss_curve import LossCurveDisplay
 from skuae.analysis.models._parity import ParityDisplay
 from skuae.analysis.models._space_group_values import SpaceGroupValuesDisplay, space_group_values
+from skuae.analysis.models._symmetry_scores import symmetry_scores
 from skuae.analysis.models._token_displays import AttentionMapDisplay, TokenContributionsDisplay
 from skuae.analysis.models._tokens import attention_maps, token_contributions
 
@@ -36,5 +37,6 @@ __all__ = [
     "invariance_report",
     "site_environments",
     "space_group_values",
+    "symmetry_scores",
     "token_contributions",
 ]

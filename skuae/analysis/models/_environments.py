@@ -14,7 +14,7 @@ from skuae.training import library_defaults
 
 _LEAST_SITES = 5
 _ROUNDED = 1e-5  # relative to the largest number: environments so close are equal
-_LEGEND_ROWS = 18
+_LEGEND_ROWS = 24
 
 
 def site_environments(estimator, X):
@@ -67,19 +67,42 @@ def site_environments(estimator, X):
     """
     with library_defaults():
         estimator, crystals = take_network(estimator, X)
-    module = estimator.net_.module_
+        vectors = environments_of(estimator, estimator.net_.module_, crystals)
+    elements = np.array(SYMBOLS, dtype=object)[crystals.numbers - 1]
+    return pd.DataFrame(vectors, index=site_index(crystals, element=elements))
+
+
+def environments_of(estimator, module, crystals):
+    """Return the vectors of all sites of crystals, (n_sites, any).
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor or CrystalGNNClassifier
+        Fitted.
+    module : CrystalModule
+        Its network, or another one of the same architecture.
+    crystals : Crystals
+
+    Returns
+    -------
+    ndarray of float32
+
+    Raises
+    ------
+    ValueError
+        If the network has no vectors of sites.
+    """
     if not module.has_site_vectors:
         raise ValueError(
             f"the back-end {type(estimator.network_.backbone).__name__} has no vectors of sites; "
             'use another, e.g. backbone="sen" or "cgcnn"'
         )
-    with library_defaults(), torch.inference_mode():
+    with torch.inference_mode():
         packed = estimator.network_.pack(crystals, estimator.device_, merge=False)
         module.eval()
         parts = batches(np.arange(len(packed)), estimator.batch_size)
-        vectors = torch.cat([module.site_vectors(packed.batch(rows)).cpu() for rows in parts])
-    elements = np.array(SYMBOLS, dtype=object)[crystals.numbers - 1]
-    return pd.DataFrame(vectors.numpy(), index=site_index(crystals, element=elements))
+        vectors = [module.site_vectors(packed.batch(rows)).cpu() for rows in parts]
+    return torch.cat(vectors).numpy()
 
 
 class SiteEnvironmentsDisplay:
@@ -194,6 +217,7 @@ class SiteEnvironmentsDisplay:
         ax.set(xlabel=self.coordinates.columns[0], ylabel=self.coordinates.columns[1])
         ax.set(xticks=[], yticks=[])  # these coordinates have no unit and no zero
         ax.legend(title="element", loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0,
-                  ncols=-(-len(present) // _LEGEND_ROWS))  # fmt: skip
+                  ncols=-(-len(present) // _LEGEND_ROWS), fontsize="small", handletextpad=0.1,
+                  columnspacing=0.8)  # fmt: skip
         self.ax_, self.figure_ = ax, figure
         return self

@@ -73,7 +73,7 @@ def test_back_ends_that_have_them(toy, name):
 @pytest.mark.parametrize("name", sorted(set(SMALL) - set(WITH)))
 def test_back_ends_that_have_none(toy, name):
     model = CrystalGNNRegressor(SMALL[name], **FAST).fit(toy.structures, toy.target)
-    message = f'{type(SMALL[name]).__name__} has no vectors of sites; use another'
+    message = f"{type(SMALL[name]).__name__} has no vectors of sites; use another"
     with pytest.raises(ValueError, match=message):
         site_environments(model, toy.structures)
 

@@ -1,0 +1,151 @@
+"""Whether a network has equal environments for equivalent sites, beside an untrained one."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import ks_2samp
+from sklearn.utils import Bunch, check_random_state
+
+from skuae.analysis.models._environments import environments_of
+from skuae.analysis.models._networks import take_network
+from skuae.training import library_defaults
+
+_STATISTICS = ("distance", "ks")
+_EQUAL = 1e-3
+
+
+def symmetry_scores(
+    estimator,
+    X,
+    *,
+    statistic="distance",
+    control="untrained",
+    symprec=0.1,
+    n_jobs=None,
+    random_state=0,
+):
+    """Compare environments of sites that symmetry makes equivalent, and of sites that it does not.
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or Pipeline that ends with one
+        Fitted, with a back-end that `site_environments` takes.
+    X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        For a pipeline, what its first step takes.
+    statistic : {"distance", "ks"}, default="distance"
+        How far apart two environments are: their Euclidean distance, in units of the root mean
+        square norm of all environments, or the statistic of the two-sample Kolmogorov-Smirnov test
+        on their numbers, as the SEN paper has it. The latter does not see in which order the
+        numbers are: [1, 2, 3] and [3, 2, 1] are equal.
+    control : {"untrained"} or None, default="untrained"
+        Do the same with a network that has the same architecture and random weights.
+    symprec : float, default=0.1
+        Tolerance in Å within which sites are equivalent.
+    n_jobs : int, optional
+        Processes that look for symmetry.
+    random_state : int, RandomState instance or None, default=0
+        Draws the weights of the control.
+
+    Returns
+    -------
+    found : Bunch
+        With the fields
+
+        - ``scores`` : DataFrame with one row per crystal and the columns ``orbits`` (kinds of
+          equivalent sites), ``within`` (the largest difference between equivalent sites; NaN
+          where there are none), and ``between`` (the smallest one between sites of one element
+          that are not equivalent; NaN where there are none).
+        - ``control`` : DataFrame like it of the untrained network, or None.
+        - ``summary`` : DataFrame with the rows ``"trained"`` and, with a control,
+          ``"untrained"``: ``equal``, the share of crystals with ``within`` below 0.001, and
+          ``apart``, the share with ``between`` above 0.001, each of the crystals that have one.
+
+    Raises
+    ------
+    ValueError
+        If an argument is none of these, or the back-end has no vectors of sites.
+
+    Notes
+    -----
+    A network that reads distances only *must* have equal environments for equivalent sites, trained
+    or not. That it has them is no evidence of anything learned: look at the control. Sites are not
+    merged here; with merged ones, equality would be by construction.
+
+    References
+    ----------
+    C. Liang et al., Nat. Commun. 14, 5198 (2023).
+    """
+    if statistic not in _STATISTICS:
+        raise ValueError(f"statistic must be one of {', '.join(_STATISTICS)}; got {statistic!r}")
+    if control not in ("untrained", None):
+        raise ValueError(f'control must be "untrained" or None; got {control!r}')
+    with library_defaults():
+        estimator, crystals = take_network(estimator, X)
+        orbits = crystals.symmetry(symprec, n_jobs=n_jobs).orbits
+        module = estimator.net_.module_
+        scores = _scores(estimator, module, crystals, orbits, statistic)
+        summary = {"trained": _summary(scores)}
+        other = None
+        if control is not None:
+            other = _scores(
+                estimator, _untrained(estimator, random_state), crystals, orbits, statistic
+            )
+            summary["untrained"] = _summary(other)
+    return Bunch(scores=scores, control=other, summary=pd.DataFrame(summary).T)
+
+
+def _untrained(estimator, random_state):
+    """Return a network of the same architecture with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(check_random_state(random_state).randint(2**31 - 1))
+        module = estimator.network_.build(estimator.task_.n_outputs)
+    return module.to(estimator.device_).eval()
+
+
+def _scores(estimator, module, crystals, orbits, statistic):
+    """Return orbits, within and between of each crystal."""
+    vectors = environments_of(estimator, module, crystals).astype(np.float64)
+    vectors /= max(np.sqrt((vectors**2).sum(axis=1).mean()), 1e-300)
+    if statistic == "ks":  # which of two numbers is larger must not be a matter of rounding
+        vectors = vectors.round(5)
+    rows = [
+        _score(vectors[a:b], orbits[a:b], crystals.numbers[a:b], statistic)
+        for a, b in itertools.pairwise(crystals.offsets)
+    ]
+    return pd.DataFrame(rows, columns=["orbits", "within", "between"])
+
+
+def _score(vectors, orbits, numbers, statistic):
+    firsts = np.unique(orbits)
+    within = [
+        _apart(vectors[orbits == first], statistic).max()
+        for first in firsts
+        if (orbits == first).sum() > 1
+    ]
+    between = []
+    for number in np.unique(numbers[firsts]):
+        of_element = firsts[numbers[firsts] == number]
+        if len(of_element) > 1:
+            differences = _apart(vectors[of_element], statistic)
+            between.append(differences[np.triu_indices(len(of_element), 1)].min())
+    return len(firsts), max(within, default=np.nan), min(between, default=np.nan)
+
+
+def _apart(vectors, statistic):
+    """Return the differences of all pairs, (n, n)."""
+    if statistic == "distance":
+        return cdist(vectors, vectors)
+    n = len(vectors)
+    found = np.zeros((n, n))
+    for i, j in itertools.combinations(range(n), 2):
+        found[i, j] = found[j, i] = ks_2samp(vectors[i], vectors[j]).statistic
+    return found
+
+
+def _summary(scores):
+    """Return shares of crystals, of those that have such sites."""
+    within, between = scores["within"].dropna(), scores["between"].dropna()
+    return {"equal": (within < _EQUAL).mean(), "apart": (between > _EQUAL).mean()}
