@@ -322,7 +322,7 @@ TRAINING = {
     "all weights frozen": lambda _: fit(callbacks=[Freezer("*")]),
     "a cutoff above 100 Å of a back-end": lambda _: fit(backbone=cgcnn(cutoff=1000)),
     "`site_environments` of a back-end without vectors of sites": lambda _: site_environments(
-        fit(), toy()[0]
+        fit(backbone="crystal_transformer"), toy()[0]
     ),
 }
 

@@ -16,7 +16,7 @@ def front_ends() -> tuple[str, ...]:
     tuple of str
         The default comes first.
     """
-    return ("transformer", *(name for name, kind in BACKBONES.items() if kind.invariant))
+    return ("transformer", *(name for name, kind in BACKBONES.items() if kind().invariant))
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -64,6 +64,11 @@ class CrystalBERT(Backbone):
     positions (learned here) and tolerance. It counts electrons "in the unit cell"; here it is the
     primitive cell, so that the number does not depend on the cell that was given.
 
+    Of a crystal whose symmetry holds only just within `symprec`, the group may depend on how the
+    crystal is written; so may the prediction then. That are 4 of 1,000 crystals of the Materials
+    Project. Mirror images have other words if their groups are one of the eleven enantiomorphic
+    pairs.
+
     ``CrystalBERT(d_model=128, n_layers=3, d_ff=512)`` is lighter, and suits a few thousand labels.
     """
 

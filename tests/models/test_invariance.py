@@ -13,9 +13,11 @@ from skuae.crystals import as_crystals
 from skuae.models import ElementEmbedding, LearnedElements
 from skuae.models._crystal_transformer import READOUTS
 
-BACKBONES = [kind for kind in models.BACKBONES.values() if kind.invariant]
+BACKBONES = [kind for kind in models.BACKBONES.values() if kind().invariant]
 NARROW = {"hidden_dim": 16, "atom_dim": 16, "block_dim": 12, "expansion_dim": 16}
 NARROW |= {"site_dim": 24, "bond_dim": 16, "capsule_dim": 16, "crystal_dim": 24}
+NARROW |= {"d_model": 16, "n_heads": 2, "n_layers": 1, "d_ff": 16}
+NARROW |= {"gnn": models.CGCNN(16, n_hidden=0, whole_shell=True)}
 # The published CGCNN cuts the shell of the last neighbour where twelve are reached: which of equal
 # neighbours stay is a matter of rounding. tests/models/test_cgcnn.py has it where none is cut.
 WHOLE = {"whole_shell": True}
@@ -165,7 +167,13 @@ def test_every_backbone_is_here():
 def test_predictions_do_not_depend_on(network, crystals, change):
     rng = np.random.default_rng(0)
     changed = [CHANGES[change](s, rng) for s in crystals]
-    np.testing.assert_allclose(network.predict(changed), network.expected, rtol=0, atol=ROUNDED)
+    same = np.ones(len(crystals), dtype=bool)
+    if hasattr(network.spec, "symprec"):  # symmetry may hold just within the tolerance
+        groups = (as_crystals(part).symmetry().space_groups for part in (crystals, changed))
+        same = np.equal(*groups)
+        assert same.mean() > 0.97
+    found, expected = network.predict(changed)[same], network.expected[same]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDED)
 
 
 def test_predictions_do_not_depend_on_batch_mates(network, crystals, mates):

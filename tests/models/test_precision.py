@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skuae.models import BACKBONES, ElementEmbedding, set_precision
 
-SHORT = [name for name, kind in BACKBONES.items() if kind.has_bf16]
+SHORT = [name for name, kind in BACKBONES.items() if kind().has_bf16]
 
 
 class Products(TorchDispatchMode):
