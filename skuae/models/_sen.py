@@ -95,7 +95,7 @@ class SEN(Backbone):
 
     native_table = "random"  # where its own element vectors start from
     native_frozen = False
-    default_lr = 1e-3
+    default_lr = 4e-3
     reads = "distances to all neighbours within 5 Å, and the composition"
     clip_norm = 5.0
 
