@@ -1,49 +1,21 @@
-"""SEN: its numbers, its equations on whole graphs, poses, presence, and what changes nothing."""
+"""SEN: its numbers, its equations on whole graphs, and what changes nothing."""
 
 import copy
-import math
 
 import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
-from scipy.stats import ortho_group
+from sen_networks import SMALL, build, elements, plain_affine, tensors
 from small_backbones import small
-from torch import nn
 from torch.nn import functional as F
 
 from skuae.crystals import Crystals, as_crystals
-from skuae.models import SEN, ElementEmbedding, check_backbone
+from skuae.models import SEN, check_backbone
 from skuae.models._layers import GaussianBasis
 from skuae.models._sen import POSES
-from skuae.models._sen_layers import affine, element_shares, invariants, softmax_over_sites
-
-SMALL = {"site_dim": 12, "bond_dim": 6, "n_blocks": 2, "n_capsules": 4, "capsule_dim": 8,
-         "crystal_dim": 10, "hidden_dim": 5}  # fmt: skip
-
-
-def elements(n_dims=6, frozen=False):
-    return ElementEmbedding(torch.randn(118, n_dims), frozen)
-
-
-def build(n_outputs=2, **options):
-    """A network in float64 whose biases and power are not those of a fresh one."""
-    spec = SEN(**{**SMALL, **options})
-    module = spec.build(elements(), n_outputs).double()
-    with torch.no_grad():
-        for layer in module.modules():
-            if isinstance(layer, nn.Linear) and layer.bias is not None:
-                layer.bias.normal_(std=0.3)
-        module.stoichiometry.power.fill_(1.7)
-    return spec, module.eval()
-
-
-def tensors(structures, spec, dtype=torch.float64, **options):
-    """Put crystals into one batch; options as of `SEN.inputs`."""
-    crystals = as_crystals(structures)
-    packed = spec.inputs(crystals, **options).pack(crystals, dtype=dtype)
-    return packed.batch(np.arange(len(structures)))
+from skuae.models._sen_layers import element_shares, softmax_over_sites
 
 
 def n_parameters(module):
@@ -138,15 +110,6 @@ def plain_element_share(graph, rows):
     share = occupancies.sum(0) / occupancies.sum()
     filled = occupancies.sum(1)
     return filled, (occupancies * share).sum(1) / filled
-
-
-def plain_affine(pose):
-    sx, sy, angle, shear, tx, ty = pose.tolist()
-    sx, sy = (F.selu(torch.tensor(s, dtype=torch.float64)).item() + 0.01 for s in (sx, sy))
-    t, k = 2 * math.pi * angle, math.tanh(5 * shear)
-    tx, ty = math.tanh(5 * tx), math.tanh(5 * ty)
-    cos, sin = math.cos(t), math.sin(t)
-    return [sx * cos + k * sy * sin, -sx * sin + k * sy * cos, tx, sy * sin, sy * cos, ty]
 
 
 def plain(module, graph, distances):
@@ -268,118 +231,6 @@ def test_almost_empty_sites(occupancy):
         module.zero_grad()
         out.sum().backward()
         assert module.stoichiometry.power.grad.isfinite()
-
-
-# -- poses and presence ----------------------------------------------------------------------------
-
-
-def test_affine_map_of_zeros():
-    expected = torch.tensor([[0.01, 0, 0], [0, 0.01, 0]])
-    torch.testing.assert_close(affine(torch.zeros(4, 3, 6)), expected.expand(4, 3, 2, 3))
-
-
-def test_affine_maps():
-    pose = torch.randn(5, 6, dtype=torch.float64)
-    expected = torch.tensor([plain_affine(p) for p in pose], dtype=torch.float64)
-    torch.testing.assert_close(affine(pose).flatten(1), expected)
-    assert torch.autograd.gradcheck(affine, (pose.requires_grad_(),))
-
-
-@pytest.mark.parametrize("pose", POSES)
-def test_presence(sample, pose):
-    """It adds up to 1, is noisy in training and certain at prediction."""
-    spec, module = build(pose=pose)
-    batch = tensors(sample[:6], spec)
-    first, second = (module.capsule_parts(batch) for _ in range(2))
-    assert first.features.shape == (6, 4, 16)
-    assert first.pose.shape == ((6, 4, 2, 3) if pose == "affine" else (6, 4, 3, 3))
-    torch.testing.assert_close(first.presence.sum(1), torch.ones(6).double())
-    for a, b in zip(first, second, strict=True):
-        assert torch.equal(a, b)
-    noisy = [module.train().capsule_parts(batch) for _ in range(30)]
-    torch.testing.assert_close(noisy[0].presence.sum(1), torch.ones(6).double())
-    for parts in noisy:
-        assert torch.equal(parts.features, first.features)
-        assert torch.equal(parts.pose, first.pose)
-        noise = parts.presence.log() - first.presence.log()
-        noise = noise - noise.mean(1, keepdim=True)
-        assert 1e-3 < noise.abs().max() < 4  # uniform between -2 and 2, less the mean
-    assert max((p.presence - first.presence).abs().max() for p in noisy) > 0.1
-
-
-def turn(structure, matrix):
-    return Structure(
-        Lattice(structure.lattice.matrix @ matrix), structure.species_and_occu,
-        structure.frac_coords,
-    )  # fmt: skip
-
-
-def poses_of(module, structures, spec):
-    with torch.no_grad():
-        return module.capsule_parts(tensors(structures, spec)).pose
-
-
-def test_tensors_turn_with_the_crystal(sample, alloy):
-    spec, module = build(pose="tensor")
-    structures = [*sample[:20], alloy]
-    rng = np.random.default_rng(0)
-    turns = [ortho_group.rvs(3, random_state=rng) for _ in structures]
-    turned = [turn(s, matrix) for s, matrix in zip(structures, turns, strict=True)]
-    p, q = poses_of(module, structures, spec), poses_of(module, turned, spec)
-    r = torch.tensor(np.array(turns))[:, None]  # rows are vectors: x' = x R, P' = R^T P R
-    scale = p.abs().max().item()
-    torch.testing.assert_close(q, r.transpose(2, 3) @ p @ r, rtol=0, atol=1e-5 * scale)
-    assert (p - q).abs().max() > 0.01 * scale
-    torch.testing.assert_close(p, p.transpose(2, 3))
-    torch.testing.assert_close(invariants(q), invariants(p), rtol=0, atol=1e-5 * scale)
-
-
-def test_invariants():
-    p = torch.randn(2, 3, 3, 3, dtype=torch.float64)
-    p = p + p.transpose(2, 3)
-    found = invariants(p)
-    for b in range(2):
-        for k in range(3):
-            assert found[b, k, 0].item() == pytest.approx(torch.trace(p[b, k]).item())
-            for j in range(3):
-                expected = torch.trace(p[b, k] @ p[b, j]).item()
-                assert found[b, k, 1 + j].item() == pytest.approx(expected)
-
-
-def test_tensor_of_a_chain():
-    """All bonds point along z, so that r r^T has one entry, and so has its mean."""
-    spec, module = build(pose="tensor")
-    chain = Structure(Lattice.orthorhombic(20, 20, 3.0), ["Fe"], [[0.1, 0.2, 0.3]])
-    with torch.no_grad():
-        module.tensors.weights.weight.zero_()
-        module.tensors.weights.bias.fill_(0.8)
-    expected = torch.zeros(4, 3, 3).double()
-    expected[:, 2, 2] = 0.8
-    torch.testing.assert_close(poses_of(module, [chain], spec)[0], expected)
-
-
-def distinct(values):
-    """Count eigenvalues that differ by more than a thousandth of the largest."""
-    values = values.sort().values
-    return 1 + (values.diff() > 1e-3 * values.abs().max()).sum().item()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensors_are_as_symmetric_as_the_crystal(sample):
-    """One eigenvalue in cubic crystals, at most two in tetragonal, trigonal and hexagonal ones."""
-    spec, module = build(pose="tensor", n_capsules=3)
-    system = [SpacegroupAnalyzer(s, 1e-3).get_crystal_system() for s in sample]
-    found = {"cubic": [], "uniaxial": [], "other": []}
-    for name, of_capsules in zip(system, poses_of(module, sample, spec), strict=True):
-        if name in ("tetragonal", "trigonal", "hexagonal"):
-            name = "uniaxial"
-        kind = name if name in found else "other"
-        found[kind] += [distinct(torch.linalg.eigvalsh(p)) for p in of_capsules]
-    assert {kind: max(counts) for kind, counts in found.items()} == {
-        "cubic": 1, "uniaxial": 2, "other": 3,
-    }  # fmt: skip
-    assert np.mean(np.array(found["uniaxial"]) == 2) > 0.8
-    assert np.mean(np.array(found["other"]) == 3) > 0.5
 
 
 # -- what changes nothing --------------------------------------------------------------------------
