@@ -3,9 +3,11 @@
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.ensemble import StackingClassifier, StackingRegressor
 from sklearn.utils.validation import check_is_fitted
 
+from skuae.crystals import Crystals
 from skuae.estimators._members import read_labelled, read_once
 
 
@@ -29,9 +31,11 @@ class _Stacking:
         Raises
         ------
         ValueError
-            If a member cannot be fitted, or y and the weights name the rows of X in another order.
+            If a member cannot be fitted, y has several columns or missing values, or y and the
+            weights name the rows of X in another order.
         """
         X = read_labelled(X, y, sample_weight)
+        _check_one_target(y, X)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         parent: Any = super()
         return parent.fit(X, y, **weights)
@@ -79,6 +83,23 @@ class _Stacking:
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         return tags
+
+
+def _check_one_target(y: Any, X: Any) -> None:
+    """Raise at once for what the final estimator would refuse after all fits."""
+    labels = np.asarray(y)
+    if labels.ndim > 1 and labels.shape[1] != 1:
+        raise ValueError(
+            f"y has shape {labels.shape}: a stack has one target; fit one for each column"
+        )
+    missing = np.flatnonzero(pd.isna(labels.ravel()))
+    if len(missing):
+        row = int(missing[0])
+        where = X.where(row) if isinstance(X, Crystals) else f"row {row}"
+        raise ValueError(
+            f"{where}: y is missing ({len(missing)} such rows); a stack learns its weights from "
+            "all rows: drop these"
+        )
 
 
 class CrystalStackingRegressor(_Stacking, StackingRegressor):

@@ -113,8 +113,14 @@ def test_bad_options(network, toy):
         crystal_pipeline("cls")
     with pytest.raises(ValueError, match="n_labels must be an integer, at least 1"):
         crystal_pipeline(n_labels=0)
-    with pytest.raises(ValueError, match="y has shape"):
+    with pytest.raises(ValueError, match=r"y has shape \(24, 2\): a stack has one target"):
         quick().fit(toy.structures, np.ones((24, 2)))
+    y = np.where(np.arange(24) % 10 == 3, np.nan, toy.target)
+    with pytest.raises(ValueError, match=r"row 3 \(toy-.*\): y is missing \(3 such rows\)"):
+        quick().fit(toy.structures, y)
+    labels = np.where(np.arange(24) == 5, None, "a")
+    with pytest.raises(ValueError, match=r"row 5 \(toy-.*\): y is missing \(1 such rows\)"):
+        quick("classifier").fit(toy.structures, labels)
 
 
 def test_without_catboost(monkeypatch):
