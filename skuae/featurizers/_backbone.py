@@ -197,8 +197,9 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
             return self._resolve()
 
     def _resolve(self) -> tuple[Any, dict[str, int]]:
-        if not isinstance(self.batch_size, Integral) or int(self.batch_size) < 1:
-            raise ValueError(f"batch_size must be an integer, at least 1; got {self.batch_size!r}")
+        size = self.batch_size
+        if not isinstance(size, Integral) or isinstance(size, bool) or int(size) < 1:
+            raise ValueError(f"batch_size must be an integer, at least 1; got {size!r}")
         if self.device is not None:
             resolve_device(self.device)
         model = _resolve_model(self.model, self.device)
@@ -248,7 +249,7 @@ def _resolve_model(model: Any, device: Any) -> Any:
         raise TypeError(
             "model must be a fitted CrystalGNNRegressor, CrystalGNNClassifier or "
             "CrystalTransformerRegressor, a Pipeline that ends with one, or the folder of a saved "
-            f"one; got {type(model).__name__}"
+            f"one; got {type(model).__name__}. Of a search, pass its best_estimator_"
         )
     try:
         check_is_fitted(model)
@@ -265,7 +266,7 @@ def _widths(model: Any) -> dict[str, int]:
     """Return the names of all layers and their numbers of columns, found with one small crystal."""
     network: Network = model.network_
     number = np.flatnonzero(network.elements.seen)[:1] + 1
-    probe = Crystals(number, np.zeros((1, 3)), 3.0 * np.eye(3)[None], [0, 1])
+    probe = Crystals(number, np.zeros((1, 3)), 2.0 * np.eye(3)[None], [0, 1])
     batch = network.pack(probe, model.device_).batch([0])
     with torch.inference_mode():
         vectors = model.net_.module_.eval().layer_vectors(batch)

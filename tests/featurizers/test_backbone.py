@@ -216,6 +216,7 @@ def test_on_another_device(network, toy):
         ({"layers": 3}, ValueError, "layers must be"),
         ({"layers": [["embed"]]}, ValueError, "layers must be"),
         ({"batch_size": 0}, ValueError, "batch_size must be an integer, at least 1"),
+        ({"batch_size": True}, ValueError, "batch_size must be an integer"),
         ({"batch_size": 2.5}, ValueError, "batch_size must be an integer"),
         ({"device": "abacus"}, ValueError, "device must be"),
     ],
