@@ -9,7 +9,7 @@ from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, UAETransformer
 
 if TYPE_CHECKING:
-    from skuae import analysis, models, pretrained
+    from skuae import analysis, models
     from skuae import estimators as estimators
     from skuae import featurizers as featurizers
     from skuae import pipelines as pipelines
@@ -33,7 +33,6 @@ else:  # with torch, which takes longer to import than all the rest
                 "featurizers",
                 "models",
                 "pipelines",
-                "pretrained",
                 "training",
             ],
             "skuae.estimators": [
@@ -64,5 +63,4 @@ __all__ = [
     "datasets",
     "featurizers",
     "models",
-    "pretrained",
 ]

@@ -21,7 +21,6 @@ LEVELS = {
     "featurizers": 5,
     "analysis": 5,
     "matminer": 5,
-    "pretrained": 5,
     "pretraining": 5,
     "pipelines": 6,
     "commands": 7,

@@ -9,8 +9,8 @@ from torch.overrides import TorchFunctionMode
 
 from skuae._cards import check_all_taken, take, take_array, take_texts
 from skuae._files import read_safetensors
+from skuae._hub import MODEL_FILE, find_model
 from skuae._numbers import is_real
-from skuae._shipped import MODEL_FILE, find_model
 from skuae.models import CrystalModule, decode_params
 from skuae.training import Network
 

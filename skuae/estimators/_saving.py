@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._cards import take
 from skuae._files import checked_content, make_folder, write_bytes, write_safetensors
-from skuae._shipped import MODEL_FILE
+from skuae._hub import MODEL_FILE
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
 from skuae.estimators._card import model_card
@@ -136,9 +136,8 @@ class PretrainedEstimator(BaseEstimator):
         Parameters
         ----------
         folder : str or path-like
-            The folder, the name of a model that comes with skuae (`skuae.pretrained.names`), or
-            ``hf://owner/name`` for one at Hugging Face (``pip install 'skuae[hub]'``), perhaps with
-            ``@revision``.
+            The folder, or ``hf://owner/name`` for one at Hugging Face
+            (``pip install 'skuae[hub]'``), perhaps with ``@revision``.
         device : str or torch.device, default="auto"
 
         Returns

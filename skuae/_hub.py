@@ -1,24 +1,11 @@
-"""Where a model is found that is named and not given: in the package, or at Hugging Face."""
+"""Folders of saved models, here or at Hugging Face."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_MODELS = Path(__file__).parent / "pretrained" / "models"
 _HUB = "hf://"
 MODEL_FILE = "model.safetensors"  # all of a model: a folder holds the old one or the new one
-
-
-def shipped_names() -> list[str]:
-    """Return the names of the models that come with the package.
-
-    Returns
-    -------
-    list of str
-        Sorted.
-    """
-    return sorted(path.parent.name for path in _MODELS.glob(f"*/{MODEL_FILE}"))
 
 
 def find_model(source: Any) -> Path:
@@ -27,8 +14,7 @@ def find_model(source: Any) -> Path:
     Parameters
     ----------
     source : str or path-like
-        A folder, the name of a model that comes with the package, or ``hf://owner/name`` at
-        Hugging Face, perhaps with ``@revision``. A folder is preferred to a name.
+        A folder, or ``hf://owner/name`` at Hugging Face, perhaps with ``@revision``.
 
     Returns
     -------
@@ -49,13 +35,9 @@ def find_model(source: Any) -> Path:
     folder = Path(source)
     if folder.is_file():
         raise ValueError(f"{folder} is a file; pass the folder that save_pretrained wrote")
-    if (folder / MODEL_FILE).is_file():
-        return folder
-    if os.fspath(source) in shipped_names():
-        return _MODELS / os.fspath(source)
-    names = ", ".join(shipped_names())
-    known = f"; the models that come with skuae are {names}" if names else ""
-    raise FileNotFoundError(f"{folder} holds no model: there is no {MODEL_FILE} in it{known}")
+    if not (folder / MODEL_FILE).is_file():
+        raise FileNotFoundError(f"{folder} holds no model: there is no {MODEL_FILE} in it")
+    return folder
 
 
 def _fetch(address: str) -> Path:

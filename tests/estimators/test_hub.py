@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from local_server import Server
 
-from skuae import CrystalGNNRegressor, pretrained
-from skuae._shipped import find_model
+from skuae import CrystalGNNRegressor
+from skuae._hub import find_model
 from skuae.datasets import make_toy_crystals
+from skuae.estimators import load_pretrained
 from skuae.models import CGCNN
 
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -55,9 +56,9 @@ def test_a_model_is_fetched_once(hub, model, revision):
     found = CrystalGNNRegressor.from_pretrained(address, device="cpu")
     np.testing.assert_array_equal(found.predict(X), gnn.predict(X))
     assert not any("weights.bin" in path for path, _ in hub.asked)  # nobody asked for it
-    assert type(pretrained.load(address)) is CrystalGNNRegressor
+    assert type(load_pretrained(address)) is CrystalGNNRegressor
     assert sum("safetensors" in path for path in hub.given) == 1
-    assert pretrained.card(address).startswith("---\n")
+    assert (find_model(address) / "README.md").read_text().startswith("---\n")
 
 
 def test_what_is_no_model_is_named(hub):
