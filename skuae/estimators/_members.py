@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from skuae.crystals import Crystals
 from skuae.embedding import crystals_and_table
 from skuae.training import check_rows, library_defaults
 
@@ -17,12 +18,16 @@ def read_once(X: Any) -> Any:
     return crystals if table is None else X
 
 
-def read_labelled(X: Any, y: Any, sample_weight: Any) -> Any:
-    """Return structures as crystals; raise if y or the weights name them in another order."""
+def read_labelled(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Crystals | None]:
+    """Return what `read_once` does, and the crystals in it; None for a frame of several columns.
+
+    Raises ValueError if y or the weights name them in another order.
+    """
     X = read_once(X)
-    if not isinstance(X, pd.DataFrame) or X.shape[1] == 1:  # there may be other columns
-        with library_defaults():
-            crystals, _ = crystals_and_table(X)
-        check_rows(y, crystals, "y")
-        check_rows(sample_weight, crystals, "sample_weight")
-    return X
+    if isinstance(X, pd.DataFrame) and X.shape[1] != 1:
+        return X, None
+    with library_defaults():
+        crystals, _ = crystals_and_table(X)
+    check_rows(y, crystals, "y")
+    check_rows(sample_weight, crystals, "sample_weight")
+    return X, crystals

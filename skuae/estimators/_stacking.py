@@ -3,12 +3,12 @@
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.ensemble import StackingClassifier, StackingRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from skuae.crystals import Crystals
 from skuae.estimators._members import read_labelled, read_once
+from skuae.training import check_targets, check_two_classes, read_labels
 
 
 class _Stacking:
@@ -31,14 +31,18 @@ class _Stacking:
         Raises
         ------
         ValueError
-            If a member cannot be fitted, y has several columns or missing values, or y and the
-            weights name the rows of X in another order.
+            If a member cannot be fitted, y has several columns or missing values, makes no sense,
+            or names the rows of X in another order, as the weights may.
         """
-        X = read_labelled(X, y, sample_weight)
-        _check_one_target(y, X)
+        X, crystals = read_labelled(X, y, sample_weight)
+        if crystals is not None:
+            self._check_y(y, crystals)  # before all fits, not when the final estimator reads it
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         parent: Any = super()
         return parent.fit(X, y, **weights)
+
+    def _check_y(self, y: Any, crystals: Crystals) -> None:
+        raise NotImplementedError
 
     def transform(self, X: Any) -> np.ndarray:
         """Return what each member predicts.
@@ -83,23 +87,6 @@ class _Stacking:
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         return tags
-
-
-def _check_one_target(y: Any, X: Any) -> None:
-    """Raise at once for what the final estimator would refuse after all fits."""
-    labels = np.asarray(y)
-    if labels.ndim > 1 and labels.shape[1] != 1:
-        raise ValueError(
-            f"y has shape {labels.shape}: a stack has one target; fit one for each column"
-        )
-    missing = np.flatnonzero(pd.isna(labels.ravel()))
-    if len(missing):
-        row = int(missing[0])
-        where = X.where(row) if isinstance(X, Crystals) else f"row {row}"
-        raise ValueError(
-            f"{where}: y is missing ({len(missing)} such rows); a stack learns its weights from "
-            "all rows: drop these"
-        )
 
 
 class CrystalStackingRegressor(_Stacking, StackingRegressor):
@@ -156,6 +143,19 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
     (2,)
     """
 
+    def _check_y(self, y: Any, crystals: Crystals) -> None:
+        values, *_ = check_targets(y, crystals)
+        if values.shape[1] > 1:
+            raise ValueError(
+                f"y has shape {values.shape}: a stack has one target; fit one for each column"
+            )
+        unknown = np.flatnonzero(np.isnan(values[:, 0]))
+        if len(unknown):
+            raise ValueError(
+                f"{crystals.where(int(unknown[0]))}: y is missing ({len(unknown)} such rows); a "
+                "stack learns its weights from all rows: drop these"
+            )
+
 
 class CrystalStackingClassifier(_Stacking, StackingClassifier):
     """Combination of several classifiers, learned from their probabilities on inner folds.
@@ -211,3 +211,7 @@ class CrystalStackingClassifier(_Stacking, StackingClassifier):
     >>> stack.fit(toy.structures, toy.target > toy.target.mean()).predict(toy.structures[:2]).shape
     (2,)
     """
+
+    def _check_y(self, y: Any, crystals: Crystals) -> None:
+        classes, *_ = read_labels(y, crystals)
+        check_two_classes(classes)

@@ -78,7 +78,7 @@ class CrystalVotingRegressor(VotingRegressor):
         ValueError
             If a member cannot be fitted, or y and the weights name the rows of X in another order.
         """
-        X = read_labelled(X, y, sample_weight)
+        X, _ = read_labelled(X, y, sample_weight)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return super().fit(X, y, **weights)
 

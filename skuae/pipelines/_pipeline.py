@@ -93,7 +93,9 @@ def crystal_pipeline(
     """
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(_KINDS)}; got {kind!r}")
-    if n_labels is not None and not (isinstance(n_labels, Integral) and n_labels >= 1):
+    if n_labels is not None and not (
+        isinstance(n_labels, Integral) and not isinstance(n_labels, bool) and int(n_labels) >= 1
+    ):
         raise ValueError(f"n_labels must be an integer, at least 1, or None; got {n_labels!r}")
     regresses = kind == "regressor"
     parts = [("trees", _trees(regresses, random_state))]

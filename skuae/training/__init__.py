@@ -13,7 +13,7 @@ from skuae.training._fit import (
     make_net,
     split_validation,
 )
-from skuae.training._labels import read_labels
+from skuae.training._labels import check_two_classes, read_labels
 from skuae.training._learned_input import LearnedInput, check_in_reach
 from skuae.training._net import CrystalNet, check_finite, outputs_of
 from skuae.training._network import ElementInput, Network
@@ -51,6 +51,7 @@ __all__ = [
     "check_sample_weight",
     "check_targets",
     "check_training_params",
+    "check_two_classes",
     "find_epochs",
     "fit_network",
     "history_of",

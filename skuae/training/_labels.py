@@ -115,7 +115,12 @@ def _as_column(y: Any) -> np.ndarray:
 
 
 def check_two_classes(classes: np.ndarray) -> None:
-    """Raise ValueError if these, of the rows to learn from, are fewer than two."""
+    """Raise ValueError if these, of the rows to learn from, are fewer than two.
+
+    Parameters
+    ----------
+    classes : ndarray
+    """
     if len(classes) < 2:
         raise ValueError(
             f"y has only one class, {classes.tolist()[0]!r}: a classifier needs rows of at least 2 "

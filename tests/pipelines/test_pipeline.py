@@ -118,9 +118,18 @@ def test_bad_options(network, toy):
     y = np.where(np.arange(24) % 10 == 3, np.nan, toy.target)
     with pytest.raises(ValueError, match=r"row 3 \(toy-.*\): y is missing \(3 such rows\)"):
         quick().fit(toy.structures, y)
-    labels = np.where(np.arange(24) == 5, None, "a")
-    with pytest.raises(ValueError, match=r"row 5 \(toy-.*\): y is missing \(1 such rows\)"):
-        quick("classifier").fit(toy.structures, labels)
+    with pytest.raises(ValueError, match=r"row 5 \(toy-.*\): the label is None"):
+        quick("classifier").fit(toy.structures, np.where(np.arange(24) == 5, None, "a"))
+    with pytest.raises(ValueError, match="y has only one class, 'a'"):
+        quick("classifier").fit(toy.structures, ["a"] * 24)
+    infinite = np.where(np.arange(24) == 2, np.inf, 1.0)
+    for y, message in (
+        (infinite, r"row 2 \(toy-.*\).*inf"),
+        (["a"] * 24, "y must hold numbers"),
+        (toy.target[:23], "y has shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quick().fit(toy.structures, y)
 
 
 def test_without_catboost(monkeypatch):
