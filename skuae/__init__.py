@@ -2,18 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from skuae import datasets
 from skuae._lazy import lazy_names
 from skuae._version import __version__ as __version__
-from skuae.crystals import Crystals, as_crystals
-from skuae.embedding import ElementTable, UAETransformer
 
 if TYPE_CHECKING:
-    from skuae import analysis, models
+    from skuae import analysis, datasets, models
     from skuae import estimators as estimators
     from skuae import featurizers as featurizers
     from skuae import pipelines as pipelines
     from skuae import training as training
+    from skuae.crystals import Crystals, as_crystals
+    from skuae.embedding import ElementTable, UAETransformer
     from skuae.estimators import (
         CrystalGNNClassifier,
         CrystalGNNRegressor,
@@ -23,18 +22,21 @@ if TYPE_CHECKING:
         CrystalVotingRegressor,
     )
     from skuae.pipelines import crystal_pipeline
-else:  # with torch, which takes longer to import than all the rest
+else:  # `skuae --help` needs none of them; torch takes longer to import than all the rest
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "skuae": [
                 "analysis",
+                "datasets",
                 "estimators",
                 "featurizers",
                 "models",
                 "pipelines",
                 "training",
             ],
+            "skuae.crystals": ["Crystals", "as_crystals"],
+            "skuae.embedding": ["ElementTable", "UAETransformer"],
             "skuae.estimators": [
                 "CrystalGNNClassifier",
                 "CrystalGNNRegressor",

@@ -1,15 +1,24 @@
 """The command ``skuae``: parses the command line and runs the command that it names."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from skuae._version import __version__
-from skuae.commands import analyze, pretrain
+from skuae.commands import analyze, evaluate, featurize, info, predict, pretrain, train
 
 __all__ = ["main"]
 
-_COMMANDS = (pretrain, analyze)
+_COMMANDS = (train, predict, evaluate, featurize, info, pretrain, analyze)
+_EXAMPLE = """\
+example:
+  skuae train my_folder --target band_gap -o my_model
+  skuae predict my_model new_crystals/*.cif
+
+`skuae COMMAND --help` lists the options of a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,23 +32,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 after success; 2 after an error in the user's input, which is printed without a traceback;
-        130 after Ctrl-C.
+        0 after success; 1 if some rows could not be read or predicted; 2 after an error in the
+        user's input, which is printed without a traceback; 130 after Ctrl-C; 141 if the reader of
+        the output has gone.
     """
+    args = _parser().parse_args(arguments)
+    with _short_warnings(f"skuae {args.command}"):
+        try:
+            status = args.run(args)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            print(f"skuae {args.command}: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt as stop:
+            print(f"\nskuae {args.command}: {str(stop) or 'stopped'}", file=sys.stderr)
+            return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="skuae", description="Universal atomic embeddings for crystals."
+        prog="skuae",
+        description="Learn properties of crystals, predict them, and look into element tables.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"skuae {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_parser(subparsers)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+@contextmanager
+def _short_warnings(name: str) -> Iterator[None]:
+    """Print warnings as one line, without the line of code that they came from."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_args, **_more: f"{name}: warning: {message}\n"
     try:
-        args.run(args)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"skuae {args.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(f"\nskuae {args.command}: {str(stop) or 'stopped'}", file=sys.stderr)
-        return 130
-    return 0
+        yield
+    finally:
+        warnings.formatwarning = usual

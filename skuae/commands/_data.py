@@ -1,6 +1,7 @@
-"""Files of ``skuae pretrain``: crystals, labels, test sets and lists of ids."""
+"""Files of commands: crystals with labels, test sets and lists of ids."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +12,34 @@ from skuae.crystals import Crystals
 from skuae.datasets import ID_COLUMNS, read_file, read_labels
 
 
-def read_data(options: Options) -> tuple[Crystals, pd.DataFrame]:
-    """Return the crystals of all files, and their labels row by row."""
-    paths = options["data"]
+def read_labelled(
+    paths: Sequence[str], targets: list[str] | None, jobs: int | None, quiet: bool
+) -> tuple[Crystals, pd.DataFrame]:
+    """Return the crystals of DATA files end to end, and their labels row by row.
+
+    Parameters
+    ----------
+    paths : list of str
+    targets : list of str or None
+        Columns that are read as numbers or classes; None leaves all as they are.
+    jobs : int or None
+    quiet : bool
+
+    Returns
+    -------
+    structures : Crystals
+    labels : DataFrame of shape (n_crystals, n_labels)
+
+    Raises
+    ------
+    ValueError
+        If a file or an id is given twice, or some of the files have ids only.
+    """
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("a DATA file is given twice")
-    bunches = [_read(path, options) for path in paths]
+    bunches = [
+        read_file(path, target=targets, n_jobs=jobs, verbose=int(not quiet)) for path in paths
+    ]
     nameless = [p for p, b in zip(paths, bunches, strict=True) if b.structures.ids is None]
     if 0 < len(nameless) < len(paths):  # the ids of the others would be lost
         raise ValueError(
@@ -24,10 +47,18 @@ def read_data(options: Options) -> tuple[Crystals, pd.DataFrame]:
             f"{', '.join(ID_COLUMNS)}"
         )
     structures = Crystals.concatenate([bunch.structures for bunch in bunches])
-    labels = pd.concat([bunch.labels for bunch in bunches])
+    labels = pd.concat([bunch.labels for bunch in bunches], ignore_index=bool(nameless))
     if structures.ids is not None and not labels.index.is_unique:
         again = labels.index[labels.index.duplicated()][0]
         raise ValueError(f"the id {again!r} is in two DATA files: ids must be unique")
+    return structures, labels
+
+
+def read_data(options: Options) -> tuple[Crystals, pd.DataFrame]:
+    """Return the crystals of all files, and their labels row by row."""
+    structures, labels = read_labelled(
+        options["data"], None, options.get("jobs"), "quiet" in options
+    )
     for path in options.get("labels", []):
         labels = _fill_in(labels, path, structures.ids is not None)
     missing = [target for target in options["targets"] if target not in labels]

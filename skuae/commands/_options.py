@@ -70,12 +70,34 @@ def build_front_end(options: Options) -> CrystalTransformerRegressor | CrystalGN
         front_end = CrystalTransformerRegressor(random_state=0)
     else:
         front_end = CrystalGNNRegressor(kind, embedding="onehot", random_state=0)
-        if any(key.startswith("backbone__") for key in params):
-            front_end.set_params(backbone=resolve_backbone(kind))
+    return with_params(front_end, params)
+
+
+def with_params(estimator: Any, params: dict[str, Any]) -> Any:
+    """Return an estimator with the parameters of ``--set``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Is changed. Its `backbone` may be a name.
+    params : dict
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter.
+    """
+    if any(key.startswith("backbone__") for key in params) and hasattr(estimator, "backbone"):
+        estimator.set_params(backbone=resolve_backbone(estimator.backbone))
     try:
-        return front_end.set_params(**params)
+        return estimator.set_params(**params)
     except AttributeError as error:  # a parameter of something that has none
-        raise ValueError(f"--set {' '.join(options['set'])}: {error}") from error
+        given = " ".join(f"{name}={value}" for name, value in params.items())
+        raise ValueError(f"--set {given}: {error}") from error
 
 
 def _kind(options: Options) -> str:

@@ -1,11 +1,89 @@
-"""Values of options that commands share."""
+"""Options that commands share, and their values."""
 
+import argparse
 import json
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
 # Of an option with several values; given twice, it adds to the first.
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
+# Names of `skuae.models.BACKBONES`, here because that needs torch; a test keeps them equal.
+BACKBONES = ("alignn", "cgcnn", "cogn", "crystal_transformer", "megnet")
+DATA_HELP = (
+    "parquet, JSON, JSON lines or CSV files, or folders with id_prop.csv; see "
+    "skuae.datasets.read_file"
+)
+FILES_HELP = (
+    "structure files (CIF, POSCAR, JSON), folders of them, or tables with structures; - reads a "
+    "list of files from stdin, one a line"
+)
+
+
+def new_parser(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    *,
+    help: str,
+    description: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Return the parser of a command, whose help ends with an example.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+    name : str
+    help : str
+        One line for ``skuae --help``.
+    description : str
+        What the command does.
+    example : str
+        A command line.
+
+    Returns
+    -------
+    ArgumentParser
+    """
+    return subparsers.add_parser(
+        name,
+        help=help,
+        description=textwrap.fill(description, 79),
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # a command line is not broken
+    )
+
+
+def add_machine_options(
+    parser: argparse.ArgumentParser,
+    *,
+    device: bool = False,
+    jobs: str = "processes that read structures; -1 takes all cores",
+) -> None:
+    """Add the options about where a command runs and what it says meanwhile.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    device : bool, default=False
+        Whether it runs networks.
+    jobs : str
+        What there are processes for.
+    """
+    if device:
+        parser.add_argument("--device", help="auto (default), cpu, cuda or mps")
+    parser.add_argument("--jobs", type=int, metavar="N", help=jobs)
+    parser.add_argument("--quiet", action="store_true", default=None, help="no progress bar")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add the option to replace what is there.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    """
+    parser.add_argument("--overwrite", action="store_true", help="replace output that is there")
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from skuae.commands._settings import SEVERAL
+from skuae.commands._settings import SEVERAL, add_machine_options, new_parser
 
 __all__ = ["add_parser", "run"]
 
@@ -15,11 +15,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     subparsers : argparse._SubParsersAction
         As ``ArgumentParser.add_subparsers`` returns it.
     """
-    parser = subparsers.add_parser(
+    parser = new_parser(
+        subparsers,
         "analyze",
-        help="write what an element table knows as one HTML page",
-        description="Write what an element table knows, and what of it noise would give, as one "
-        "HTML page, with the figures as PNG and the numbers as CSV beside it.",
+        help="write an HTML report on an element table",
+        description="Write an HTML report on an element table, compared with random controls, with "
+        "the figures as PNG and the numbers as CSV in the same folder.",
+        example="skuae analyze ct-uae-mt -o report",
     )
     add = parser.add_argument
     add("table", metavar="TABLE", help="name of a table, or a .safetensors or .csv file")
@@ -29,18 +31,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sought; default: umap")  # fmt: skip
     add("--seeds", type=int, default=5, metavar="N", help="how often; default: 5")
     add("--random-state", type=int, default=0, help="default: 0")
-    add("--jobs", type=int, help="processes; -1 takes all cores")
-    add("--quiet", action="store_true", help="no progress bar")
+    add_machine_options(parser, jobs="processes; -1 takes all cores")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Write the report, and print the path of its page.
 
     Parameters
     ----------
     args : argparse.Namespace
         The parsed options.
+
+    Returns
+    -------
+    int
+        0, the exit status.
     """
     import matplotlib
 
@@ -58,3 +64,4 @@ def run(args: argparse.Namespace) -> None:
         verbose=int(not args.quiet),
     )
     print(report.page)
+    return 0

@@ -2,21 +2,12 @@
 
 import argparse
 
-from skuae.commands._settings import SEVERAL
-from skuae.models import BACKBONES
+from skuae.commands._settings import DATA_HELP, SEVERAL, add_machine_options, new_parser
 
-__all__ = ["add_parser", "front_ends", "run"]
+__all__ = ["FRONT_ENDS", "add_parser", "run"]
 
-
-def front_ends() -> tuple[str, ...]:
-    """Return the choices of ``--front-end``.
-
-    Returns
-    -------
-    tuple of str
-        The default comes first.
-    """
-    return ("transformer", *(name for name, kind in BACKBONES.items() if kind().invariant))
+# The transformer and all invariant back-ends; a test keeps them equal to the registry's.
+FRONT_ENDS = ("transformer", "alignn", "cgcnn", "cogn", "crystalbert", "gated_gcn", "megnet", "sen")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,23 +18,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     subparsers : argparse._SubParsersAction
         As ``ArgumentParser.add_subparsers`` returns it.
     """
-    parser = subparsers.add_parser(
+    parser = new_parser(
+        subparsers,
         "pretrain",
         help="learn an element table from crystals and their properties",
         description="Learn an element table from crystals and their properties, and write it with "
-        "a card that says what it has seen. The same command again goes on where a stopped run "
-        "was.",
+        "a card that says what it has seen. The same command again resumes a stopped run.",
+        example="skuae pretrain mp.parquet --targets formation_energy band_gap -o my_table",
     )
     add = parser.add_argument
-    add("data", nargs="*", metavar="DATA", help="parquet, JSON, JSON lines or CSV files, or folders"
-        " with id_prop.csv; see skuae.datasets.read_file")  # fmt: skip
+    add("data", nargs="*", metavar="DATA", help=DATA_HELP)
     add("-o", "--output", metavar="FOLDER", required=True)
     add("--config", metavar="FILE", help="config.json of an earlier run; options given here win")
     add("--labels", **SEVERAL, metavar="FILE", help="labels by id, where DATA lack them")
     add("--targets", **SEVERAL, metavar="COLUMN", help="what to learn from")
     add("--units", **SEVERAL, metavar="UNIT", help="of the targets, for the card")
     add("--task-weights", **SEVERAL, type=float, metavar="W", help="of the targets in the loss")
-    add("--front-end", choices=front_ends(), help="transformer (default), or a graph network")
+    add("--front-end", choices=FRONT_ENDS, help="transformer (default), or a graph network")
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of the front-end, such as "
         "max_epochs=8 n_layers=8 readout=first; others of a --config stay")  # fmt: skip
     add("--hold-out", **SEVERAL, metavar="FILE", help="test sets, as DATA")
@@ -56,20 +47,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--source", help="of the data, for the card")
     add("--licence", help="of the data, for the card")
     add("--random-state", type=int, help="default: 0")
-    add("--device", help="default: auto")
-    add("--jobs", type=int, help="processes that read structures; -1 takes all cores")
     add("--threads", type=int, help="threads of PyTorch on the CPU")
-    add("--quiet", action="store_true", default=None, help="no progress bar")
+    add_machine_options(parser, device=True)
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Learn the table, write it, and print its errors.
 
     Parameters
     ----------
     args : argparse.Namespace
         The parsed options.
+
+    Returns
+    -------
+    int
+        0, the exit status.
     """
     import json
 
@@ -109,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
     write_bytes(path, json.dumps(config, indent=2).encode())
     print(done.metrics.round(4).to_string())
     print(f"{done.table} -> {done.folder}")
+    return 0
 
 
 def _require(value: list[str] | None, text: str) -> None:

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from skuae._lazy import lazy_names
+from skuae.crystals._attempts import Attempts, attempt_rows
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._derived import symmetry_of_rows
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._limits import LIMITS, Limits
 from skuae.crystals._packing import offsets_from_sizes, take_rows
-from skuae.crystals._parsing import is_file, load_json, parse_structure, read_bytes
+from skuae.crystals._parsing import format_of, is_file, load_json, parse_structure, read_bytes
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._remarks import warn_remarks
@@ -40,6 +41,7 @@ __all__ = [
     "CRYSTAL_SYSTEMS",
     "LIMITS",
     "N_SPACE_GROUPS",
+    "Attempts",
     "CrystalBatch",
     "CrystalGraphs",
     "CrystalSymmetry",
@@ -49,10 +51,12 @@ __all__ = [
     "PackedTensors",
     "ReducedGraphs",
     "as_crystals",
+    "attempt_rows",
     "augment",
     "check_geometry",
     "check_same_order",
     "check_symprec",
+    "format_of",
     "is_file",
     "load_json",
     "offsets_from_sizes",

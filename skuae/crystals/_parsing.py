@@ -147,6 +147,21 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def format_of(path: Path) -> str | None:
+    """Return the format of a structure file, as its name tells.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    "CIF", "POSCAR", "JSON" or None
+    """
+    name = path.name.lower()
+    return next((kind for kind, pattern in _NAMES.items() if pattern.search(name)), None)
+
+
 def load_json(text: str | bytes) -> Any:
     """Return the content of a JSON text.
 
@@ -187,8 +202,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _from_file(path: Path, limits: Limits) -> tuple[Structure, list[str]]:
-    name = path.name.lower()
-    kind = next((kind for kind, pattern in _NAMES.items() if pattern.search(name)), None)
+    kind = format_of(path)
     if kind is None and is_file(path):
         raise ValueError(_UNKNOWN_FORMAT)
     content = _decoded(read_bytes(path, limits.file_bytes, "file_bytes"))

@@ -10,6 +10,7 @@ from skuae.datasets._jarvis import fetch_jarvis
 from skuae.datasets._labels import as_numbers
 from skuae.datasets._matbench import fetch_matbench
 from skuae.datasets._materials_project import fetch_mp
+from skuae.datasets._structures import read_structures
 from skuae.datasets._toy import make_toy_crystals
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "read_file",
     "read_folder",
     "read_labels",
+    "read_structures",
 ]

@@ -1,31 +1,23 @@
 """One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from pymatgen.core import Structure
-from tqdm.auto import tqdm
 
 from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
-from skuae.crystals import (
-    LIMITS,
-    Crystals,
-    as_crystals,
-    is_file,
-    load_json,
-    parse_structure,
-    warn_remarks,
-)
+from skuae.crystals import is_file, load_json, parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_folder
 from skuae.datasets._id_prop import check_inside, check_once
 from skuae.datasets._labels import as_labels
 from skuae.datasets._records import read_records
+from skuae.datasets._rows import read_rows
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
@@ -99,9 +91,11 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         folder = read_folder(path, n_jobs=n_jobs, verbose=verbose, allow_outside=allow_outside)
         structures, labels = folder.structures, folder.labels
     else:
-        frame = _read_frame(path)
-        used, structures = _read_structures(path, frame, n_jobs, verbose, allow_outside)
-        labels = frame.drop(columns=list(used))
+        labels, rows = read_table_rows(path, n_jobs, verbose, allow_outside)
+        for row in sorted(rows.reasons)[:1]:
+            raise ValueError(f"{path}, {_where(labels, row)}: {rows.reasons[row]}{_more(rows)}")
+        warn_remarks({f"row {row}": said for row, said in sorted(rows.remarks.items())})
+        structures = rows.crystals
     names = _names_of(target)
     missing = [name for name in names if name not in labels]
     if missing:
@@ -236,54 +230,65 @@ def _read_parquet(path):
     return pd.read_parquet(path)
 
 
-def _read_structures(path, frame, n_jobs, verbose, allow_outside):
-    """Return the columns that hold the structures, and the structures."""
-    column = next((name for name in _STRUCTURES if name in frame), None)
-    used: tuple[str, ...]
-    if set(_PACKED) <= set(frame):
-        used = _PACKED + (_OCCUPANCIES,) * (_OCCUPANCIES in frame)
+def read_table_rows(path, n_jobs, verbose, allow_outside):
+    """Read the structures in a table, without warning of those that cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    n_jobs : int or None
+    verbose : int
+    allow_outside : bool
+
+    Returns
+    -------
+    labels : DataFrame of shape (n_crystals, n_labels)
+        The columns that are not structures, of all rows. The index is called ``id`` if it holds
+        ids.
+    rows : Rows
+    """
+    frame = _read_frame(path)
+    used = _structure_columns(path, frame)
+    if len(used) > 1:
         cells = list(frame[list(used)].itertuples(index=False, name=None))
-    elif column is not None:
-        used = (column,)
-        cells = frame[column].tolist()
     else:
-        raise ValueError(
-            f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
-            f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
-        )
+        cells = frame[used[0]].tolist()
     files = {row: cell for row, cell in enumerate(cells) if _is_name(cell)}
     if not allow_outside:
         check_inside(path, list(files.values()))
     places = {row: path.parent / name for row, name in files.items()}
     check_once(path, places, {row: f"row {row}" for row in files})
-    ids = list(frame.index) if frame.index.name == "id" else None
-    starts = range(0, len(cells), _ROWS_PER_TASK)
-    tasks = [slice(start, start + _ROWS_PER_TASK) for start in starts]
-    parts = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_cells)(cells[task], ids and ids[task], task.start, path, LIMITS)
-        for task in tasks
+    rows = read_rows(
+        partial(_read_cell, folder=path.parent),
+        cells,
+        list(frame.index) if frame.index.name == "id" else None,
+        per_task=_ROWS_PER_TASK,
+        n_jobs=n_jobs,
+        verbose=verbose,
     )
-    parts = list(tqdm(parts, total=len(starts), unit=" x 64 crystals", disable=verbose < 1))
-    warn_remarks({row: said for _, remarks in parts for row, said in remarks.items()})
-    return used, Crystals.concatenate([crystals for crystals, _ in parts])
+    return frame.drop(columns=list(used)), rows
 
 
-def _read_cells(cells, ids, first, path, limits):
-    """Return the crystals in some cells, and the remarks of parsers by row."""
-    structures, remarks = [], {}
-    for row, cell in enumerate(cells):
-        try:
-            structure, said = _read_cell(_plain(cell), path.parent, limits)
-            structures.append(structure)
-            remarks.update({f"row {first + row}": said} if said else {})
-        except Exception as error:  # pymatgen raises all sorts
-            name = "" if ids is None else f" (id {ids[row]!r})"
-            raise ValueError(f"{path}, row {first + row}{name}: {error}") from error
-    try:
-        return as_crystals(structures, ids=ids), remarks
-    except ValueError as error:
-        said = re.sub(r"^row (\d+)", lambda row: f"row {first + int(row[1])}", str(error))
-        raise ValueError(f"{path}, {said}") from error
+def _structure_columns(path, frame):
+    """Return the names of the columns that hold the structures."""
+    if set(_PACKED) <= set(frame):
+        return _PACKED + (_OCCUPANCIES,) * (_OCCUPANCIES in frame)
+    column = next((name for name in _STRUCTURES if name in frame), None)
+    if column is None:
+        raise ValueError(
+            f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
+            f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
+        )
+    return (column,)
+
+
+def _where(labels, row):
+    return f"row {row}" + (f" ({labels.index[row]})" if labels.index.name == "id" else "")
+
+
+def _more(rows):
+    n = len(rows.reasons)
+    return f" ({n} such rows)" if n > 1 else ""
 
 
 def _plain(cell):
@@ -297,8 +302,9 @@ def _plain(cell):
     return cell
 
 
-def _read_cell(cell, folder, limits):
+def _read_cell(cell, limits, folder):
     """Return the structure in a cell, and the remarks of the parser."""
+    cell = _plain(cell)
     if isinstance(cell, tuple):
         return _from_arrays(*cell, limits=limits), []
     if isinstance(cell, str) and cell.lstrip().startswith("{"):

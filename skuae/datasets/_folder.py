@@ -4,15 +4,13 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from skuae._warnings import warn
-from skuae.crystals import LIMITS, Crystals, as_crystals, parse_structure, warn_remarks
+from skuae.crystals import parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._id_prop import SUFFIXES, TABLE, check_inside, check_once, find_file, read_table
+from skuae.datasets._rows import Rows, check_on_error, not_read, read_rows
 
-# Large enough that a task costs more than sending it, small enough for a steady progress bar.
 _FILES_PER_TASK = 32
 
 
@@ -79,45 +77,22 @@ def read_folder(
     >>> data = read_folder("my_folder", n_jobs=-1, verbose=1)  # doctest: +SKIP
     >>> data.structures, data.target  # doctest: +SKIP
     """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
+    check_on_error(on_error)
     folder = Path(path)
-    labels = read_table(folder, target_names)
-    ids = list(labels.index)
-    if not allow_outside:
-        check_inside(folder / TABLE, ids)
-    files = [find_file(folder, name) for name in ids]
-    found = [row for row, file in enumerate(files) if file is not None]
-    check_once(folder / TABLE, {row: files[row] for row in found}, [repr(name) for name in ids])
-    tasks = [found[i : i + _FILES_PER_TASK] for i in range(0, len(found), _FILES_PER_TASK)]
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_files)([files[row] for row in task], [ids[row] for row in task], LIMITS)
-        for task in tasks
-    )
-    reasons = {
-        row: f"no such file (tried {', '.join(s or 'the name itself' for s in SUFFIXES)})"
-        for row, file in enumerate(files)
-        if file is None
-    }
-    parts, remarks = [], {}
-    with tqdm(total=len(found), unit=" files", disable=verbose < 1) as progress:
-        for task, (part, failures, said) in zip(tasks, results, strict=True):
-            parts.append(part)
-            reasons.update({task[i]: reason for i, reason in failures.items()})
-            remarks.update({task[i]: text for i, text in said.items()})
-            progress.update(len(task))
-
+    labels, files, rows = read_listed(folder, target_names, n_jobs, verbose, allow_outside)
+    ids, reasons = list(labels.index), rows.reasons
     errors = pd.DataFrame(
         [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],
         columns=["id", "file", "reason"],
     )
     _report(folder, errors, len(ids), on_error)
-    warn_remarks({ids[row]: said for row, said in sorted(remarks.items())})
-    kept = [row for row in range(len(ids)) if row not in reasons]
+    remarks = sorted(rows.remarks.items())
+    warn_remarks({ids[row]: said for row, said in remarks})
+    kept = rows.kept(len(ids))
     labels = labels.iloc[kept]
     warn_unknown(labels)
     return make_bunch(
-        Crystals.concatenate([part for part in parts if part is not None]),
+        rows.crystals,
         labels,
         list(labels.columns),
         return_X_y=False,
@@ -125,64 +100,83 @@ def read_folder(
         files=[Path(os.path.relpath(files[row], folder)).as_posix() for row in kept],
         errors=errors,
         remarks=pd.DataFrame(
-            [(ids[r], files[r].name, text) for r, said in sorted(remarks.items()) for text in said],
+            [(ids[r], files[r].name, text) for r, said in remarks for text in said],
             columns=["id", "file", "remark"],
         ),
         DESCR=f"{len(kept)} crystals read from {folder}",
     )
 
 
-def _read_files(files, ids, limits):
-    """Read some files; runs in a worker process.
+def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
+    """Read what ``id_prop.csv`` lists, without warning of what cannot be read.
+
+    Parameters
+    ----------
+    folder : Path
+    target_names : list of str or None
+    n_jobs : int or None
+    verbose : int
+    allow_outside : bool
 
     Returns
     -------
-    crystals : Crystals or None
-        Those that could be read.
-    failures : dict from int to str
-        Position in `files` and reason.
-    remarks : dict from int to list of str
-        Position in `files` and what pymatgen warned of.
+    labels : DataFrame of shape (n_crystals, n_labels)
+        Indexed by id.
+    files : list of Path or None
+        Those of the rows; None where there is none.
+    rows : Rows
     """
-    structures, failures, remarks = {}, {}, {}
-    for i, file in enumerate(files):
-        try:
-            structures[i], said = parse_structure(file, limits=limits)
-        except ValueError as error:
-            failures[i] = str(error)
-        else:
-            remarks.update({i: said} if said else {})
-    try:
-        return _pack(structures, ids), failures, remarks
-    except (TypeError, ValueError):  # which ones? as_crystals names the first only
-        for i, structure in list(structures.items()):
-            try:
-                _pack({i: structure}, ids)
-            except (TypeError, ValueError) as error:
-                failures[i] = str(error).removeprefix(f"row 0 ({ids[i]}): ")
-                del structures[i]
-                remarks.pop(i, None)
-        return _pack(structures, ids), failures, remarks
+    labels = read_table(folder, target_names)
+    ids = list(labels.index)
+    if not allow_outside:
+        check_inside(folder / TABLE, ids)
+    files = [find_file(folder, name) for name in ids]
+    found = [row for row, file in enumerate(files) if file is not None]
+    check_once(folder / TABLE, {row: files[row] for row in found}, [repr(name) for name in ids])
+    rows = read_files(
+        [files[row] for row in found], [ids[row] for row in found], n_jobs=n_jobs, verbose=verbose
+    )
+    reasons = {found[i]: reason for i, reason in rows.reasons.items()}
+    tried = ", ".join(s or "the name itself" for s in SUFFIXES)
+    reasons |= {
+        row: f"no such file (tried {tried})" for row, file in enumerate(files) if file is None
+    }
+    remarks = {found[i]: said for i, said in rows.remarks.items()}
+    return labels, files, Rows(rows.crystals, reasons, remarks)
 
 
-def _pack(structures, ids):
-    if not structures:
-        return None
-    return as_crystals(list(structures.values()), ids=[ids[i] for i in structures])
+def read_files(files, ids, *, n_jobs, verbose):
+    """Read structure files in parallel.
+
+    Parameters
+    ----------
+    files : list of Path
+    ids : list of str
+    n_jobs : int or None
+    verbose : int
+
+    Returns
+    -------
+    Rows
+    """
+    return read_rows(
+        _read_file, files, ids, per_task=_FILES_PER_TASK, n_jobs=n_jobs, verbose=verbose
+    )
+
+
+def _read_file(file, limits):
+    return parse_structure(file, limits=limits)
 
 
 def _report(folder, errors, n_rows, on_error):
     """Raise or warn about what could not be read."""
-    if len(errors):
-        lines = [f"  {e.file or e.id}: {e.reason}" for e in errors.head(50).itertuples()]
-        if len(errors) > 50:
-            lines.append(f"  ... and {len(errors) - 50} more")
-        message = f"{len(errors)} of {n_rows} structures in {folder} were not read:\n" + "\n".join(
-            lines
+    if not len(errors):
+        return
+    names = errors.file.where(errors.file != "", errors.id)
+    message = not_read(names, errors.reason, n_rows, folder)
+    if on_error == "raise" or len(errors) == n_rows:
+        raise ValueError(
+            message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
+            'on_error="skip" to leave them out (data.errors then lists them)'
         )
-        if on_error == "raise" or len(errors) == n_rows:
-            raise ValueError(
-                message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
-                'on_error="skip" to leave them out (data.errors then lists them)'
-            )
-        warn(message + "\nThese rows are left out")
+    warn(message + "\nThese rows are left out")

@@ -3,6 +3,8 @@
 from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
 from skuae.estimators._loading import load_pretrained
+from skuae.estimators._predictions import predict_frame
+from skuae.estimators._reading import read_model_folder
 from skuae.estimators._regressor import CrystalGNNRegressor
 from skuae.estimators._saving import encode_estimator
 from skuae.estimators._stacking import CrystalStackingClassifier, CrystalStackingRegressor
@@ -17,4 +19,6 @@ __all__ = [
     "CrystalVotingRegressor",
     "encode_estimator",
     "load_pretrained",
+    "predict_frame",
+    "read_model_folder",
 ]

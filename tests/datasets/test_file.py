@@ -195,8 +195,8 @@ def test_booleans_with_gaps_are_numbers(tmp_path):
     [
         (lambda rows: [{**row, "material_id": "mp-1"} for row in rows], "names several rows"),
         (lambda rows: [{"material_id": "mp-1", "y": 1}], "has no structures"),
-        (lambda rows: [{**rows[0], "structure": None}], r"id 'mp-\d+'\): there is no"),
-        (lambda rows: [{**rows[0], "structure": "none.cif"}], r"id 'mp-\d+'\): .*none.cif"),
+        (lambda rows: [{**rows[0], "structure": None}], r"row 0 \(mp-\d+\): there is no"),
+        (lambda rows: [{**rows[0], "structure": "none.cif"}], r"row 0 \(mp-\d+\): .*none.cif"),
         (
             lambda rows: [{**rows[0], "structure": "Ga As\n1.0\n"}],
             "is no CIF text, and there",

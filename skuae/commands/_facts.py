@@ -1,0 +1,149 @@
+"""What `skuae info` says of models, element tables and data sets."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skuae._elements import SYMBOLS
+from skuae.commands._model import notes_on, units_of
+from skuae.datasets import formula_groups, read_structures
+from skuae.embedding import TABLE_FILES, ElementTable, get_table, table_names
+from skuae.estimators import load_pretrained, read_model_folder
+
+Facts = dict[str, Any]
+_MOST_ERRORS = 10
+
+
+def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
+    """Return what is known of a model, an element table or a data set.
+
+    Parameters
+    ----------
+    name : str
+        A path, or the name of a table.
+    jobs : int or None
+        Processes that read structures.
+    quiet : bool
+        Whether to show no progress bar.
+
+    Returns
+    -------
+    dict of str to object
+        The entry ``errors`` lists the rows that cannot be read, if there are any.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing of that name.
+    ValueError
+        If what is there is none of these, or is damaged.
+    """
+    path = Path(name)
+    if not path.exists():
+        if name in table_names():
+            return _table(get_table(name))
+        raise FileNotFoundError(
+            f"there is no file or folder {name}, and no element table of that name; tables are "
+            f"{', '.join(table_names())}"
+        )
+    if path.is_dir() and (path / "model.safetensors").is_file():
+        return _model(path)
+    if path.name.lower().endswith(TABLE_FILES):
+        try:
+            return _table(ElementTable.load(path))
+        except ValueError:
+            if path.suffix.lower() != ".csv":  # which may hold crystals
+                raise
+    return _data(name, jobs, quiet)
+
+
+def _model(folder: Path) -> Facts:
+    config, _ = read_model_folder(folder)
+    model = load_pretrained(folder, device="cpu")
+    notes = notes_on(folder)
+    units, table = units_of(notes), model.element_table_
+    names = model.target_names_ or ["(not named)"]
+    facts: Facts = {
+        "model": type(model).__name__,
+        "back-end": str(model.network_.backbone),
+        "targets": [f"{name} ({units[name]})" if name in units else name for name in names],
+    }
+    if hasattr(model, "classes_"):
+        facts["classes"] = [str(label) for label in model.classes_]
+    facts |= {
+        "weights": sum(p.numel() for p in model.net_.module_.parameters()),
+        "epochs": model.n_iter_,
+        "element table": f"{table.name}, {len(table.symbols)} elements x {table.n_dims} columns",
+        "training rows": notes.get("training_rows", "unknown"),
+        "training elements": _symbols(np.flatnonzero(model.network_.elements.seen) + 1),
+    }
+    errors = notes.get("errors") or {}
+    for name in errors:
+        facts[f"held-out errors of {name}"] = ", ".join(
+            f"{key} {value:.4g}" for key, value in errors[name].items() if _is_number(value)
+        )
+    versions = notes.get("versions") or {"skuae": config.get("skuae")}
+    facts["versions"] = ", ".join(f"{key} {value}" for key, value in versions.items())
+    return facts
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _table(table: ElementTable) -> Facts:
+    facts: Facts = {
+        "element table": table.name,
+        "columns": table.n_dims,
+        "elements": f"{len(table.symbols)}: {' '.join(table.symbols)}",
+    }
+    for key in ("description", "targets", "rows", "source", "licence", "skuae"):
+        value = table.metadata.get(key)
+        if value:
+            items = value.items() if isinstance(value, dict) else ()
+            facts[key] = ", ".join(f"{k} {v}".strip() for k, v in items) or str(value)
+    return facts
+
+
+def _data(name: str, jobs: int | None, quiet: bool) -> Facts:
+    data = read_structures(name, n_jobs=jobs, verbose=int(not quiet), on_error="skip")
+    crystals, errors = data.structures, data.errors
+    facts: Facts = {"data": name, "rows": len(data.rows) + len(errors)}
+    if crystals is not None:
+        sizes = crystals.sizes
+        _, numbers, _ = crystals.composition()
+        groups = formula_groups(crystals)
+        facts |= {
+            "crystals": len(crystals),
+            "reduced formulas": int(groups.max()) + 1,
+            "sites": f"{sizes.min()} to {sizes.max()}, {sizes.mean():.1f} on average",
+            "disordered crystals": int(crystals.is_disordered.sum()),
+            "elements": _symbols(np.unique(numbers)),
+            "labels": [_column(name, column) for name, column in data.labels.items()] or "none",
+        }
+    if len(errors):
+        shown = errors.head(_MOST_ERRORS)
+        facts["errors"] = [f"{e.id}: {e.reason}" for e in shown.itertuples()]
+        if len(errors) > len(shown):
+            facts["errors"].append(f"... and {len(errors) - len(shown)} more")
+    return facts
+
+
+def _symbols(numbers: np.ndarray) -> str:
+    return f"{len(numbers)}: {' '.join(SYMBOLS[number - 1] for number in numbers)}"
+
+
+def _column(name: str, column: pd.Series) -> str:
+    """Return what a column of labels holds."""
+    known = column.dropna()
+    gaps = len(column) - len(known)
+    text = f"{len(known.astype(str).unique())} values"
+    if (
+        pd.api.types.is_numeric_dtype(known)
+        and not pd.api.types.is_bool_dtype(known)
+        and len(known)
+    ):
+        text = f"{known.min():g} to {known.max():g}, {known.mean():g} on average"
+    return f"{name}: {text}" + (f", {gaps} empty" if gaps else "")

@@ -1,0 +1,127 @@
+"""FILES of commands: a row for each structure, whether it could be read or not."""
+
+import argparse
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from skuae.commands._output import records_of, show, show_json, write_table
+from skuae.crystals import Crystals
+from skuae.datasets import read_structures
+
+_ERROR = "error"
+
+
+class Inputs(NamedTuple):
+    """What FILES hold.
+
+    Attributes
+    ----------
+    crystals : Crystals or None
+        Those that could be read.
+    labels : DataFrame of shape (n_crystals, n_labels)
+        Other columns of tables.
+    rows : ndarray of int of shape (n_crystals,)
+        Their places among all rows.
+    errors : DataFrame with columns row, id, reason
+        The other rows.
+    """
+
+    crystals: Crystals | None
+    labels: pd.DataFrame
+    rows: np.ndarray
+    errors: pd.DataFrame
+
+    def table(self, frame: pd.DataFrame | None) -> pd.DataFrame:
+        """Return a table of all rows.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_crystals, n_columns) or None
+            Of the crystals, indexed by id; its last column is ``error``.
+
+        Returns
+        -------
+        DataFrame
+            With the columns ``id`` and those of `frame`; in rows that could not be read, these are
+            empty but for ``error``.
+        """
+        failed = self.errors.set_index("row").rename(columns={"reason": _ERROR})
+        if frame is None:
+            return failed
+        ids = frame.index.to_numpy(object)
+        frame = frame.set_axis(self.rows)
+        frame.insert(0, "id", ids)
+        if not len(failed):
+            return frame
+        return pd.concat([frame.astype({_ERROR: object}), failed]).sort_index()
+
+    def finish(self, args: argparse.Namespace, table: pd.DataFrame, units: dict[str, str]) -> int:
+        """Write or print the table; return the exit status.
+
+        Parameters
+        ----------
+        args : argparse.Namespace
+            With `output`, and `json` unless that is required.
+        table : DataFrame
+        units : dict of str to str
+            Units of targets.
+
+        Returns
+        -------
+        int
+            1 if some rows have an error.
+        """
+        failed = table[table[_ERROR].notna()]
+        if args.output is not None:
+            write_table(args.output, table)
+        elif args.json:
+            show_json(records_of(table))
+        else:
+            show(_small(table, units))
+        if len(failed):
+            first = failed.iloc[0]
+            print(
+                f"skuae {args.command}: {len(failed)} of {len(table)} rows failed; the first is "
+                f"{first['id']}: {first[_ERROR]}",
+                file=sys.stderr,
+            )
+        if args.output is not None:
+            print(f"{len(table)} rows -> {args.output}")
+        return int(len(failed) > 0)
+
+
+def read_inputs(args: argparse.Namespace) -> Inputs:
+    """Read the structures of FILES; ``-`` is a list of files on stdin.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With the options `files`, `jobs` and `quiet`.
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    ValueError, OSError
+        If a file is missing or given twice, or a table makes no sense.
+    """
+    paths: list[str] = []
+    for path in args.files:
+        paths += [path] if path != "-" else filter(None, map(str.strip, sys.stdin))
+    data = read_structures(paths, n_jobs=args.jobs, verbose=int(not args.quiet), on_error="skip")
+    return Inputs(data.structures, data.labels, data.rows, data.errors)
+
+
+def _small(table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
+    """Return a table to look at: with units, and without columns that are empty."""
+    names = {}
+    for target, unit in units.items():
+        names[f"{target}_predicted"] = f"{target} ({unit})"
+        names[f"{target}_std"] = f"{target} std ({unit})"
+    empty = [name for name in table if table[name].isin(["", None, np.nan]).all()]
+    return table.drop(columns=[name for name in empty if name != "id"]).rename(columns=names)

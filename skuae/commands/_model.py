@@ -1,0 +1,79 @@
+"""The argument MODEL, and what `skuae train` noted about it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from skuae.estimators import load_pretrained
+
+NOTES = "metrics.json"
+_MODEL = "model.safetensors"
+
+
+def load_model(name: str, args: Any) -> Any:
+    """Return the fitted estimator that MODEL stands for.
+
+    Parameters
+    ----------
+    name : str
+        The folder of a saved model.
+    args : argparse.Namespace
+        With the options `device` and `quiet`.
+
+    Returns
+    -------
+    estimator
+    """
+    model = load_pretrained(name, device=args.device or "auto")
+    return model.set_params(verbose=int(not args.quiet))
+
+
+def digest_of(folder: str | Path) -> str:
+    """Return the checksum of a saved model, by which notes are known to be on it.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    str
+    """
+    return hashlib.sha256((Path(folder) / _MODEL).read_bytes()).hexdigest()
+
+
+def notes_on(folder: str | Path) -> dict[str, Any]:
+    """Return what `skuae train` wrote about the model in a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    dict
+        Empty if there is nothing, or if it is about another model.
+    """
+    try:
+        notes = json.loads((Path(folder) / NOTES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(notes, dict) and notes.get("model_sha256") == digest_of(folder)
+    return notes if known else {}
+
+
+def units_of(notes: dict[str, Any]) -> dict[str, str]:
+    """Return the units of targets by name, of those that have one.
+
+    Parameters
+    ----------
+    notes : dict
+        Of `notes_on`.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    units = notes.get("units")
+    return {k: str(v) for k, v in units.items() if v} if isinstance(units, dict) else {}

@@ -1,0 +1,278 @@
+"""Predictions of rows whose labels are known: their errors, a table and a picture."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    accuracy_score,
+    log_loss,
+)
+
+from skuae._files import make_folder, write_bytes
+from skuae.analysis import ParityDisplay
+from skuae.commands._model import NOTES
+from skuae.commands._output import plain
+from skuae.crystals import Crystals
+from skuae.estimators import predict_frame
+
+_ERROR = "error"
+_PREDICTIONS = "predictions.csv"
+_PARITY, _CONFUSION = "parity.png", "confusion.png"
+FILES = (NOTES, _PREDICTIONS, _PARITY, _CONFUSION)  # that `Scored.write` may write
+
+
+class Scored(NamedTuple):
+    """Rows with their labels and predictions.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Labels, then the columns of `predict_frame`.
+    constant : DataFrame
+        What a constant predicts for the same rows, in the columns of `predict_frame` that it has.
+    names : list of str
+        Columns of the labels.
+    predicted : list of str
+        What the targets are called in the columns of predictions.
+    classes : ndarray or None
+        Of a classifier.
+    """
+
+    frame: pd.DataFrame
+    constant: pd.DataFrame
+    names: list[str]
+    predicted: list[str]
+    classes: np.ndarray | None
+
+    @property
+    def n_failed(self) -> int:
+        """Rows that could not be predicted."""
+        return int(self.frame[_ERROR].notna().sum())
+
+    def measure(self, rows: Any = slice(None)) -> dict[str, dict[str, Any]]:
+        """Return the errors of each target, and those of the constant.
+
+        Parameters
+        ----------
+        rows : mask or slice
+            Which rows count.
+
+        Returns
+        -------
+        dict of str to dict
+            With ``"n"``, the rows with a label and a prediction; MAE, RMSE and R2 in the units of
+            the labels, or accuracy, balanced accuracy and log-loss; and ``"constant"``.
+        """
+        frame, constant = self.frame[rows], self.constant[rows]
+        result: dict[str, dict[str, Any]] = {}
+        for name, column in zip(self.names, self.predicted, strict=True):
+            known = (frame[name].notna() & frame[_ERROR].isna()).to_numpy()
+            result[name] = {"n": int(known.sum())}
+            if known.any():
+                true = frame.loc[known, name]
+                result[name] |= self._errors(true, frame[known], column)
+                result[name]["constant"] = self._errors(true, constant[known], column)
+        return result
+
+    def _errors(self, true: pd.Series, frame: pd.DataFrame, column: str) -> dict[str, float]:
+        predicted = frame[f"{column}_predicted"]
+        if self.classes is None:
+            return ParityDisplay.from_predictions(true, predicted.astype(float)).metrics_
+        codes, guesses = (_codes(labels, self.classes) for labels in (true, predicted))
+        shares = frame[[f"{column}_p_{label}" for label in self.classes]].to_numpy(float)
+        recalls = [(guesses[codes == code] == code).mean() for code in np.unique(codes)]
+        return {
+            "accuracy": float(accuracy_score(codes, guesses)),
+            "balanced_accuracy": float(np.mean(recalls)),
+            "log_loss": float(log_loss(codes, shares, labels=np.arange(len(self.classes)))),
+        }
+
+    def first_failure(self) -> str:
+        """Return which row is the first that could not be predicted, and why."""
+        failed = self.frame[_ERROR].dropna()
+        return f"{failed.index[0]}: {failed.iloc[0]}"
+
+    def write(self, folder: Path, units: dict[str, str]) -> None:
+        """Write predictions.csv, and parity.png or confusion.png.
+
+        Parameters
+        ----------
+        folder : Path
+        units : dict of str to str
+            Units of targets.
+        """
+        table = self.frame.rename_axis("id" if self.frame.index.name == "id" else "row")
+        write_bytes(folder / _PREDICTIONS, table.to_csv().encode())
+        picture = _PARITY if self.classes is None else _CONFUSION
+        write_bytes(folder / picture, self._draw(units))
+
+    def _draw(self, units: dict[str, str]) -> bytes:
+        """Return a picture: predicted against true values, or how classes are confused."""
+        known = self.frame[self.frame[_ERROR].isna()]
+        parts = [known[known[name].notna()] for name in self.names]
+        n = len(self.names)
+        figure = Figure(figsize=(5.0 * n, 4.6), layout="constrained")
+        for ax, name, column, part in zip(
+            np.atleast_1d(figure.subplots(1, n)), self.names, self.predicted, parts, strict=True
+        ):
+            true, predicted = part[name], part[f"{column}_predicted"]
+            if self.classes is None:
+                display = ParityDisplay.from_predictions(
+                    true, predicted.astype(float), quantity=name, unit=units.get(name)
+                )
+                display.plot(ax)
+            else:
+                ConfusionMatrixDisplay.from_predictions(
+                    _codes(true, self.classes), _codes(predicted, self.classes), ax=ax,
+                    labels=np.arange(len(self.classes)), display_labels=self.classes,
+                    xticks_rotation="vertical", colorbar=False,
+                )  # fmt: skip
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=150)
+        return content.getvalue()
+
+
+def score(
+    model: Any, crystals: Crystals, labels: pd.DataFrame, constant_of: pd.DataFrame
+) -> Scored:
+    """Predict crystals whose labels are known.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    crystals : Crystals
+    labels : DataFrame of shape (n_crystals, n_targets)
+    constant_of : DataFrame of shape (n_rows, n_targets)
+        Labels whose mean, or shares of classes, are the constant to compare with.
+
+    Returns
+    -------
+    Scored
+
+    Raises
+    ------
+    ValueError
+        If a label is a class that the model does not know.
+    """
+    classes = getattr(model, "classes_", None)
+    if classes is not None:
+        _check_known(labels, classes)
+    frame = predict_frame(model, crystals).set_index(labels.index)
+    suffix = "_predicted"
+    predicted = [c.removesuffix(suffix) for c in frame if c.endswith(suffix)]
+    constant = _constant(constant_of, len(labels), predicted, classes).set_index(labels.index)
+    frame = pd.concat([labels, frame], axis=1)
+    return Scored(frame, constant, list(labels), predicted, classes)
+
+
+def _constant(
+    labels: pd.DataFrame, n_rows: int, predicted: list[str], classes: np.ndarray | None
+) -> pd.DataFrame:
+    X = np.zeros((n_rows, 1))
+    columns: dict[str, Any] = {}
+    for name, column in zip(labels, predicted, strict=True):
+        known = labels[name].dropna()
+        rows = np.zeros((len(known), 1))
+        if classes is None:
+            dummy: Any = DummyRegressor().fit(rows, known.astype(float))
+            columns[f"{column}_predicted"] = dummy.predict(X)
+            continue
+        dummy = DummyClassifier(strategy="prior").fit(rows, _codes(known, classes))
+        columns[f"{column}_predicted"] = classes[dummy.predict(X)]
+        shares = np.zeros((n_rows, len(classes)))
+        shares[:, dummy.classes_] = dummy.predict_proba(X)
+        columns |= {
+            f"{column}_p_{label}": share for label, share in zip(classes, shares.T, strict=True)
+        }
+    return pd.DataFrame(columns)
+
+
+def _codes(labels: pd.Series, classes: np.ndarray) -> np.ndarray:
+    """Return labels as places in the list of classes: 0, 0.0 and False are equal."""
+    place = {label: code for code, label in enumerate(classes.tolist())}
+    return np.array([place[label] for label in labels.tolist()])
+
+
+def _check_known(labels: pd.DataFrame, classes: np.ndarray) -> None:
+    known = set(classes.tolist())
+    for name in labels:
+        wrong = [row for row, y in labels[name].items() if not (pd.isna(y) or y in known)]
+        if wrong:
+            raise ValueError(
+                f"row {wrong[0]}: {name} is {labels[name].loc[wrong[0]]!r}, a class that the model "
+                f"does not know ({len(wrong)} such rows); it knows "
+                f"{', '.join(repr(label) for label in classes.tolist())}"
+            )
+
+
+def join(parts: Sequence[Scored]) -> Scored:
+    """Return the rows of several folds as one.
+
+    Parameters
+    ----------
+    parts : sequence of Scored
+
+    Returns
+    -------
+    Scored
+        Its frame has a column ``fold``, if there are several.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    frames = [part.frame.assign(fold=k) for k, part in enumerate(parts, start=1)]
+    constant = pd.concat([part.constant for part in parts])
+    return first._replace(frame=pd.concat(frames), constant=constant)
+
+
+def clear(folder: Path) -> None:
+    """Make a folder, or remove what was written there about an earlier model.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    make_folder(folder)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_notes(folder: Path, notes: dict[str, Any]) -> None:
+    """Write metrics.json.
+
+    Parameters
+    ----------
+    folder : Path
+    notes : dict
+    """
+    write_bytes(folder / NOTES, json.dumps(plain(notes), indent=1).encode())
+
+
+def as_table(measured: dict[str, dict[str, Any]], units: dict[str, str]) -> pd.DataFrame:
+    """Return errors as a table to print: a row for each target, the constant in the last columns.
+
+    Parameters
+    ----------
+    measured : dict
+        Of `Scored.measure`.
+    units : dict of str to str
+
+    Returns
+    -------
+    DataFrame
+    """
+    rows = {}
+    for name, errors in measured.items():
+        label = f"{name} ({units[name]})" if name in units else name
+        row = {key: value for key, value in errors.items() if key not in ("constant", "folds")}
+        rows[label] = row | {f"{k} of constant": v for k, v in errors.get("constant", {}).items()}
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -1,0 +1,102 @@
+"""``skuae evaluate``: errors of a saved model on labelled crystals."""
+
+import argparse
+
+from skuae.commands._settings import DATA_HELP, add_machine_options, add_overwrite, new_parser
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options to the command line.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+        As ``ArgumentParser.add_subparsers`` returns it.
+    """
+    parser = new_parser(
+        subparsers,
+        "evaluate",
+        help="measure the errors of a saved model on labelled crystals",
+        description="Predict labelled crystals with a saved model and compare: MAE, RMSE and R2, "
+        "or accuracy, balanced accuracy and log-loss, beside the best constant (the mean or the "
+        "shares of the classes in DATA). With -o, a folder gets metrics.json, predictions.csv and "
+        "parity.png, or confusion.png for classes. Rows that the model was trained on have smaller "
+        "errors than new ones.",
+        example="skuae evaluate my_model test_set.parquet --target band_gap -o report",
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder of a saved model")
+    add("data", nargs="+", metavar="DATA", help=DATA_HELP)
+    add("--target", action="append", metavar="COLUMN", help="the label, once for each target of the "
+        "model; default: as they were called in training")  # fmt: skip
+    add("-o", "--output", metavar="FOLDER", help="default: print the errors only")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add_machine_options(parser, device=True)
+    add_overwrite(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict, compare, and print or write the errors.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed options.
+
+    Returns
+    -------
+    int
+        The exit status: 1 if rows have no prediction.
+    """
+    import sys
+    from pathlib import Path
+
+    from skuae.commands._data import read_labelled
+    from skuae.commands._model import load_model, notes_on, units_of
+    from skuae.commands._output import check_free, show, show_json
+    from skuae.commands._scores import FILES, as_table, clear, score, write_notes
+
+    folder = None if args.output is None else Path(args.output)
+    if folder is not None:
+        if folder.is_file():
+            raise ValueError(f"-o {folder}: there is a file of that name; give a folder")
+        if folder.resolve() == Path(args.model).resolve():
+            raise ValueError(
+                "-o is the folder of the model, whose own errors are there; give another"
+            )
+        check_free([folder / name for name in FILES], args.overwrite)
+    model = load_model(args.model, args)
+    targets = args.target or model.target_names_
+    if targets is None:
+        raise ValueError("the model does not know what its targets are called; give --target")
+    if len(targets) != model.task_.n_targets:
+        raise ValueError(f"{len(targets)} --target for a model with {model.task_.n_targets}")
+    crystals, labels = read_labelled(args.data, targets, args.jobs, bool(args.quiet))
+    labels = labels[targets]
+    known = labels.notna().any(axis=1).to_numpy()
+    if not known.any():
+        raise ValueError(f"no row has a label in {', '.join(targets)}")
+    crystals, labels = crystals[known], labels[known]
+    scored = score(model, crystals, labels, labels)
+    errors = scored.measure()
+    units = units_of(notes_on(args.model))
+    units = {t: units[p] for t, p in zip(targets, scored.predicted, strict=True) if p in units}
+    if folder is not None:
+        clear(folder)
+        scored.write(folder, units)
+        facts = {"model": args.model, "data": args.data, "targets": targets, "units": units}
+        write_notes(folder, {**facts, "rows": len(labels), "errors": errors})
+    if args.json:
+        show_json(errors)
+    else:
+        show(as_table(errors, units), index=True)
+    if scored.n_failed:
+        print(
+            f"skuae evaluate: {scored.n_failed} of {len(labels)} rows have no prediction and are "
+            f"not in these numbers; the first is {scored.first_failure()}",
+            file=sys.stderr,
+        )
+    return int(scored.n_failed > 0)

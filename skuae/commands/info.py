@@ -1,0 +1,59 @@
+"""``skuae info``: what a model, an element table or a data set is."""
+
+import argparse
+
+from skuae.commands._settings import add_machine_options, new_parser
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options to the command line.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+        As ``ArgumentParser.add_subparsers`` returns it.
+    """
+    parser = new_parser(
+        subparsers,
+        "info",
+        help="say what a model, an element table or a data set is",
+        description="Say what a saved model, an element table or a data set is: targets, elements, "
+        "rows, parameters, versions. Exit status: 1 if rows of a data set cannot be read.",
+        example="skuae info my_model",
+    )
+    add = parser.add_argument
+    add("name", metavar="MODEL|TABLE|DATA", help="folder of a model; name or file of an element "
+        "table; structure files, a folder of them, or a table with structures")  # fmt: skip
+    add("--json", action="store_true", help="print JSON instead of lines")
+    add_machine_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is known.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed options.
+
+    Returns
+    -------
+    int
+        The exit status: 1 if rows of a data set cannot be read.
+    """
+    from skuae.commands._facts import facts_on
+    from skuae.commands._output import plain, show_json
+
+    facts = facts_on(args.name, args.jobs, bool(args.quiet))
+    if args.json:
+        show_json(facts)
+    else:
+        width = max(map(len, facts)) + 2
+        for key, value in plain(facts).items():
+            for line in value if isinstance(value, list) else [value]:
+                print(f"{key:{width}}{line}")
+                key = ""
+    return int(bool(facts.get("errors")))

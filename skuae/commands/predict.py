@@ -1,0 +1,62 @@
+"""``skuae predict``: predictions of a saved model for files of structures."""
+
+import argparse
+
+from skuae.commands._settings import FILES_HELP, add_machine_options, add_overwrite, new_parser
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options to the command line.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+        As ``ArgumentParser.add_subparsers`` returns it.
+    """
+    parser = new_parser(
+        subparsers,
+        "predict",
+        help="predict properties of crystals with a saved model",
+        description="Predict crystals. The table has a row for each of them, with standard "
+        "deviations or probabilities of classes where the model has them, the elements that were in "
+        "none of its training crystals, and the reason where a file cannot be read or a crystal "
+        "not be predicted. Exit status: 0 if all rows have a prediction, 1 if some have none, 2 if "
+        "an argument makes no sense.",
+        example="skuae predict my_model new_crystals/*.cif -o predictions.csv",
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder of a saved model")
+    add("files", nargs="+", metavar="FILES", help=FILES_HELP)
+    add("-o", "--output", metavar="FILE", help="*.csv, *.parquet or *.json; default: print a table")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add_machine_options(parser, device=True)
+    add_overwrite(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict, and write or print the table.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed options.
+
+    Returns
+    -------
+    int
+        The exit status: 1 if rows have no prediction.
+    """
+    from skuae.commands._files import read_inputs
+    from skuae.commands._model import load_model, notes_on, units_of
+    from skuae.commands._output import check_table_path
+    from skuae.estimators import predict_frame
+
+    if args.output is not None:
+        check_table_path(args.output, args.overwrite)
+    model = load_model(args.model, args)
+    inputs = read_inputs(args)
+    table = inputs.table(None if inputs.crystals is None else predict_frame(model, inputs.crystals))
+    return inputs.finish(args, table, units_of(notes_on(args.model)))

@@ -1,0 +1,60 @@
+"""One crystal that is refused does not stop the others."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skuae.crystals._crystals import Crystals
+
+
+class Attempts(NamedTuple):
+    """What came of crystals that were tried.
+
+    Attributes
+    ----------
+    rows : ndarray of int64 of shape (n_done,)
+        The crystals that something came of.
+    results : list
+        What came of them, of slices from first to last.
+    reasons : dict of int to str
+        Why the others were refused.
+    """
+
+    rows: np.ndarray
+    results: list[Any]
+    reasons: dict[int, str]
+
+
+def attempt_rows(compute: Callable[[Crystals], Any], crystals: Crystals) -> Attempts:
+    """Compute something of all crystals; where that is refused, of as many as possible.
+
+    Slices that are refused are halved, down to single crystals.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes crystals; a ValueError says that it refuses one of them.
+    crystals : Crystals
+
+    Returns
+    -------
+    Attempts
+    """
+    done: list[np.ndarray] = []
+    results: list[Any] = []
+    reasons: dict[int, str] = {}
+    left = [range(len(crystals))]
+    while left:
+        rows = left.pop()
+        part = crystals[rows.start : rows.stop]
+        try:
+            results.append(compute(part))
+            done.append(np.array(rows))
+        except ValueError as error:
+            if len(rows) == 1:
+                reasons[rows[0]] = str(error).removeprefix(f"{part.where(0)}: ")
+            else:
+                middle = len(rows) // 2
+                left += [rows[middle:], rows[:middle]]
+    return Attempts(np.concatenate(done or [np.empty(0, np.int64)]), results, reasons)
