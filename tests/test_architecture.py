@@ -25,6 +25,7 @@ LEVELS = {
     "pipelines": 6,
     "commands": 7,
     "cli": 8,
+    "__main__": 9,
 }
 
 # What each part of the room analysis may import from; files beside the parts are common to all.
@@ -38,6 +39,8 @@ PARTS_OF_ANALYSIS = {
 
 def room_of(parts):
     """Return the room of a module by the parts of its name after ``skuae``."""
+    if parts[0] == "__main__":
+        return parts[0]
     return "ground" if parts[0].startswith("_") else parts[0]
 
 

@@ -112,7 +112,8 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
     """
     paths: list[str] = []
     for path in args.files:
-        paths += [path] if path != "-" else filter(None, map(str.strip, sys.stdin))
+        lines = [path] if path != "-" else [line.strip("\ufeff \t\r\n") for line in sys.stdin]
+        paths += filter(None, lines)
     data = read_structures(paths, n_jobs=args.jobs, verbose=int(not args.quiet), on_error="skip")
     return Inputs(data.structures, data.labels, data.rows, data.errors)
 

@@ -68,14 +68,9 @@ def write_table(path: str, frame: pd.DataFrame) -> None:
 
     Raises
     ------
-    ValueError
-        If two columns have one name.
     OSError
         If the file cannot be written.
     """
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise ValueError(f"the table would have two columns {twice[0]!r}: rename that of the data")
     kind = Path(path).suffix.lower()
     if kind == ".csv":
         content = frame.to_csv(index=False).encode()

@@ -14,6 +14,7 @@ from sklearn.metrics import (
     ConfusionMatrixDisplay,
     accuracy_score,
     log_loss,
+    recall_score,
 )
 
 from skuae._files import make_folder, write_bytes
@@ -23,7 +24,7 @@ from skuae.commands._output import plain
 from skuae.crystals import Crystals
 from skuae.estimators import predict_frame
 
-_ERROR = "error"
+_ERROR, _FOLD = "error", "fold"  # columns
 _PREDICTIONS = "predictions.csv"
 _PARITY, _CONFUSION = "parity.png", "confusion.png"
 FILES = (NOTES, _PREDICTIONS, _PARITY, _CONFUSION)  # that `Scored.write` may write
@@ -88,10 +89,11 @@ class Scored(NamedTuple):
             return ParityDisplay.from_predictions(true, predicted.astype(float)).metrics_
         codes, guesses = (_codes(labels, self.classes) for labels in (true, predicted))
         shares = frame[[f"{column}_p_{label}" for label in self.classes]].to_numpy(float)
-        recalls = [(guesses[codes == code] == code).mean() for code in np.unique(codes)]
+        # As balanced_accuracy_score, which warns of guesses that are the class of no row.
+        balanced = recall_score(codes, guesses, labels=np.unique(codes), average="macro")
         return {
             "accuracy": float(accuracy_score(codes, guesses)),
-            "balanced_accuracy": float(np.mean(recalls)),
+            "balanced_accuracy": float(balanced),
             "log_loss": float(log_loss(codes, shares, labels=np.arange(len(self.classes)))),
         }
 
@@ -161,14 +163,23 @@ def score(
     Raises
     ------
     ValueError
-        If a label is a class that the model does not know.
+        If a label is a class that the model does not know, or a text and the model predicts
+        numbers, or if it is called as a column of the predictions is.
     """
     classes = getattr(model, "classes_", None)
     if classes is not None:
         _check_known(labels, classes)
+    for name in labels if classes is None else ():
+        if not pd.api.types.is_numeric_dtype(labels[name]):
+            raise ValueError(f"{name} holds texts, and the model predicts numbers")
     frame = predict_frame(model, crystals).set_index(labels.index)
     suffix = "_predicted"
     predicted = [c.removesuffix(suffix) for c in frame if c.endswith(suffix)]
+    taken = set(labels) & {*frame, _FOLD}
+    if taken:
+        raise ValueError(
+            f"the label {min(taken)!r} is called as a column of predictions.csv is; rename it"
+        )
     constant = _constant(constant_of, len(labels), predicted, classes).set_index(labels.index)
     frame = pd.concat([labels, frame], axis=1)
     return Scored(frame, constant, list(labels), predicted, classes)
@@ -229,7 +240,7 @@ def join(parts: Sequence[Scored]) -> Scored:
     first = parts[0]
     if len(parts) == 1:
         return first
-    frames = [part.frame.assign(fold=k) for k, part in enumerate(parts, start=1)]
+    frames = [part.frame.assign(**{_FOLD: k}) for k, part in enumerate(parts, start=1)]
     constant = pd.concat([part.constant for part in parts])
     return first._replace(frame=pd.concat(frames), constant=constant)
 

@@ -29,8 +29,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a saved model")
     add("data", nargs="+", metavar="DATA", help=DATA_HELP)
-    add("--target", action="append", metavar="COLUMN", help="the label, once for each target of the "
-        "model; default: as they were called in training")  # fmt: skip
+    add("--target", action="append", metavar="COLUMN", help="the label, once for each target of "
+        "the model; default: as they were called in training")  # fmt: skip
     add("-o", "--output", metavar="FOLDER", help="default: print the errors only")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_machine_options(parser, device=True)

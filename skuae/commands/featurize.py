@@ -27,9 +27,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="make features of crystals from an element table",
         description="Make features of crystals: statistics of the vectors of their elements, as "
         "skuae.UAETransformer does. The table has a row for each crystal: its id, the other "
-        "columns of DATA, the features, and the reason where a file cannot be read or a crystal "
-        "has no features. Exit status: 0 if all rows have features, 1 if some have none, 2 if an "
-        "argument makes no sense.",
+        "columns of DATA, and the features. A row has an error instead if the file cannot be read "
+        "or the table lacks an element. Exit status: 0 if all rows have features, 1 if some have "
+        "none, 2 if an argument makes no sense.",
         example="skuae featurize my_folder --embedding magpie -o features.parquet",
     )
     add = parser.add_argument
@@ -69,8 +69,12 @@ def run(args: argparse.Namespace) -> int:
 
     check_table_path(args.output, args.overwrite)
     transformer = with_params(UAETransformer(args.embedding), parse_settings(args.set or []))
-    names = transformer.feature_labels()  # an unknown table is named before minutes of reading
+    names = transformer.feature_labels()  # what is wrong is said before minutes of reading
+    transformer.featurize_many([], pbar=False)
     inputs = read_inputs(args)
+    taken = inputs.labels.columns.intersection(["id", "error", *names])
+    if len(taken):
+        raise ValueError(f"DATA has a column {taken[0]!r}, as the output will have; rename it")
     frame = None
     if inputs.crystals is not None:
         done = attempt_rows(transformer.fit_transform, inputs.crystals)

@@ -19,11 +19,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers,
         "predict",
         help="predict properties of crystals with a saved model",
-        description="Predict crystals. The table has a row for each of them, with standard "
-        "deviations or probabilities of classes where the model has them, the elements that were in "
-        "none of its training crystals, and the reason where a file cannot be read or a crystal "
-        "not be predicted. Exit status: 0 if all rows have a prediction, 1 if some have none, 2 if "
-        "an argument makes no sense.",
+        description="Predict crystals. The table has a row for each of them: the prediction, its "
+        "standard deviation or the probabilities of classes if the model has them, and the "
+        "elements that were in none of its training crystals. A row has an error instead if the "
+        "file cannot be read or the crystal cannot be predicted. Exit status: 0 if all rows have a "
+        "prediction, 1 if some have none, 2 if an argument makes no sense.",
         example="skuae predict my_model new_crystals/*.cif -o predictions.csv",
     )
     add = parser.add_argument

@@ -13,7 +13,7 @@ from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
 from skuae.crystals import is_file, load_json, parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
-from skuae.datasets._folder import read_folder
+from skuae.datasets._folder import read_all_listed
 from skuae.datasets._id_prop import check_inside, check_once
 from skuae.datasets._labels import as_labels
 from skuae.datasets._records import read_records
@@ -88,8 +88,7 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
     """
     path = Path(path)
     if path.is_dir():
-        folder = read_folder(path, n_jobs=n_jobs, verbose=verbose, allow_outside=allow_outside)
-        structures, labels = folder.structures, folder.labels
+        labels, structures = read_all_listed(path, n_jobs, verbose, allow_outside)
     else:
         labels, rows = read_table_rows(path, n_jobs, verbose, allow_outside)
         for row in sorted(rows.reasons)[:1]:
@@ -106,8 +105,7 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         raise ValueError(f"target={names} names a column twice")
     for name in [] if path.is_dir() else names:
         labels[name] = _label(path, labels[name], alone=len(names) == 1)
-    if not path.is_dir():
-        warn_unknown(labels[names])
+    warn_unknown(labels[names])
     return make_bunch(
         structures,
         labels,

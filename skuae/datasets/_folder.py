@@ -80,14 +80,8 @@ def read_folder(
     check_on_error(on_error)
     folder = Path(path)
     labels, files, rows = read_listed(folder, target_names, n_jobs, verbose, allow_outside)
-    ids, reasons = list(labels.index), rows.reasons
-    errors = pd.DataFrame(
-        [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],
-        columns=["id", "file", "reason"],
-    )
-    _report(folder, errors, len(ids), on_error)
-    remarks = sorted(rows.remarks.items())
-    warn_remarks({ids[row]: said for row, said in remarks})
+    errors = _report(folder, labels, files, rows, on_error)
+    ids, remarks = list(labels.index), sorted(rows.remarks.items())
     kept = rows.kept(len(ids))
     labels = labels.iloc[kept]
     warn_unknown(labels)
@@ -105,6 +99,26 @@ def read_folder(
         ),
         DESCR=f"{len(kept)} crystals read from {folder}",
     )
+
+
+def read_all_listed(folder, n_jobs, verbose, allow_outside):
+    """Read what ``id_prop.csv`` lists, or raise; say nothing of unknown labels.
+
+    Parameters
+    ----------
+    folder : Path
+    n_jobs : int or None
+    verbose : int
+    allow_outside : bool
+
+    Returns
+    -------
+    labels : DataFrame of shape (n_crystals, n_labels)
+    structures : Crystals
+    """
+    labels, files, rows = read_listed(folder, None, n_jobs, verbose, allow_outside)
+    _report(folder, labels, files, rows, "raise")
+    return labels, rows.crystals
 
 
 def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
@@ -168,15 +182,21 @@ def _read_file(file, limits):
     return parse_structure(file, limits=limits)
 
 
-def _report(folder, errors, n_rows, on_error):
-    """Raise or warn about what could not be read."""
-    if not len(errors):
-        return
-    names = errors.file.where(errors.file != "", errors.id)
-    message = not_read(names, errors.reason, n_rows, folder)
-    if on_error == "raise" or len(errors) == n_rows:
-        raise ValueError(
-            message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
-            'on_error="skip" to leave them out (data.errors then lists them)'
-        )
-    warn(message + "\nThese rows are left out")
+def _report(folder, labels, files, rows, on_error):
+    """Raise or warn about what could not be read, warn of remarks, and return the errors."""
+    ids, reasons = list(labels.index), rows.reasons
+    errors = pd.DataFrame(
+        [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],
+        columns=["id", "file", "reason"],
+    )
+    if len(errors):
+        names = errors.file.where(errors.file != "", errors.id)
+        message = not_read(names, errors.reason, len(ids), folder)
+        if on_error == "raise" or len(errors) == len(ids):
+            raise ValueError(
+                message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
+                'on_error="skip" to leave them out (data.errors then lists them)'
+            )
+        warn(message + "\nThese rows are left out")
+    warn_remarks({ids[row]: said for row, said in sorted(rows.remarks.items())})
+    return errors

@@ -1,4 +1,4 @@
-"""Rows of structures, read in parallel; those that cannot be read are told apart by their reason."""
+"""Rows of structures, read in parallel; those that cannot be read have a reason instead."""
 
 from typing import NamedTuple
 
@@ -59,7 +59,8 @@ def read_rows(read, items, ids, *, per_task, n_jobs, verbose):
         delayed(_read_task)(read, items[task], ids and ids[task], LIMITS) for task in tasks
     )
     parts: list[Crystals] = []
-    reasons, remarks = {}, {}
+    reasons: dict[int, str] = {}
+    remarks: dict[int, list[str]] = {}
     options = {"unit": " crystals", "delay": _DELAY, "disable": verbose < 1}
     with tqdm(total=len(items), **options) as progress:
         for task, part in zip(tasks, results, strict=True):
@@ -72,7 +73,9 @@ def read_rows(read, items, ids, *, per_task, n_jobs, verbose):
 
 def _read_task(read, items, ids, limits):
     """Read some rows; runs in a worker process."""
-    structures, reasons, remarks = {}, {}, {}
+    structures: dict[int, Any] = {}
+    reasons: dict[int, str] = {}
+    remarks: dict[int, list[str]] = {}
     for row, item in enumerate(items):
         try:
             structures[row], said = read(item, limits)

@@ -171,7 +171,7 @@ def _read_all(files, n_jobs, verbose):
     """Return names, labels and rows of structure files, in a list that may be empty."""
     if not files:
         return []
-    names = [str(file) for file in files]
+    names = [_text(file) for file in files]
     rows = read_files(files, names, n_jobs=n_jobs, verbose=verbose)
     return [(names, pd.DataFrame(index=names), rows)]
 
@@ -181,20 +181,26 @@ def _read_source(path, n_jobs, verbose, allow_outside):
     if path.is_dir():
         labels, files, rows = read_listed(path, None, n_jobs, verbose, allow_outside)
         names = [
-            str(path / name if file is None else file)
+            _text(path / name if file is None else file)
             for name, file in zip(labels.index, files, strict=True)
         ]
         return names, labels, rows
     labels, rows = read_table_rows(path, n_jobs, verbose, allow_outside)
     if labels.index.name == "id":
         return list(labels.index), labels, rows
-    return [f"{path} row {row}" for row in range(len(labels))], labels, rows
+    return [f"{_text(path)} row {row}" for row in range(len(labels))], labels, rows
+
+
+def _text(path):
+    """Return a path as text that any file can hold; bytes that are no UTF-8 are written out."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _join(parts, sizes):
     """Return rows end to end."""
     starts = np.cumsum([0, *sizes]).tolist()
-    reasons, remarks = {}, {}
+    reasons: dict[int, str] = {}
+    remarks: dict[int, list[str]] = {}
     for start, part in zip(starts, parts, strict=False):
         reasons |= {start + row: reason for row, reason in part.reasons.items()}
         remarks |= {start + row: said for row, said in part.remarks.items()}

@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from skuae.crystals import Crystals
-from skuae.datasets import make_toy_crystals, read_folder
+from skuae.datasets import _rows, make_toy_crystals, read_folder
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +311,8 @@ def test_only_regular_files_are_opened(folder):
         read_folder(folder)
 
 
-def test_progress_is_shown_on_request_only(folder, capsys):
+def test_progress_is_shown_on_request_only(folder, capsys, monkeypatch):
+    monkeypatch.setattr(_rows, "_DELAY", 0)
     read_folder(folder)
     assert capsys.readouterr().err == ""
     read_folder(folder, verbose=1)

@@ -1,0 +1,85 @@
+"""skuae evaluate: errors of a saved model on labelled crystals."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, mean_absolute_error
+
+from skuae.cli import main
+from skuae.datasets import read_file
+from skuae.estimators import load_pretrained
+
+QUIET = ["--quiet", "--device", "cpu"]
+
+
+def test_a_regressor(regressor, cifs, files, capsys):
+    assert main(["evaluate", str(regressor), str(cifs), "-o", "report", *QUIET]) == 0
+    out = capsys.readouterr().out
+    data = read_file(cifs, target="en")
+    mae = mean_absolute_error(data.target, load_pretrained(regressor).predict(data.structures))
+    assert out.splitlines()[1].startswith("en (eV)") and f"{mae:.5g}" in out
+    notes = json.loads((files / "report" / "metrics.json").read_text())
+    errors = notes["errors"]["en"]
+    assert errors["MAE"] == pytest.approx(mae, rel=1e-6)
+    assert errors["constant"]["RMSE"] == pytest.approx(data.target.std())
+    assert errors["constant"]["R2"] == pytest.approx(0)
+    held = pd.read_csv("report/predictions.csv")
+    assert held["id"].tolist() == data.ids.tolist()
+    assert (files / "report" / "parity.png").exists()
+    assert main(["evaluate", str(regressor), str(cifs), "-o", "report", *QUIET]) == 2
+    assert "metrics.json is there already" in capsys.readouterr().err
+
+
+def test_a_classifier_on_labels_of_another_name(classifier, cifs, files, capsys):
+    frame = pd.DataFrame({"file": [f"{x}.cif" for x in "ab"], "sort": ["b", "c"]})
+    frame.to_csv("test.csv", index=False)
+    more = ["--target", "sort", "--json", *QUIET]
+    assert main(["evaluate", str(classifier), "test.csv", *more]) == 0
+    errors = json.loads(capsys.readouterr().out)
+    predicted = load_pretrained(classifier).predict(read_file("test.csv").structures)
+    assert errors["sort"]["accuracy"] == accuracy_score(["b", "c"], predicted)
+    assert errors["sort"]["constant"]["log_loss"] == pytest.approx(np.log(2))
+    assert not (files / "report").exists()
+
+
+def test_rows_without_prediction_are_counted(regressor, files, capsys):
+    from pymatgen.core import Lattice, Structure
+
+    Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]]).to(filename="lr.cif")
+    (files / "t.csv").write_text("file,en\na.cif,1\nlr.cif,2\nb.cif,3\n")
+    assert main(["evaluate", str(regressor), "t.csv", *QUIET]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[2] == "2"
+    assert "1 of 3 rows have no prediction and are not in these numbers; the first is 1: " in err
+
+
+@pytest.mark.parametrize(
+    ("model", "table", "more", "message"),
+    [
+        ("regressor", "file,y\na.cif,1\n", [], "t.csv has no column 'en'; it has y"),
+        ("regressor", "file,en\na.cif,\n", [], "no row has a label in en"),
+        ("regressor", "file,en\na.cif,x\nb.cif,y\n", [], "en holds texts, and the"),
+        ("regressor", "file,en\na.cif,1\nbroken.cif,2\n", [], "t.csv, row 1: it has no atoms"),
+        (
+            "regressor",
+            "file,en\na.cif,1\n",
+            ["--target", "en", "--target", "x"],
+            "2 --target for a",
+        ),
+        ("regressor", "file,en\na.cif,1\n", ["-o", "MODEL"], "-o is the folder of the model"),
+        ("regressor", "file,en\na.cif,1\n", ["-o", "a.cif"], "there is a file of that name"),
+        ("classifier", "file,kind\na.cif,a\nb.cif,d\n", [], "kind is 'd', a class that the model"),
+    ],
+)
+def test_wrong_commands_end_without_a_traceback(
+    request, files, capsys, model, table, more, message
+):
+    (files / "t.csv").write_text(table)
+    folder = str(request.getfixturevalue(model))
+    capsys.readouterr()
+    more = [folder if name == "MODEL" else name for name in more]
+    assert main(["evaluate", folder, "t.csv", *more, *QUIET]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("skuae evaluate: ") and message in err

@@ -1,0 +1,79 @@
+"""skuae info: what a model, an element table or a data set is."""
+
+import json
+
+import pytest
+
+import skuae
+from skuae import CrystalTransformerRegressor
+from skuae.cli import main
+from skuae.embedding import get_table
+
+
+def facts_on(name, capsys, status=0):
+    capsys.readouterr()
+    assert main(["info", str(name), "--json", "--quiet"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_model_of_the_command_line(regressor, classifier, capsys):
+    facts = facts_on(regressor, capsys)
+    assert facts["model"] == "CrystalGNNRegressor" and facts["targets"] == ["en (eV)"]
+    assert facts["training rows"] == 30 and facts["epochs"] == 2
+    assert f"skuae {skuae.__version__}" in facts["versions"]
+    assert "MAE" in facts["held-out errors of en"]
+    assert facts_on(classifier, capsys)["classes"] == ["a", "b", "c"]
+    assert main(["info", str(regressor)]) == 0
+    assert "back-end" in capsys.readouterr().out
+
+
+def test_a_model_of_python(toy, tmp_path, capsys):
+    front_end = CrystalTransformerRegressor(d_model=16, n_layers=1, n_heads=2, max_epochs=1)
+    front_end.fit(toy.structures, toy.target).save_pretrained(tmp_path)
+    facts = facts_on(tmp_path, capsys)
+    assert facts["training rows"] == "unknown"
+    assert facts["versions"] == f"skuae {skuae.__version__}"
+    symbols = {str(e) for s in toy.structures.to_structures() for e in s.composition}
+    assert set(facts["training elements"].partition(": ")[2].split()) == symbols
+
+
+def test_element_tables(files, capsys):
+    table = get_table("magpie")
+    table.to_csv("mine.csv")
+    for name in ("magpie", "mine.csv"):
+        facts = facts_on(name, capsys)
+        assert facts["columns"] == table.n_dims
+        assert facts["elements"].startswith(f"{len(table.symbols)}: H He")
+
+
+def test_data(cifs, files, capsys):
+    facts = facts_on(cifs, capsys)
+    assert (facts["rows"], facts["crystals"]) == (30, 30)
+    assert facts["labels"][1:] == ["kind: 3 values", "flag: 0 to 1, 0.517241 on average, 1 empty"]
+    (files / "t.csv").write_text("file,y\na.cif,1\nbroken.cif,2\n")
+    facts = facts_on("t.csv", capsys, status=1)
+    assert (facts["rows"], facts["crystals"], facts["labels"]) == (
+        2,
+        1,
+        ["y: 1 to 1, 1 on average"],
+    )
+    assert facts["errors"][0].startswith("t.csv row 1: it has no atoms")
+    assert facts_on("a.cif", capsys)["labels"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none", "there is no file or folder none, and no element table of that name; tables are"),
+        ("x.safetensors", "x.safetensors is not a"),
+        ("x.csv", "x.csv has no structures"),
+        (".", "holds no structure files"),
+    ],
+)
+def test_what_is_none_of_these(name, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.safetensors").write_bytes(b"1")
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    assert main(["info", name]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("skuae info: ") and message in err

@@ -1,0 +1,141 @@
+"""skuae predict: a row for each crystal, in order, whether it can be predicted or not."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from skuae import as_crystals
+from skuae.cli import main
+from skuae.datasets import read_file
+from skuae.estimators import load_pretrained
+
+QUIET = ["--quiet", "--device", "cpu"]
+
+
+def test_a_small_table_with_units(regressor, files, capsys):
+    assert main(["predict", str(regressor), "b.cif", "a.cif", *QUIET]) == 0
+    out, err = capsys.readouterr()
+    expected = load_pretrained(regressor).predict(as_crystals(["b.cif", "a.cif"]))
+    header, *rows = [line.split() for line in out.splitlines()]
+    assert header == ["id", "en", "(eV)", "en", "std", "(eV)"] and err == ""
+    assert [row[0] for row in rows] == ["b.cif", "a.cif"]
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
+def test_rows_that_fail_have_a_reason_and_stop_no_others(regressor, files, capsys, kind):
+    Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]]).to(filename="lr.cif")  # no vector of CGCNN's
+    Structure(Lattice.cubic(4), ["Xe"], [[0, 0, 0]]).to(filename="xe.cif")  # in no training crystal
+    names = ["a.cif", "broken.cif", "lr.cif", "xe.cif", "b.cif"]
+    assert main(["predict", str(regressor), *names, "-o", f"out.{kind}", *QUIET]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"5 rows -> out.{kind}\n"
+    assert err.startswith("skuae predict: 2 of 5 rows failed; the first is broken.cif: it has no")
+    readers = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}
+    table = readers[kind](f"out.{kind}")
+    assert list(table) == ["id", "en_predicted", "en_std", "unseen_elements", "error"]
+    assert table["id"].tolist() == names
+    assert table["error"].notna().tolist() == [False, True, True, False, False]
+    assert "no vector for Lr (1 such rows)" in table["error"][2]
+    assert table["en_predicted"].isna().tolist() == [False, True, True, False, False]
+    assert table["unseen_elements"].fillna("").tolist() == ["", "", "Lr", "Xe", ""]
+    good = as_crystals(["a.cif", "xe.cif", "b.cif"])
+    expected = np.transpose(load_pretrained(regressor).predict(good, return_std=True))
+    found = table[["en_predicted", "en_std"]].dropna()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_classes_with_their_probabilities_as_json(classifier, files, capsys):
+    assert main(["predict", str(classifier), ".", "--json", *QUIET]) == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == ["a.cif", "b.cif", "broken.cif"]
+    assert rows[2]["kind_predicted"] is None and "no atoms" in rows[2]["error"]
+    for row in rows[:2]:
+        shares = {name: row[f"kind_p_{name}"] for name in "abc"}
+        assert sum(shares.values()) == pytest.approx(1) and row["error"] is None
+        assert row["kind_predicted"] == max(shares, key=shares.get)
+
+
+def test_files_folders_and_tables_one_after_the_other(regressor, cifs, files, capsys, toy):
+    frame = pd.DataFrame({"structure": [toy.structures[5].as_dict(), {"sites": []}]})
+    frame.to_json("rows.json", orient="records")
+    (files / "more").mkdir()
+    shutil.copy("a.cif", "more")
+    shutil.copy("rows.json", "more/labels.json")
+    names = ["b.cif", "rows.json", str(cifs), "more"]
+    with pytest.warns(UserWarning, match=r"more: files are left out .*\(labels.json\)"):
+        assert main(["predict", str(regressor), *names, "-o", "out.csv", *QUIET]) == 1
+    table = pd.read_csv("out.csv")
+    ids = [str(cifs / f"c{i}.cif") for i in range(30)]
+    assert table["id"].tolist() == [
+        "b.cif",
+        "rows.json row 0",
+        "rows.json row 1",
+        *ids,
+        "more/a.cif",
+    ]
+    assert table.index[table["error"].notna()].tolist() == [2]
+    expected = load_pretrained(regressor).predict(read_file(cifs).structures)
+    np.testing.assert_allclose(table["en_predicted"][3:33], expected, rtol=1e-5)
+
+
+def test_a_list_of_files_on_stdin(regressor, files, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("a.cif\n\n b.cif \n"))
+    assert main(["predict", str(regressor), "-", "-o", "out.csv", *QUIET]) == 0
+    assert pd.read_csv("out.csv")["id"].tolist() == ["a.cif", "b.cif"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["predict", str(regressor), "-", *QUIET]) == 2
+    assert "there are no files to read" in capsys.readouterr().err
+
+
+def test_nothing_but_failures_is_a_table_too(regressor, files, capsys):
+    assert main(["predict", str(regressor), "broken.cif", *QUIET]) == 1
+    assert "broken.cif" in capsys.readouterr().out
+    Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]]).to(filename="lr.cif")
+    assert main(["predict", str(regressor), "lr.cif", "-o", "out.csv", *QUIET]) == 1
+    assert pd.read_csv("out.csv")["error"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none", "a.cif"], "none holds no model"),
+        (["a.cif", "a.cif"], "a.cif is a file; pass the folder"),
+        (["MODEL", "none.cif"], "there is no file none.cif"),
+        (["MODEL", "a.cif", "./a.cif"], "a.cif is given twice"),
+        (["MODEL", "a.cif", "."], "a.cif is given twice"),
+        (["MODEL", "empty"], "empty holds no structure files"),
+        (["MODEL", "a.cif", "-o", "out.xlsx"], "-o out.xlsx: name it *.csv, *.parquet or *.json"),
+        (["MODEL", "a.cif", "-o", "none/out.csv"], "there is no folder none"),
+        (["MODEL", "a.cif", "-o", "old.csv"], "old.csv is there already"),
+        (["MODEL", "a.cif", "--device", "tpu"], "device"),
+    ],
+)
+def test_wrong_commands_end_without_a_traceback(regressor, files, capsys, arguments, message):
+    (files / "empty").mkdir()
+    (files / "old.csv").write_text("old")
+    arguments = [str(regressor) if name == "MODEL" else name for name in arguments]
+    assert main(["predict", *arguments, "--quiet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("skuae predict: ") and message in err
+    assert (files / "old.csv").read_text() == "old"
+
+
+def test_overwrite_replaces(regressor, files):
+    (files / "old.csv").write_text("old")
+    assert main(["predict", str(regressor), "a.cif", "-o", "old.csv", "--overwrite", *QUIET]) == 0
+    assert pd.read_csv("old.csv")["id"].tolist() == ["a.cif"]
+
+
+def test_notes_on_another_model_give_no_units(regressor, classifier, files, capsys):
+    shutil.copytree(regressor, "m")
+    shutil.copy(classifier / "metrics.json", "m")
+    assert main(["predict", "m", "a.cif", *QUIET]) == 0
+    assert capsys.readouterr().out.split()[:3] == ["id", "en_predicted", "en_std"]
+    (files / "m" / "metrics.json").write_text("[1")
+    assert main(["predict", "m", "a.cif", *QUIET]) == 0

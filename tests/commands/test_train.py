@@ -1,0 +1,197 @@
+"""skuae train: a model, its errors on held-out rows, and what it says when that cannot be."""
+
+import json
+import shutil
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error
+
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, estimators
+from skuae.cli import main
+from skuae.commands._splits import make_splits
+from skuae.datasets import formula_groups
+from skuae.estimators import load_pretrained
+from skuae.training._net import CrystalNet
+
+
+def notes_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_regressor_with_a_hold_out(cifs, regressor):
+    held = pd.read_csv(regressor / "predictions.csv")
+    notes = notes_of(regressor)
+    errors = notes["errors"]["en"]
+    assert (len(held), errors["n"], notes["training_rows"]) == (6, 6, 30)
+    assert errors["MAE"] == pytest.approx(mean_absolute_error(held["en"], held["en_predicted"]))
+    labels = pd.read_csv(cifs / "id_prop.csv", index_col="id")["en"]
+    np.testing.assert_array_equal(held["en"], labels[held["id"]])
+    mean = labels.drop(held["id"]).mean()  # of the rows trained on
+    assert errors["constant"]["MAE"] == pytest.approx((held["en"] - mean).abs().mean())
+    assert (held["en_std"] > 0).all() and held["error"].isna().all()
+    assert matplotlib.image.imread(regressor / "parity.png").shape[0] > 100
+    assert not (regressor / "confusion.png").exists()
+    model = CrystalGNNRegressor.from_pretrained(regressor)
+    assert model.target_names_ == ["en"] and model.loss == "gaussian_nll"
+    assert model.task_.scaler.mean_[0] == pytest.approx(labels.mean())  # fitted on all rows
+
+
+def test_a_classifier_with_folds(classifier):
+    held, notes = pd.read_csv(classifier / "predictions.csv"), notes_of(classifier)
+    errors = notes["errors"]["kind"]
+    assert sorted(held["id"]) == sorted(f"c{i}" for i in range(30))
+    assert errors["accuracy"] == accuracy_score(held["kind"], held["kind_predicted"])
+    shares = held[[f"kind_p_{name}" for name in "abc"]]
+    assert errors["log_loss"] == pytest.approx(log_loss(held["kind"], shares))
+    assert errors["constant"]["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.04)
+    assert [fold["n"] for fold in errors["folds"]] == held["fold"].value_counts(sort=False).tolist()
+    assert (classifier / "confusion.png").exists() and not (classifier / "parity.png").exists()
+    assert list(CrystalGNNClassifier.from_pretrained(classifier).classes_) == ["a", "b", "c"]
+
+
+def test_a_table_with_several_targets_and_gaps(train, toy, tmp_path, capsys):
+    frame = pd.DataFrame({"id": [f"t{i}" for i in range(12)], "y": [*range(10), None, None]})
+    frame["z"] = [*[1.5, 2.5] * 5, 1.0, None]
+    frame["structure"] = [s.as_dict() for s in toy.structures[:12].to_structures()]
+    frame.to_json(tmp_path / "t.json", orient="records")
+    targets = ["--target", "y", "--target", "z", "--unit", "eV", "--unit", "K"]
+    with pytest.warns(UserWarning, match="unknown labels: 2 in 'y', 1 in 'z'"):
+        assert train(tmp_path / "t.json", tmp_path / "m", *targets, "--folds", "2") == 0
+    out = capsys.readouterr().out
+    assert "y (eV)" in out and "z (K)" in out and out.endswith(f"{tmp_path / 'm'}\n")
+    notes = notes_of(tmp_path / "m")
+    assert (notes["rows_read"], notes["training_rows"]) == (12, 11)  # one has no label at all
+    assert (notes["errors"]["y"]["n"], notes["errors"]["z"]["n"]) == (10, 11)
+    assert load_pretrained(tmp_path / "m").target_names_ == ["y", "z"]
+
+
+def test_numbers_as_classes_and_no_hold_out(train, cifs, tmp_path, capsys):
+    flag = ["--target", "flag", "--test-fraction", "0", "--task", "classification"]
+    with pytest.warns(UserWarning, match="unknown labels: 1 in 'flag'"):
+        assert train(cifs, tmp_path / "m", *flag) == 0
+    assert (
+        capsys.readouterr().out == f"no rows were held out, and no errors measured\n{tmp_path}/m\n"
+    )
+    assert load_pretrained(tmp_path / "m").classes_.tolist() == [0, 1]
+    assert sorted(file.name for file in (tmp_path / "m").iterdir()) == [
+        "README.md", "metrics.json", "model.safetensors"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+@pytest.mark.parametrize("classes", [None, pd.Series([*"ab"] * 15)])
+def test_equal_formulas_stay_together(toy, folds, classes):
+    crystals = toy.structures[np.arange(30) % 10]
+    groups = formula_groups(crystals)
+    options = {"test_fraction": 0.3, "seed": 1, "folds": folds}
+    splits = make_splits(crystals, classes, by_formula=True, **options)
+    assert len(splits) == (folds or 1)
+    for train, test in splits:
+        assert len(test) and not set(groups[train]) & set(groups[test])
+        np.testing.assert_array_equal(np.sort([*train, *test]), np.arange(30))
+    (_, plain), *_ = make_splits(crystals, classes, by_formula=False, **options)
+    assert set(groups[plain]) & set(np.delete(groups, plain))
+
+
+def test_folds_share_out_the_classes(toy):
+    classes = pd.Series([*"aaaaabbbbb"])
+    options = {"test_fraction": 0.2, "seed": 0, "by_formula": False}
+    for _, test in make_splits(toy.structures[:10], classes, folds=5, **options):
+        assert sorted(classes[test]) == ["a", "b"]
+    with pytest.raises(ValueError, match="all 1 rows of the class 'c' would be held out together"):
+        with pytest.warns(UserWarning, match="least populated class"):
+            make_splits(toy.structures[:11], pd.Series([*"aaaaabbbbbc"]), folds=5, **options)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--target", "none"], "has no column 'none'; it has en, kind, flag"),
+        (["--target", "en", "--backbone", "gnn"], "there is no backbone 'gnn'; known are alignn"),
+        (["--target", "en", "--embedding", "magpi"], "did you mean 'magpie'"),
+        (["--target", "en", "--set", "epochs=3"], "Invalid parameter 'epochs'"),
+        (["--target", "en", "--set", "device=cpu"], "--set device: use --device"),
+        (["--target", "en", "--set", "checkpoint_dir=x"], "the folds would share it"),
+        (["--target", "en", "--unit", "eV", "--unit", "K"], "2 --unit for 1 --target"),
+        (["--target", "en", "--folds", "1"], "--folds 1: at least 2"),
+        (["--target", "en", "--folds", "31"], "31"),
+        (["--target", "en", "--folds", "31", "--group", "formula"], "formulas only"),
+        (["--target", "en", "--test-fraction", "1"], "--test-fraction 1.0: from 0 up to 1"),
+        (["--target", "kind", "--task", "regression"], "kind holds texts or booleans"),
+        (["--target", "kind", "--target", "en"], "a classifier learns one target"),
+        (["--target", "en", "--device", "tpu"], "device"),
+        (["none.csv", "--target", "en"], "there is no file none.csv"),
+        (["--target", "en", "--target", "en"], "names a column twice"),
+    ],
+)
+def test_wrong_commands_end_without_a_traceback(cifs, files, capsys, more, message):
+    assert main(["train", str(cifs), *more, "-o", "m", "--quiet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("skuae train: ") and message in err
+    assert not (files / "m").exists()
+
+
+def test_output_that_is_there_is_kept(cifs, regressor, files, capsys):
+    shutil.copytree(regressor, "m")
+    before = (files / "m" / "model.safetensors").read_bytes()
+    assert main(["train", str(cifs), "--target", "en", "-o", "m"]) == 2
+    assert "model.safetensors is there already; give another name, or" in capsys.readouterr().err
+    assert main(["train", str(cifs), "--target", "en", "-o", "a.cif"]) == 2
+    assert "there is a file of that name; give the path of a folder" in capsys.readouterr().err
+    assert (files / "m" / "model.safetensors").read_bytes() == before
+
+
+def test_overwriting_leaves_nothing_of_the_older_model(train, cifs, classifier, files, monkeypatch):
+    shutil.copytree(classifier, "m")
+    more = ["--target", "en", "--overwrite", "--test-fraction", "0"]
+    assert train(cifs, "m", *more) == 0
+    assert not {"confusion.png", "predictions.csv"} & {
+        file.name for file in (files / "m").iterdir()
+    }
+    assert notes_of(files / "m")["targets"] == ["en"]
+
+
+def test_ctrl_c_ends_with_130_and_no_model(train, cifs, files, monkeypatch, capsys):
+    def stop(net, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CrystalNet, "fit_loop", stop)
+    with pytest.warns(UserWarning, match="interrupted"):
+        assert train(cifs, "m", "--target", "en") == 130
+    assert capsys.readouterr().err == "\nskuae train: stopped\n"
+    assert not (files / "m").exists()
+
+
+def test_two_values_are_learned_as_numbers_with_a_warning(cifs, files):
+    flag = ["train", str(cifs), "--target", "flag", "-o", "m", "--quiet", "--folds", "1"]
+    with pytest.warns(
+        UserWarning, match=r"flag has the values 0, 1 only, .* --task classification"
+    ):
+        assert main(flag) == 2
+
+
+@pytest.mark.parametrize("name", ["error", "fold", "unseen_elements"])
+def test_labels_that_are_called_as_our_columns_are_refused(train, cifs, files, capsys, name):
+    rows = [f"c{i}.cif,{i}" for i in range(5)]
+    (cifs / "t.csv").write_text("\n".join([f"file,{name}", *rows]))
+    assert train(cifs / "t.csv", "m", "--target", name) == 2
+    assert f"the label '{name}' is called as a column of predictions" in capsys.readouterr().err
+    (cifs / "t.csv").unlink()
+
+
+def test_loaded_without_naming_the_class(regressor, classifier, tmp_path):
+    assert type(load_pretrained(regressor)).__name__ == "CrystalGNNRegressor"
+    assert type(load_pretrained(str(classifier), device="cpu")).__name__ == "CrystalGNNClassifier"
+    with pytest.raises(FileNotFoundError, match="holds no model"):
+        load_pretrained(tmp_path)
+
+
+def test_a_class_that_is_not_known(regressor, monkeypatch):
+    config, tensors = estimators.read_model_folder(regressor)
+    changed = lambda _: ({**config, "class": "CrystalSVM"}, tensors)  # noqa: E731
+    monkeypatch.setattr(estimators._loading, "read_model_folder", changed)
+    with pytest.raises(ValueError, match="holds a 'CrystalSVM', which this version of skuae does"):
+        load_pretrained(regressor)

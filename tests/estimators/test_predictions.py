@@ -1,0 +1,52 @@
+"""predict_frame: predictions as a table, with reasons where there are none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pymatgen.core import Lattice, Structure
+from sklearn.exceptions import NotFittedError
+
+from skuae.estimators import predict_frame
+
+
+def one(symbol):
+    return Structure(Lattice.cubic(4), [symbol], [[0, 0, 0]])
+
+
+def test_rows_without_ids_and_several_targets_without_names(gnn, toy):
+    y = np.column_stack([toy.target, -toy.target])
+    structures = toy.structures.to_structures()
+    model = gnn().fit(structures, y)
+    frame = predict_frame(model, structures[:3])
+    assert list(frame.index) == [0, 1, 2]
+    assert list(frame) == ["target_0_predicted", "target_1_predicted", "unseen_elements", "error"]
+    np.testing.assert_array_equal(frame.iloc[:, :2].to_numpy(), model.predict(structures[:3]))
+    assert (frame["unseen_elements"] == "").all() and frame["error"].isna().all()
+
+
+def test_rows_that_are_refused_stop_no_others(gnn, toy):
+    model = gnn().fit(toy.structures, pd.Series(toy.target, toy.ids, name="y"))
+    rows = pd.Series([one("Lr"), toy.structures[0], one("Xe"), one("Rf")], list("abcd"))
+    frame = predict_frame(model, rows)
+    assert list(frame.index) == list("abcd")
+    assert frame["y_predicted"].notna().tolist() == [False, True, True, False]
+    np.testing.assert_allclose(frame["y_predicted"][1:3], model.predict(rows[1:3]), rtol=1e-6)
+    assert frame["unseen_elements"].tolist() == ["Lr", "", "Xe", "Rf"]
+    assert frame["error"]["d"].startswith("element table 'cgcnn' has no vector for Rf (1 such")
+    assert predict_frame(model, [one("Lr")])["error"].notna().all()
+
+
+def test_classes_stay_what_they_are_beside_rows_that_are_refused(toy, small):
+    from skuae import CrystalGNNClassifier
+
+    model = small(CrystalGNNClassifier).fit(toy.structures, np.arange(24) % 2)
+    frame = predict_frame(model, [toy.structures[0], one("Lr")])
+    assert list(frame)[:3] == ["target_predicted", "target_p_0", "target_p_1"]
+    assert frame["target_predicted"][0] in (0, 1)
+    assert isinstance(frame["target_predicted"][0], (int, np.integer))
+    assert frame.loc[1, ["target_predicted", "target_p_0"]].isna().all()
+
+
+def test_a_model_that_is_not_fitted(gnn, toy):
+    with pytest.raises(NotFittedError):
+        predict_frame(gnn(), toy.structures)
