@@ -5,10 +5,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+from checked_commands import COMMANDS
 from checked_inputs import FILES, SAVED, STRUCTURES, TRAINING
 from checked_labels import LABELS
 
-CASES = FILES | STRUCTURES | LABELS | TRAINING | SAVED
+CASES = FILES | STRUCTURES | LABELS | TRAINING | COMMANDS | SAVED
 PAGE = Path(__file__).parents[1] / "docs/what_is_checked.md"
 
 

@@ -75,6 +75,11 @@ def test_every_front_end_is_a_choice(name, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("skuae pretrain: needs DATA")
 
 
+def test_the_package_is_the_command():
+    done = process("--version")
+    assert (done.returncode, done.stdout) == (0, f"skuae {skuae.__version__}\n")
+
+
 @pytest.mark.parametrize("options", [["--help"], ["train", "--help"], ["--version"]])
 def test_nothing_heavy_is_imported_before_a_command_runs(options):
     code = (
@@ -86,6 +91,7 @@ def test_nothing_heavy_is_imported_before_a_command_runs(options):
     assert done.stderr == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_session_from_a_folder_of_cifs_to_an_evaluation(tmp_path):
     toy = make_toy_crystals(16, random_state=0, as_frame=True)
     (tmp_path / "cifs").mkdir()
@@ -112,6 +118,7 @@ def test_a_session_from_a_folder_of_cifs_to_an_evaluation(tmp_path):
     assert done.stdout.splitlines()[1].split()[:2] == ["target", "16"]
 
 
+@pytest.mark.slow
 def test_an_error_has_no_traceback_and_ends_with_2(tmp_path):
     done = process("predict", "none", "x.cif", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -120,6 +127,7 @@ def test_an_error_has_no_traceback_and_ends_with_2(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_error():
     command = f"{sys.executable} -m skuae info magpie | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

@@ -58,13 +58,8 @@ class Scored(NamedTuple):
         """Rows that could not be predicted."""
         return int(self.frame[_ERROR].notna().sum())
 
-    def measure(self, rows: Any = slice(None)) -> dict[str, dict[str, Any]]:
+    def measure(self) -> dict[str, dict[str, Any]]:
         """Return the errors of each target, and those of the constant.
-
-        Parameters
-        ----------
-        rows : mask or slice
-            Which rows count.
 
         Returns
         -------
@@ -72,16 +67,19 @@ class Scored(NamedTuple):
             With ``"n"``, the rows with a label and a prediction; MAE, RMSE and R2 in the units of
             the labels, or accuracy, balanced accuracy and log-loss; and ``"constant"``.
         """
-        frame, constant = self.frame[rows], self.constant[rows]
         result: dict[str, dict[str, Any]] = {}
         for name, column in zip(self.names, self.predicted, strict=True):
-            known = (frame[name].notna() & frame[_ERROR].isna()).to_numpy()
+            known = self._known(name)
             result[name] = {"n": int(known.sum())}
             if known.any():
-                true = frame.loc[known, name]
-                result[name] |= self._errors(true, frame[known], column)
-                result[name]["constant"] = self._errors(true, constant[known], column)
+                true = self.frame.loc[known, name]
+                result[name] |= self._errors(true, self.frame[known], column)
+                result[name]["constant"] = self._errors(true, self.constant[known], column)
         return result
+
+    def _known(self, name: str) -> np.ndarray:
+        """Return which rows have a label and a prediction."""
+        return (self.frame[name].notna() & self.frame[_ERROR].isna()).to_numpy()
 
     def _errors(self, true: pd.Series, frame: pd.DataFrame, column: str) -> dict[str, float]:
         predicted = frame[f"{column}_predicted"]
@@ -118,15 +116,15 @@ class Scored(NamedTuple):
 
     def _draw(self, units: dict[str, str]) -> bytes:
         """Return a picture: predicted against true values, or how classes are confused."""
-        known = self.frame[self.frame[_ERROR].isna()]
-        parts = [known[known[name].notna()] for name in self.names]
         n = len(self.names)
         figure = Figure(figsize=(5.0 * n, 4.6), layout="constrained")
-        for ax, name, column, part in zip(
-            np.atleast_1d(figure.subplots(1, n)), self.names, self.predicted, parts, strict=True
-        ):
+        axes = np.atleast_1d(figure.subplots(1, n))
+        for ax, name, column in zip(axes, self.names, self.predicted, strict=True):
+            part = self.frame[self._known(name)]
             true, predicted = part[name], part[f"{column}_predicted"]
-            if self.classes is None:
+            if not len(part):
+                ax.set_title(f"{name}: no predictions")
+            elif self.classes is None:
                 display = ParityDisplay.from_predictions(
                     true, predicted.astype(float), quantity=name, unit=units.get(name)
                 )
@@ -269,7 +267,7 @@ def write_notes(folder: Path, notes: dict[str, Any]) -> None:
 
 
 def as_table(measured: dict[str, dict[str, Any]], units: dict[str, str]) -> pd.DataFrame:
-    """Return errors as a table to print: a row for each target, the constant in the last columns.
+    """Return errors as a table to print: two rows for each target, the second of the constant.
 
     Parameters
     ----------
@@ -284,6 +282,7 @@ def as_table(measured: dict[str, dict[str, Any]], units: dict[str, str]) -> pd.D
     rows = {}
     for name, errors in measured.items():
         label = f"{name} ({units[name]})" if name in units else name
-        row = {key: value for key, value in errors.items() if key not in ("constant", "folds")}
-        rows[label] = row | {f"{k} of constant": v for k, v in errors.get("constant", {}).items()}
+        rows[label] = {k: v for k, v in errors.items() if k not in ("constant", "folds")}
+        if "constant" in errors:
+            rows[f"{name}, constant"] = {"n": errors["n"], **errors["constant"]}
     return pd.DataFrame.from_dict(rows, orient="index")
