@@ -1,7 +1,10 @@
 """The command line: dispatch, help, exit statuses, and whole sessions as processes."""
 
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,6 +16,7 @@ from skuae.commands import pretrain
 from skuae.commands._settings import BACKBONES
 from skuae.datasets import make_toy_crystals
 
+ROOT = Path(__file__).parents[1]
 COMMANDS = ("train", "predict", "evaluate", "featurize", "info", "pretrain", "analyze")
 HEAVY = ("torch", "pandas", "sklearn", "pymatgen", "numpy", "matplotlib")
 
@@ -48,6 +52,21 @@ def test_help_of_a_command_ends_with_an_example(name, capsys):
     assert title == "example:" and example.startswith(f"  skuae {name} ")
     names = example.replace("*", "x").split()[1:]
     assert vars(cli._parser().parse_args(names))["command"] == name  # it can be parsed
+
+
+def commands_in(page):
+    """Return the commands in the bash blocks of a page, as lists of words."""
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("skuae ")]
+
+
+def test_commands_in_the_documentation_can_be_parsed():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = [words for page in pages for words in commands_in(page)]
+    assert {words[0] for words in found} >= {*COMMANDS} - {"pretrain"}
+    for words in found:
+        assert cli._parser().parse_args(words).command == words[0]
 
 
 @pytest.mark.parametrize(

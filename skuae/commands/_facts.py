@@ -41,7 +41,7 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
         If what is there is none of these, or is damaged.
     """
     path = Path(name)
-    if not path.exists():
+    if not name or not path.exists():
         if name in table_names():
             return _table(get_table(name))
         raise FileNotFoundError(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from skuae.crystals import Crystals
 from skuae.datasets import read_structures
 
 _ERROR = "error"
+_WIDEST = 100  # characters of an error in a printed table
 
 
 class Inputs(NamedTuple):
@@ -119,7 +121,9 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
 
 
 def _small(table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
-    """Return a table to look at: with units, and without columns that are empty."""
+    """Return a table to look at: with units, short errors, and no columns that are empty."""
+    short = table[_ERROR].map(lambda text: shorten(text, _WIDEST), na_action="ignore")
+    table = table.assign(**{_ERROR: short})
     names = {}
     for target, unit in units.items():
         names[f"{target}_predicted"] = f"{target} ({unit})"

@@ -1,6 +1,7 @@
 """Output of commands: files that are free, tables in three formats, JSON without NaN."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: no numpy scalars, and None for NaN.
+    """Return a value as JSON can hold it: no numpy scalars, and None for NaN and infinity.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show(frame: pd.DataFrame, index: bool = False) -> None:

@@ -84,7 +84,8 @@ class Scored(NamedTuple):
     def _errors(self, true: pd.Series, frame: pd.DataFrame, column: str) -> dict[str, float]:
         predicted = frame[f"{column}_predicted"]
         if self.classes is None:
-            return ParityDisplay.from_predictions(true, predicted.astype(float)).metrics_
+            errors = ParityDisplay.from_predictions(true, predicted.astype(float)).metrics_
+            return errors if true.nunique() > 1 else {**errors, "R2": np.nan}
         codes, guesses = (_codes(labels, self.classes) for labels in (true, predicted))
         shares = frame[[f"{column}_p_{label}" for label in self.classes]].to_numpy(float)
         # As balanced_accuracy_score, which warns of guesses that are the class of no row.
@@ -214,11 +215,13 @@ def _codes(labels: pd.Series, classes: np.ndarray) -> np.ndarray:
 def _check_known(labels: pd.DataFrame, classes: np.ndarray) -> None:
     known = set(classes.tolist())
     for name in labels:
-        wrong = [row for row, y in labels[name].items() if not (pd.isna(y) or y in known)]
+        pairs = zip(labels.index, labels[name].tolist(), strict=True)
+        wrong = [(row, y) for row, y in pairs if not (pd.isna(y) or y in known)]
         if wrong:
+            row, label = wrong[0]
             raise ValueError(
-                f"row {wrong[0]}: {name} is {labels[name].loc[wrong[0]]!r}, a class that the model "
-                f"does not know ({len(wrong)} such rows); it knows "
+                f"row {row}: {name} is {label!r}, a class that the model does not know "
+                f"({len(wrong)} such rows); it knows "
                 f"{', '.join(repr(label) for label in classes.tolist())}"
             )
 

@@ -131,9 +131,14 @@ def _task(labels: pd.DataFrame, asked: str | None) -> str:
 
 def _as_classes(column: pd.Series) -> pd.Series:
     """Return whole numbers as integers: classes are called 0 and 1, not 0.0 and 1.0."""
-    if pd.api.types.is_float_dtype(column) and (column == column.round()).all():
-        return column.astype(np.int64)
-    return column
+    if not pd.api.types.is_float_dtype(column):
+        return column
+    if (column != column.round()).any():
+        raise ValueError(
+            f"--task classification: {column.name} holds numbers with a fraction, which are no "
+            "classes"
+        )
+    return column.astype(np.int64)
 
 
 def fit_and_score(

@@ -83,7 +83,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"-o {folder}: there is a file of that name; give the path of a folder")
     check_free([folder / name for name in FILES], args.overwrite)
     prepared = prepare(args)
-    model, scored, notes = fit_and_score(args, prepared)
+    try:
+        model, scored, notes = fit_and_score(args, prepared)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("stopped, and no model was written") from stop
     write(folder, model, scored, notes)
     if scored is None:
         print(f"no rows were held out, and no errors measured\n{folder}")

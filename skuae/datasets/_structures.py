@@ -78,6 +78,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     parts: list[tuple[list[str], pd.DataFrame, Rows]] = []
     files: list[Path] = []  # which are read together, though each is a path of its own
+    if "" in given:
+        raise FileNotFoundError("there is no file of the empty name ''")
     for path in _sources([Path(path) for path in given]):
         if path.is_file() and not _is_table(path):
             files.append(path)
@@ -122,6 +124,8 @@ def _sources(paths):
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"there is no file {path}")
+        if not (path.is_file() or path.is_dir()):
+            raise ValueError(f"{path} is no regular file")
     listed = [path.is_dir() and not (path / TABLE).is_file() for path in paths]
     sources = [
         source

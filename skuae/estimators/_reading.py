@@ -19,7 +19,23 @@ _FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "ran
 
 
 def read_model_folder(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return config and tensors that `save_pretrained` wrote; the checksum is right."""
+    """Return what `save_pretrained` wrote, as it is in the file; the checksum is right.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        As in `from_pretrained`.
+
+    Returns
+    -------
+    config : dict
+    tensors : dict of ndarray
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the folder holds no model, or its file is damaged or of another version.
+    """
     tensors, config = read_safetensors(find_model(folder) / MODEL_FILE, format=FORMAT)
     return config, tensors
 

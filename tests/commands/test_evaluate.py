@@ -44,6 +44,13 @@ def test_a_classifier_on_labels_of_another_name(classifier, cifs, files, capsys)
     assert not (files / "report").exists()
 
 
+def test_numbers_that_json_cannot_hold_are_null(regressor, files, capsys):
+    (files / "t.csv").write_text("file,en\na.cif,3\nb.cif,3\n")  # no R2 of equal labels
+    assert main(["evaluate", str(regressor), "t.csv", "--json", *QUIET]) == 0
+    errors = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert errors["en"]["R2"] is None and errors["en"]["constant"]["MAE"] == 0
+
+
 def test_rows_without_prediction_are_counted(regressor, files, capsys):
     from pymatgen.core import Lattice, Structure
 

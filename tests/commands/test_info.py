@@ -68,6 +68,7 @@ def test_data(cifs, files, capsys):
         ("x.safetensors", "x.safetensors is not a"),
         ("x.csv", "x.csv has no structures"),
         (".", "holds no structure files"),
+        ("", "there is no file or folder"),
     ],
 )
 def test_what_is_none_of_these(name, message, tmp_path, monkeypatch, capsys):

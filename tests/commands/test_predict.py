@@ -93,6 +93,15 @@ def test_a_list_of_files_on_stdin(regressor, files, monkeypatch, capsys):
     assert "there are no files to read" in capsys.readouterr().err
 
 
+def test_long_errors_are_cut_in_print_only(regressor, files, capsys):
+    (files / "a.xyz").write_text("1")
+    assert main(["predict", str(regressor), "a.xyz", *QUIET]) == 1
+    out, _ = capsys.readouterr()
+    assert out.rstrip().endswith("[...]") and max(map(len, out.splitlines())) < 120
+    assert main(["predict", str(regressor), "a.xyz", "--json", *QUIET]) == 1
+    assert "save the structure as CIF or JSON" in capsys.readouterr().out
+
+
 def test_nothing_but_failures_is_a_table_too(regressor, files, capsys):
     assert main(["predict", str(regressor), "broken.cif", *QUIET]) == 1
     assert "broken.cif" in capsys.readouterr().out

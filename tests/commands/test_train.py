@@ -123,6 +123,7 @@ def test_folds_share_out_the_classes(toy):
         (["--target", "kind", "--task", "regression"], "kind holds texts or booleans"),
         (["--target", "kind", "--target", "en"], "a classifier learns one target"),
         (["--target", "en", "--device", "tpu"], "device"),
+        (["--target", "en", "--task", "classification"], "en holds numbers with a fraction"),
         (["none.csv", "--target", "en"], "there is no file none.csv"),
         (["--target", "en", "--target", "en"], "names a column twice"),
     ],
@@ -161,7 +162,7 @@ def test_ctrl_c_ends_with_130_and_no_model(train, cifs, files, monkeypatch, caps
     monkeypatch.setattr(CrystalNet, "fit_loop", stop)
     with pytest.warns(UserWarning, match="interrupted"):
         assert train(cifs, "m", "--target", "en") == 130
-    assert capsys.readouterr().err == "\nskuae train: stopped\n"
+    assert capsys.readouterr().err == "\nskuae train: stopped, and no model was written\n"
     assert not (files / "m").exists()
 
 
