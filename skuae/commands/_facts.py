@@ -50,6 +50,9 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
         )
     if path.is_dir() and (path / "model.safetensors").is_file():
         return _model(path)
+    tables = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    if len(tables) == 1:  # as `skuae pretrain` leaves it
+        return _table(ElementTable.load(tables[0]))
     if path.name.lower().endswith(TABLE_FILES):
         try:
             return _table(ElementTable.load(path))

@@ -36,12 +36,12 @@ class Inputs(NamedTuple):
     rows: np.ndarray
     errors: pd.DataFrame
 
-    def table(self, frame: pd.DataFrame | None) -> pd.DataFrame:
+    def table(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a table of all rows.
 
         Parameters
         ----------
-        frame : DataFrame of shape (n_crystals, n_columns) or None
+        frame : DataFrame of shape (n_crystals, n_columns)
             Of the crystals, indexed by id; its last column is ``error``.
 
         Returns
@@ -51,8 +51,8 @@ class Inputs(NamedTuple):
             empty but for ``error``.
         """
         failed = self.errors.set_index("row").rename(columns={"reason": _ERROR})
-        if frame is None:
-            return failed
+        if not len(frame):
+            return failed.reindex(columns=["id", *frame])
         ids = frame.index.to_numpy(object)
         frame = frame.set_axis(self.rows)
         frame.insert(0, "id", ids)

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     taken = inputs.labels.columns.intersection(["id", "error", *names])
     if len(taken):
         raise ValueError(f"DATA has a column {taken[0]!r}, as the output will have; rename it")
-    frame = None
+    frame = pd.DataFrame(columns=[*names, "error"])
     if inputs.crystals is not None:
         done = attempt_rows(transformer.fit_transform, inputs.crystals)
         values = np.concatenate([np.empty((0, len(names)), np.float32), *done.results])

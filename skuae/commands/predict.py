@@ -49,14 +49,18 @@ def run(args: argparse.Namespace) -> int:
     int
         The exit status: 1 if rows have no prediction.
     """
+    import pandas as pd
+
     from skuae.commands._files import read_inputs
     from skuae.commands._model import load_model, notes_on, units_of
     from skuae.commands._output import check_table_path
-    from skuae.estimators import predict_frame
+    from skuae.estimators import predict_frame, prediction_columns
 
     if args.output is not None:
         check_table_path(args.output, args.overwrite)
     model = load_model(args.model, args)
     inputs = read_inputs(args)
-    table = inputs.table(None if inputs.crystals is None else predict_frame(model, inputs.crystals))
-    return inputs.finish(args, table, units_of(notes_on(args.model)))
+    frame = pd.DataFrame(columns=prediction_columns(model))
+    if inputs.crystals is not None:
+        frame = predict_frame(model, inputs.crystals)
+    return inputs.finish(args, inputs.table(frame), units_of(notes_on(args.model)))

@@ -3,7 +3,7 @@
 from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
 from skuae.estimators._loading import load_pretrained
-from skuae.estimators._predictions import predict_frame
+from skuae.estimators._predictions import predict_frame, prediction_columns
 from skuae.estimators._reading import read_model_folder
 from skuae.estimators._regressor import CrystalGNNRegressor
 from skuae.estimators._saving import encode_estimator
@@ -20,5 +20,6 @@ __all__ = [
     "encode_estimator",
     "load_pretrained",
     "predict_frame",
+    "prediction_columns",
     "read_model_folder",
 ]

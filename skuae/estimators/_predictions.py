@@ -52,7 +52,7 @@ def predict_frame(model: Any, X: Any) -> pd.DataFrame:
     check_is_fitted(model)
     crystals, _ = crystals_and_table(X)
     done = attempt_rows(lambda part: _predict(model, part), crystals)
-    frame = pd.concat(done.results) if done.results else pd.DataFrame(columns=_columns(model))
+    frame = pd.concat(done.results) if done.results else pd.DataFrame(columns=_outputs(model))
     frame = frame.set_axis(done.rows).reindex(range(len(crystals)))
     frame[UNSEEN] = _unseen(model, crystals)
     frame[ERROR] = pd.Series(done.reasons, dtype=object).reindex(frame.index)
@@ -71,7 +71,7 @@ def _predict(model: Any, crystals: Crystals) -> pd.DataFrame:
         columns = [column for pair in zip(*both, strict=True) for column in pair]
     else:
         columns = list(_wide(model.predict(crystals)))
-    return pd.DataFrame(dict(enumerate(columns))).set_axis(_columns(model), axis=1)
+    return pd.DataFrame(dict(enumerate(columns))).set_axis(_outputs(model), axis=1)
 
 
 def _wide(values: np.ndarray) -> np.ndarray:
@@ -79,7 +79,22 @@ def _wide(values: np.ndarray) -> np.ndarray:
     return np.atleast_2d(values.T)
 
 
-def _columns(model: Any) -> list[str]:
+def prediction_columns(model: Any) -> list[str]:
+    """Return the names of the columns that `predict_frame` gives.
+
+    Parameters
+    ----------
+    model : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+        Fitted.
+
+    Returns
+    -------
+    list of str
+    """
+    return [*_outputs(model), UNSEEN, ERROR]
+
+
+def _outputs(model: Any) -> list[str]:
     """Return the names of the columns of `_predict`."""
     names = model.target_names_
     if names is None:

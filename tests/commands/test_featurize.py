@@ -42,6 +42,12 @@ def test_settings_of_the_transformer(files):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_nothing_but_failures_has_the_same_columns(files):
+    assert main(["featurize", "broken.cif", "-o", "bad.csv", "--quiet"]) == 1
+    assert main(["featurize", "a.cif", "-o", "good.csv", "--quiet"]) == 0
+    assert list(pd.read_csv("bad.csv")) == list(pd.read_csv("good.csv"))
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

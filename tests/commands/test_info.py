@@ -40,7 +40,10 @@ def test_a_model_of_python(toy, tmp_path, capsys):
 def test_element_tables(files, capsys):
     table = get_table("magpie")
     table.to_csv("mine.csv")
-    for name in ("magpie", "mine.csv"):
+    (files / "folder").mkdir()
+    table.save("folder/mine.safetensors")
+    (files / "folder" / "config.json").write_text("{}")
+    for name in ("magpie", "mine.csv", "folder"):
         facts = facts_on(name, capsys)
         assert facts["columns"] == table.n_dims
         assert facts["elements"].startswith(f"{len(table.symbols)}: H He")

@@ -103,8 +103,10 @@ def test_long_errors_are_cut_in_print_only(regressor, files, capsys):
 
 
 def test_nothing_but_failures_is_a_table_too(regressor, files, capsys):
-    assert main(["predict", str(regressor), "broken.cif", *QUIET]) == 1
-    assert "broken.cif" in capsys.readouterr().out
+    assert main(["predict", str(regressor), "broken.cif", "--json", *QUIET]) == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert list(row) == ["id", "en_predicted", "en_std", "unseen_elements", "error"]
+    assert row["en_predicted"] is None and row["error"]
     Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]]).to(filename="lr.cif")
     assert main(["predict", str(regressor), "lr.cif", "-o", "out.csv", *QUIET]) == 1
     assert pd.read_csv("out.csv")["error"].notna().all()

@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from sklearn.exceptions import NotFittedError
 
-from skuae.estimators import predict_frame
+from skuae.estimators import predict_frame, prediction_columns
 
 
 def one(symbol):
@@ -28,7 +28,7 @@ def test_rows_that_are_refused_stop_no_others(gnn, toy):
     model = gnn().fit(toy.structures, pd.Series(toy.target, toy.ids, name="y"))
     rows = pd.Series([one("Lr"), toy.structures[0], one("Xe"), one("Rf")], list("abcd"))
     frame = predict_frame(model, rows)
-    assert list(frame.index) == list("abcd")
+    assert list(frame.index) == list("abcd") and list(frame) == prediction_columns(model)
     assert frame["y_predicted"].notna().tolist() == [False, True, True, False]
     np.testing.assert_allclose(frame["y_predicted"][1:3], model.predict(rows[1:3]), rtol=1e-6)
     assert frame["unseen_elements"].tolist() == ["Lr", "", "Xe", "Rf"]
