@@ -70,13 +70,14 @@ def test_data(cifs, files, capsys):
         ("none", "there is no file or folder none, and no element table of that name; tables are"),
         ("x.safetensors", "x.safetensors is not a"),
         ("x.csv", "x.csv has no structures"),
-        (".", "holds no structure files"),
+        ("empty", "holds no structure files"),
         ("", "there is no file or folder"),
     ],
 )
 def test_what_is_none_of_these(name, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.safetensors").write_bytes(b"1")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     assert main(["info", name]) == 2
     out, err = capsys.readouterr()
