@@ -9,7 +9,9 @@ from typing import Any
 # Of an option with several values; given twice, it adds to the first.
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
 # Names of `skuae.models.BACKBONES`, here because that needs torch; a test keeps them equal.
-BACKBONES = ("alignn", "cgcnn", "cogn", "crystal_transformer", "megnet")
+BACKBONES = (
+    "alignn", "cgcnn", "cogn", "crystal_transformer", "crystalbert", "gated_gcn", "megnet", "sen",
+)  # fmt: skip
 DATA_HELP = (
     "parquet, JSON, JSON lines or CSV files, or folders with id_prop.csv; see "
     "skuae.datasets.read_file"
