@@ -1,6 +1,6 @@
 """Rows of structures, read in parallel; those that cannot be read have a reason instead."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
