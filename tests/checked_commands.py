@@ -95,11 +95,10 @@ def train(labels, *more, name="y", settings=("max_epochs=1",)):
 def other_notes():
     shutil.copytree(model(), "m")
     Path("m/metrics.json").write_text('{"units": {"y": "eV"}, "model_sha256": "0"}')
-    write("a.cif")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        main(["predict", "m", "a.cif", "--quiet"])
-    return "y_predicted" in said.getvalue() and "eV" not in said.getvalue()
+        main(["info", "m"])
+    return "eV" not in said.getvalue() and "unknown" in said.getvalue()
 
 
 COMMANDS = {

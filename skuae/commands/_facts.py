@@ -66,7 +66,7 @@ def _model(folder: Path) -> Facts:
     config, _ = read_model_folder(folder)
     model = load_pretrained(folder, device="cpu")
     notes = notes_on(folder)
-    units, table = units_of(notes), model.element_table_
+    units, table = units_of(model), model.element_table_
     names = model.target_names_ or ["(not named)"]
     facts: Facts = {
         "model": type(model).__name__,

@@ -63,17 +63,17 @@ def notes_on(folder: str | Path) -> dict[str, Any]:
     return notes if known else {}
 
 
-def units_of(notes: dict[str, Any]) -> dict[str, str]:
+def units_of(model: Any) -> dict[str, str]:
     """Return the units of targets by name, of those that have one.
 
     Parameters
     ----------
-    notes : dict
-        Of `notes_on`.
+    model : estimator
+        Fitted, and read from a folder.
 
     Returns
     -------
     dict of str to str
     """
-    units = notes.get("units")
-    return {k: str(v) for k, v in units.items() if v} if isinstance(units, dict) else {}
+    pairs = zip(model.target_names_ or [], model.target_units_ or [], strict=False)
+    return {name: unit for name, unit in pairs if unit}

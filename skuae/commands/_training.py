@@ -221,7 +221,7 @@ def write(folder: Path, model: Any, scored: Scored | None, notes: dict[str, Any]
     notes : dict
     """
     clear(folder)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, units=notes["units"] or None)
     if scored is not None:
         scored.write(folder, notes["units"])
     write_notes(folder, {**notes, "model_sha256": digest_of(folder)})

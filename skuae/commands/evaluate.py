@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from skuae.commands._data import read_labelled
-    from skuae.commands._model import load_model, notes_on, units_of
+    from skuae.commands._model import load_model, units_of
     from skuae.commands._output import check_free, show, show_json
     from skuae.commands._scores import FILES, as_table, clear, score, write_notes
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     crystals, labels = crystals[known], labels[known]
     scored = score(model, crystals, labels, labels)
     errors = scored.measure()
-    units = units_of(notes_on(args.model))
+    units = units_of(model)
     units = {t: units[p] for t, p in zip(targets, scored.predicted, strict=True) if p in units}
     if folder is not None:
         clear(folder)

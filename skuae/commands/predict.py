@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from skuae.commands._files import read_inputs
-    from skuae.commands._model import load_model, notes_on, units_of
+    from skuae.commands._model import load_model, units_of
     from skuae.commands._output import check_table_path
     from skuae.estimators import predict_frame, prediction_columns
 
@@ -63,4 +63,4 @@ def run(args: argparse.Namespace) -> int:
     frame = pd.DataFrame(columns=prediction_columns(model))
     if inputs.crystals is not None:
         frame = predict_frame(model, inputs.crystals)
-    return inputs.finish(args, inputs.table(frame), units_of(notes_on(args.model)))
+    return inputs.finish(args, inputs.table(frame), units_of(model))

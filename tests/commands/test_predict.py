@@ -143,10 +143,12 @@ def test_overwrite_replaces(regressor, files):
     assert pd.read_csv("old.csv")["id"].tolist() == ["a.cif"]
 
 
-def test_notes_on_another_model_give_no_units(regressor, classifier, files, capsys):
+def test_units_are_those_of_the_model_whatever_lies_beside_it(regressor, classifier, files, capsys):
     shutil.copytree(regressor, "m")
     shutil.copy(classifier / "metrics.json", "m")
     assert main(["predict", "m", "a.cif", *QUIET]) == 0
-    assert capsys.readouterr().out.split()[:3] == ["id", "en_predicted", "en_std"]
+    assert capsys.readouterr().out.split()[:3] == ["id", "en", "(eV)"]
+    assert main(["info", "m"]) == 0
+    assert "unknown" in capsys.readouterr().out
     (files / "m" / "metrics.json").write_text("[1")
     assert main(["predict", "m", "a.cif", *QUIET]) == 0
