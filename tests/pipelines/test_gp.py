@@ -9,7 +9,10 @@ from skuae.pipelines import ActivationGPClassifier, ActivationGPRegressor
 
 
 @parametrize_with_checks(
-    [ActivationGPRegressor(random_state=0), ActivationGPClassifier(random_state=0)]
+    [
+        ActivationGPRegressor(max_tuned=50, random_state=0),
+        ActivationGPClassifier(max_tuned=50, random_state=0),
+    ]
 )
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
