@@ -79,7 +79,7 @@ class CrystalGNNClassifier(CrystalClassifier):
         Of the vectors of edges and angles: "bf16" halves their memory. It is meant for CPUs and
         GPUs that multiply bfloat16. Weights, norms, sums and losses are float32 at all times.
         "auto" takes bf16 where the device multiplies it, the back-end can (`ALIGNN`, `CoGN`,
-        `MEGNet`) and batches have more than 20,000 edges and angles.
+        `GatedGCN`, `MEGNet`) and batches have more than 20,000 edges and angles.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
