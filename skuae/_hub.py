@@ -47,7 +47,11 @@ def _fetch(address: str) -> Path:
         raise ValueError(f"{address} is no address of a model; write hf://owner/name")
     try:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+        )
     except ImportError as error:
         raise ImportError(
             f"{address} is read by huggingface_hub: pip install 'skuae[hub]'"
@@ -56,9 +60,14 @@ def _fetch(address: str) -> Path:
         path = hf_hub_download(name, MODEL_FILE, revision=revision or None)
         with suppress(EntryNotFoundError):  # a model without a card
             hf_hub_download(name, "README.md", revision=revision or None)
+    except LocalEntryNotFoundError as error:
+        raise FileNotFoundError(
+            f"{address} cannot be fetched: there is no connection; download the repository "
+            "elsewhere, and pass its folder"
+        ) from error
     except EntryNotFoundError as error:
         raise FileNotFoundError(
-            f"{address} holds no model of skuae: there is no {MODEL_FILE}, or no connection"
+            f"{address} holds no model of skuae: there is no {MODEL_FILE} in it"
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise FileNotFoundError(f"{address} cannot be fetched ({error})") from error

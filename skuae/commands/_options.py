@@ -97,7 +97,10 @@ def with_params(estimator: Any, params: dict[str, Any]) -> Any:
         return estimator.set_params(**params)
     except AttributeError as error:  # a parameter of something that has none
         given = " ".join(f"{name}={value}" for name, value in params.items())
-        raise ValueError(f"--set {given}: {error}") from error
+        raise ValueError(
+            f"--set {given}: what stands before a '__' is a text or None, and has no parameters of "
+            f"its own ({error})"
+        ) from error
 
 
 def _kind(options: Options) -> str:

@@ -116,7 +116,7 @@ class CrystalEstimator(PretrainedEstimator):
             return fit_network(fitted, network, data, settings, start, with_head=continued)
 
         # Only what is complete replaces what was there.
-        if self.early_stopping:
+        if self.early_stopping and not continued:  # which has seen all rows
             trained, tried, stop = find_epochs(train, self.max_epochs, refit=self.refit)
         else:
             trained, tried = train(self.max_epochs, False), []

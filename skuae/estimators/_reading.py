@@ -81,18 +81,24 @@ def read_texts(config: dict[str, Any], key: str, n_targets: int) -> list[str] | 
 
 
 def read_units(
-    units: Mapping[str, str] | Sequence[str], names: list[str] | None
+    units: Mapping[str, str] | Sequence[str], names: list[str] | None, n_targets: int
 ) -> list[str] | None:
     """Return the units of all targets, as a user gives them."""
     if isinstance(units, Mapping):
+        if units and names is None:
+            raise ValueError("y of fit had no names: give units as a list, one per target")
         unknown = [name for name in units if name not in (names or [])]
         if unknown:
             raise ValueError(f"units has {unknown[0]!r}; targets are {names}")
+        if not units:
+            return None
         units = [units.get(name, "") for name in names or []]
-    if isinstance(units, str) or not all(isinstance(unit, str) for unit in units):
+    if not isinstance(units, Sequence) or isinstance(units, str):
         raise ValueError(f"units must be texts, one per target; got {units!r}")
-    if names is not None and len(units) != len(names):
-        raise ValueError(f"units has {len(units)} entries for {len(names)} targets")
+    if not all(isinstance(unit, str) for unit in units):
+        raise ValueError(f"units must be texts, one per target; got {units!r}")
+    if len(units) != n_targets:
+        raise ValueError(f"units has {len(units)} entries for {n_targets} targets")
     return list(units)
 
 

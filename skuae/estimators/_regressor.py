@@ -61,7 +61,8 @@ class CrystalGNNRegressor(CrystalRegressor):
         With `early_stopping`, train in the end on all rows for the best number of epochs. False
         keeps the best network of those that have not seen the rows held back, and saves the time.
     warm_start : bool, default=False
-        Let `fit` continue from the weights of the last fit.
+        Let `fit` continue from the weights of the last fit, for `max_epochs`: these weights know
+        all rows, so that `early_stopping` has none to judge by.
     init_from : estimator or path, optional
         Fitted estimator or saved folder, also of a `CrystalGNNClassifier`. Training starts from all
         of its weights but the head; targets are scaled anew. A fitted model keeps its source, but

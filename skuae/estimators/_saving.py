@@ -104,7 +104,14 @@ class PretrainedEstimator(BaseEstimator):
             If the file cannot be written. An older model is still there.
         """
         check_is_fitted(self)
-        units = self.target_units_ if units is None else read_units(units, self.target_names_)
+        n_targets = self.task_.n_targets
+        if units is None:
+            units = self.target_units_
+        else:
+            units = read_units(units, self.target_names_, n_targets)
+        for name, text in (("license", license), ("notes", notes)):
+            if not isinstance(text, str) and not (text is None and name == "license"):
+                raise ValueError(f"{name} must be a text; got {text!r}")
         folder = make_folder(folder)
         task, arrays = self.task_.state()
         network, tensors = self.network_.state()

@@ -36,6 +36,8 @@ class _Stacking:
         """
         X, crystals = read_labelled(X, y, sample_weight)
         if crystals is not None:
+            if getattr(self, "passthrough", False):
+                raise ValueError("passthrough=True needs columns of numbers, and X has structures")
             self._check_y(y, crystals)  # before all fits, not when the final estimator reads it
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         parent: Any = super()

@@ -39,7 +39,7 @@ class CrystalBERT(Backbone):
     ----------
     gnn : str or Backbone, default="cgcnn"
         The graph network. "cgcnn" is ``CGCNN(n_hidden=0)``, whose mean over sites is read, as
-        published.
+        published. Only an object has parameters that a grid can search, ``backbone__gnn__n_conv``.
     d_model : int, default=256
         Width of the tokens.
     n_layers : int, default=5
@@ -103,7 +103,13 @@ class CrystalBERT(Backbone):
         self.symprec = symprec
 
     def check(self) -> None:
-        self._gnn()  # checks its parameters
+        if isinstance(self.gnn, type) or not isinstance(self.gnn, (str, Backbone)):
+            raise TypeError(
+                "gnn must be the name of a back-end, or an object such as CGCNN(); got "
+                f"{self.gnn!r}"
+            )
+        if isinstance(self._gnn(), CrystalBERT):  # which checks its parameters
+            raise ValueError("gnn must be another back-end than CrystalBERT")
         self._check_at_least(1, "d_model", "n_heads", "d_ff")
         self._check_at_least(0, "n_layers")
         self._check_at_least(1, "electron_digits", most=_MOST_DIGITS)
@@ -123,7 +129,7 @@ class CrystalBERT(Backbone):
         if isinstance(kinds, str) or not isinstance(kinds, Sequence):
             raise ValueError(f"tokens must be a sequence of some of {known}; got {kinds!r}")
         for kind in kinds:
-            if kind not in TOKENS:
+            if not isinstance(kind, str) or kind not in TOKENS:
                 raise ValueError(f"tokens must be some of {known}; got {kind!r} among them")
         if len({*kinds}) < len(kinds):
             raise ValueError(f"tokens must be named once each; got {kinds!r}")
@@ -141,6 +147,12 @@ class CrystalBERT(Backbone):
             columns["words"] = _words()[crystals.symmetry(self.symprec).space_groups - 1]
         if "electrons" in self.tokens:
             columns["electrons"] = self._electron_digits(crystals)
+        shared = sorted(inner.columns.keys() & columns.keys())
+        if shared:
+            raise ValueError(
+                f"the graph network reads a column {shared[0]!r}, as CrystalBERT itself; give it "
+                "another name"
+            )
         return Inputs(inner.graphs, inner.coords, {**inner.columns, **columns})
 
     def build(self, elements: Elements, n_outputs: int) -> CrystalModule:

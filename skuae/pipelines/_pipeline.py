@@ -137,4 +137,4 @@ def _n_folds(n_labels: int | None) -> int:
     """Return the number of inner folds: many where labels are few and fits take seconds."""
     if n_labels is None or 200 <= n_labels <= 2000:
         return 5
-    return 10 if n_labels < 200 else 3
+    return max(2, min(10, n_labels)) if n_labels < 200 else 3

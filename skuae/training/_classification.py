@@ -44,14 +44,23 @@ class ClassificationTask(Task):
         kept = np.unique(codes, return_index=True)[1]
         free = np.delete(np.arange(len(order)), kept)
         free = free[np.argsort(codes[free], kind="stable")]
+        weights = self._weights_of(targets)
+        if weights is not None:  # rows that do not count say nothing
+            free = free[weights[order[free]] > 0]
+            n_valid = max(1, min(n_valid, len(free)))
         if len(free) < n_valid:
             raise ValueError(
                 f"{len(order)} rows of {len(kept)} classes leave {len(free)} to validate with if "
-                "each class keeps one to train on; set early_stopping=False or a smaller "
-                "validation_fraction"
+                "each class keeps one to train on; set early_stopping=False"
             )
         taken = free[((np.arange(n_valid) + 0.5) * len(free) / n_valid).astype(int)]
         return np.delete(order, taken), order[taken]
+
+    def _weights_of(self, targets: Targets) -> Array | None:
+        """Return the weights that rows have by their classes."""
+        codes = targets.values[:, 0].astype(int)
+        counted = np.ones(len(codes), dtype=bool)
+        return class_weights(self.class_weight, targets.form, codes, counted)
 
     def fit(self, targets: Targets, rows: Array, weight: Array | None) -> "FittedClassification":
         check_two_classes(np.unique(targets.given[rows]))

@@ -67,8 +67,8 @@ def split_validation(
     if n - n_valid < 2:
         raise ValueError(
             f"{n} samples leave fewer than 2 to train on with early_stopping=True and "
-            f"validation_fraction={validation_fraction}; set early_stopping=False or a smaller "
-            "validation_fraction"
+            f"validation_fraction={validation_fraction}; set early_stopping=False"
+            + (" or a smaller validation_fraction" if n > 2 else "")
         )
     order = rows[np.random.default_rng(seed).permutation(n)]
     train, valid = task.hold_back(targets, order, n_valid)

@@ -158,11 +158,12 @@ class CrystalNet(NeuralNet):
     ) -> Self:
         """Train to `max_epochs`; X gives the batches of the training rows."""
         datasets = {"dataset_train": X.dataset, "dataset_valid": None}
+        self.n_steps_ = self.max_epochs * len(X)
         for epoch in range(len(self.history), self.max_epochs):
             X.epoch = epoch
             draw = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
             seed_generators(int(draw), torch.device(self.device))
-            self.step_, self.n_steps_ = epoch * len(X), self.max_epochs * len(X)
+            self.step_ = epoch * len(X)
             self.notify("on_epoch_begin", **datasets)
             self.run_single_epoch(X, training=True, prefix="train", step_fn=self.train_step)
             self._check_last_loss()

@@ -113,7 +113,7 @@ def test_settings_of_the_backbone(files, capsys):
     assert command(files, "backbone__cutoff=5") == 2  # of a transformer
     assert "Invalid parameter 'backbone'" in capsys.readouterr().err
     assert main([*graph, "loss__x=5"]) == 2
-    assert "--set max_epochs=1 loss__x=5: 'str' object has no" in capsys.readouterr().err
+    assert "--set max_epochs=1 loss__x=5: what stands before a '__'" in capsys.readouterr().err
 
 
 def test_labels_fill_in_what_data_lack(data, tmp_path):

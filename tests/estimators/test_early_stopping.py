@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping
 
-from skuae import CrystalGNNClassifier, CrystalTransformerRegressor
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, CrystalTransformerRegressor
 from skuae.analysis import LossCurveDisplay
 from skuae.training import CrystalNet
 
@@ -104,11 +104,14 @@ def test_classifiers_stop_early_unless_told_otherwise(small, X, y):
     assert plain.n_iter_ == 8 and not plain.epochs_tried_
 
 
-def test_classes_of_weight_0_tell_nothing(small, X):
-    y = np.where(np.arange(24) < 2, "b", "a")
-    model = small(CrystalGNNClassifier, early_stopping=True, class_weight={"a": 0.0, "b": 1.0})
-    model.set_params(validation_fraction=0.1).fit(X, y)
-    assert {entry["error"] for entry in model.epochs_tried_} == {0.0}
+def test_classes_of_weight_0_are_not_held_back(small, X):
+    y = np.where(np.arange(24) < 16, "a", np.where(np.arange(24) % 2, "b", "c"))
+    weights = {"a": 0.0, "b": 1.0, "c": 1.0}
+    model = small(CrystalGNNClassifier, max_epochs=8, class_weight=weights).fit(X, y)
+    assert min(entry["error"] for entry in model.epochs_tried_) > 0
+    y = np.where(np.arange(24) < 1, "b", "a")  # the only row that counts is needed to train on
+    with pytest.raises(ValueError, match="set early_stopping=False"):
+        small(CrystalGNNClassifier, class_weight={"a": 0.0, "b": 1.0}).fit(X, y)
 
 
 def test_outputs_that_are_not_finite_are_no_small_error(make, X, y, monkeypatch):
@@ -190,3 +193,26 @@ def test_a_callback_that_ends_a_training_ends_the_search(make, X, y):
     assert [entry["epochs"] for entry in model.epochs_tried_] == [3]
     assert model.n_iter_ == 3
     LossCurveDisplay.from_estimator(model).plot()
+
+
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_a_search_that_was_over_is_resumed(small, X, y, kind, tmp_path, assert_same_weights):
+    """Trainings that are read whole from their checkpoints end the search where it ended."""
+    params = {"max_epochs": 400, "batch_size": 8, "lr": 0.05, "random_state": 0}
+    if kind == "classifier":
+        y = np.random.default_rng(0).permutation(y > np.median(y))
+    estimator = CrystalGNNClassifier if kind == "classifier" else CrystalGNNRegressor
+    model = small(estimator, early_stopping=True, checkpoint_dir=tmp_path, **params)
+    first = clone(model).fit(X, y)
+    assert len(first.epochs_tried_) < 5  # it was patience that ended it
+    again = clone(model).fit(X, y)
+    assert again.epochs_tried_ == first.epochs_tried_
+    assert_same_weights(again, first)
+
+
+def test_weights_that_know_all_rows_are_not_judged_by_some_of_them(small, X, y):
+    labels = np.random.default_rng(0).permutation(y > np.median(y))
+    model = small(CrystalGNNClassifier, max_epochs=8, warm_start=True).fit(X, labels)
+    assert len(model.epochs_tried_) == 4
+    model.fit(X, labels)
+    assert model.epochs_tried_ == [] and model.n_iter_ == 8

@@ -26,6 +26,8 @@ def hub(tmp_path, monkeypatch):
                         server.url + "/{repo_id}/resolve/{revision}/{filename}")  # fmt: skip
 
     def put_up(name, files, revision="main"):
+        missing = {"status": 404, "headers": {"X-Error-Code": "EntryNotFound"}}
+        server.answers[f"/{name}/resolve/{revision}/model.safetensors"] = missing
         for file, body in files.items():
             etag = hashlib.sha256(body).hexdigest()
             server.answers[f"/{name}/resolve/{revision}/{file}"] = {
@@ -65,7 +67,7 @@ def test_what_is_no_model_is_named(hub):
     hub.put_up("owner/other", {"README.md": b"# hello"})
     with pytest.raises(FileNotFoundError, match=r"hf://owner/other holds no model of skuae"):
         find_model("hf://owner/other")
-    with pytest.raises(FileNotFoundError, match="hf://owner/absent holds no model of skuae"):
+    with pytest.raises(FileNotFoundError, match="hf://owner/absent cannot be fetched: there is"):
         find_model("hf://owner/absent")
 
 

@@ -46,9 +46,26 @@ def test_units_are_kept_and_checked(regressor, toy, tmp_path):
         (["eV"], "units has 1 entries for 2 targets"),
         ("eV", "units must be texts, one per target"),
         ([1, 2], "units must be texts, one per target"),
+        (5, "units must be texts, one per target"),
+        ([], "units has 0 entries for 2 targets"),
     ):
         with pytest.raises(ValueError, match=message):
             regressor.save_pretrained(tmp_path / "c", units=units)
     assert not (tmp_path / "c").exists()
     fitted = again.set_params(log_targets=None).fit(toy.structures, toy.target)
     assert fitted.target_units_ is None
+
+
+def test_units_of_targets_without_names(toy, tmp_path):
+    model = CrystalGNNRegressor(**SMALL).fit(toy.structures, toy.target)
+    model.target_names_ = None
+    for units in (["eV", "K"], []):
+        with pytest.raises(ValueError, match=f"units has {len(units)} entries for 1 targets"):
+            model.save_pretrained(tmp_path, units=units)
+    with pytest.raises(ValueError, match="y of fit had no names: give units as a list"):
+        model.save_pretrained(tmp_path, units={"gap": "eV"})
+    model.save_pretrained(tmp_path, units={})
+    assert load_pretrained(tmp_path).target_units_ is None
+    for params, name in (({"notes": None}, "notes"), ({"license": 5}, "license")):
+        with pytest.raises(ValueError, match=f"{name} must be a text"):
+            model.save_pretrained(tmp_path, **params)

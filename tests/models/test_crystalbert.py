@@ -15,6 +15,7 @@ from skuae.models import (
     CrystalBERT,
     CrystalTransformer,
     ElementEmbedding,
+    Inputs,
     MEGNet,
     resolve_backbone,
 )
@@ -227,6 +228,23 @@ def test_element_vectors_are_registered_once():
         assert tables == ["gnn.elements.weight"]
 
 
+def test_columns_that_two_back_ends_read_are_named():
+    class Own(CGCNN):
+        def inputs(self, crystals, *, merge=True):
+            graphs = super().inputs(crystals, merge=merge).graphs
+            return Inputs(graphs, columns={"electrons": np.ones(len(crystals))})
+
+    spec = CrystalBERT(Own(n_hidden=0))
+    with pytest.raises(ValueError, match="reads a column 'electrons', as CrystalBERT itself"):
+        spec.inputs(as_crystals([SALT]))
+
+
+@pytest.mark.parametrize("gnn", [None, 3, CGCNN])
+def test_a_graph_network_that_is_none(gnn):
+    with pytest.raises(TypeError, match="gnn must be the name of a back-end, or an object"):
+        CrystalBERT(gnn).check()
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -242,6 +260,9 @@ def test_element_vectors_are_registered_once():
         ({"electron_digits": 41}, "electron_digits must be at most 40"),
         ({"softmax_tokens": "yes"}, "softmax_tokens must be True or False"),
         ({"gnn": "cgnn"}, "there is no backbone 'cgnn'"),
+        ({"gnn": CrystalBERT()}, "gnn must be another back-end than CrystalBERT"),
+        ({"gnn": "crystalbert"}, "gnn must be another back-end than CrystalBERT"),
+        ({"tokens": (["gnn"], "gnn")}, r"got \['gnn'\] among them"),
         ({"gnn": CGCNN(n_conv=0)}, "n_conv must be an integer, at least 1"),
         ({"symprec": 0.0}, "symprec"),
     ],

@@ -42,7 +42,8 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
 
         - ``sites`` : DataFrame with the index ``(row, site)`` and the columns ``species``, the
           fractional coordinates ``a``, ``b``, ``c``, and ``contribution`` in the units of the
-          target; ``sites.loc[5]`` are the atoms of row 5.
+          target (of its decadic logarithm, as all else here, if it is one of `log_targets`);
+          ``sites.loc[5]`` are the atoms of row 5.
         - ``elements`` : DataFrame indexed by symbol, in the order of atomic numbers, with ``mean``
           and ``std`` over the crystals that have the element (std is NaN for a single one) and
           their number ``n``. What counts for a crystal is the sum over the atoms of the element

@@ -130,6 +130,6 @@ class CrystalSystemErrorDisplay:
         ax.set_xlabel(with_unit("mean absolute error", self.unit))
         ax.grid(axis="x", alpha=0.3)
         ax.set_axisbelow(True)
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
         self.ax_, self.figure_ = ax, figure
         return self

@@ -51,8 +51,8 @@ def site_environments(estimator, X):
     Notes
     -----
     Sites that a symmetry of the crystal maps onto each other have equal environments in every
-    network that reads distances only, trained or not. That they are equal is no evidence of what a
-    network has learned.
+    network that reads distances to whole shells of neighbours, trained or not. That they are equal
+    is no evidence of what a network has learned.
 
     Examples
     --------

@@ -212,8 +212,9 @@ class SpaceGroupValuesDisplay:
             ax.scatter(part["label"], part["value"], s=size, label=system, **style)
         ax.set_xlabel(self.label)
         ax.set_ylabel("value of the space group")
-        numbers = ", ".join(f"{name} {self.spearman[name]:.2f}" for name in self.spearman)
-        ax.set_title(f"rank correlations with the labels: {numbers}", fontsize="small")
+        numbers = [f"{name} {self.spearman[name]:.2f}" for name in self.spearman]
+        title = "rank correlations with the labels:\n" + ", ".join(numbers)
+        ax.set_title(title, fontsize="small")
         ax.grid(alpha=0.3)
         ax.set_axisbelow(True)
         if ax.get_legend_handles_labels()[0]:

@@ -70,9 +70,10 @@ def symmetry_scores(
 
     Notes
     -----
-    A network that reads distances only *must* have equal environments for equivalent sites, trained
-    or not. That it has them is no evidence of anything learned: look at the control. Sites are not
-    merged here; with merged ones, equality would be by construction.
+    A network that reads distances to whole shells of neighbours *must* have equal environments for
+    equivalent sites, trained or not (CGCNN cuts the last shell unless `whole_shell`). That it has
+    them is no evidence of anything learned: look at the control. Sites are not merged here; with
+    merged ones, equality would be by construction.
 
     References
     ----------

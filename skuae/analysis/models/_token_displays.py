@@ -7,6 +7,10 @@ from skuae.analysis._style import COLORS, text_color
 from skuae.analysis.models._tokens import attention_maps, token_contributions
 
 
+def _shown(name):
+    return name.replace("_", " ").replace("laue", "Laue")
+
+
 class TokenContributionsDisplay:
     """How much the tokens of a CrystalBERT move its predictions: a box per token.
 
@@ -73,8 +77,17 @@ class TokenContributionsDisplay:
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two crystals.
         """
         values = self.contributions.tokens
+        if len(values) < 2:
+            raise ValueError(
+                "boxes need at least two crystals; look at contributions.tokens instead"
+            )
         ax, figure = take_ax(ax, (5.5, 1.2 + 0.32 * values.shape[1]))
         centered = values.to_numpy() - values.to_numpy().mean(axis=0)
         self.boxes_ = ax.boxplot(
@@ -87,7 +100,7 @@ class TokenContributionsDisplay:
             boxprops={"facecolor": COLORS[4]},
             medianprops={"color": "black"},
         )
-        name_rows(ax, [name.replace("_", " ") for name in values.columns])
+        name_rows(ax, [_shown(name) for name in values.columns])
         ax.axvline(0, color="0.3", linewidth=1)
         ax.set_xlabel(with_unit("contribution, minus its mean", self.unit))
         ax.grid(axis="x", alpha=0.3)
@@ -161,7 +174,7 @@ class AttentionMapDisplay:
             color = text_color(self.image_.cmap(self.image_.norm(self.weights[i, j])))
             text = f"{self.weights[i, j]:.2f}"
             ax.text(j, i, text, ha="center", va="center", color=color, fontsize="small")
-        names = [name.replace("_", " ") for name in self.tokens]
+        names = [_shown(name) for name in self.tokens]
         ax.set_xticks(range(n), names, rotation=45, ha="right")
         name_rows(ax, names)
         ax.set_xlabel("is read")

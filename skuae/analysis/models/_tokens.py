@@ -34,7 +34,8 @@ def token_contributions(estimator, X, *, target=None):
         With the fields
 
         - ``tokens`` : DataFrame of shape (n_samples, n_tokens), one column per token. Units are
-          those of the target.
+          those of the target; if it is one of `log_targets`, all numbers are those of its decadic
+          logarithm.
         - ``intercept`` : float
         - ``predictions`` : ndarray of shape (n_samples,), the sums of tokens and intercept. Of a
           classifier, it is the logit of the class minus the mean of the logits of all others: the
