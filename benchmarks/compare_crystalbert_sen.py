@@ -78,7 +78,8 @@ def fit_control(name, task, rows, seed):
         return model, task.scored
     X, categories = features_of(task.crystals, name)
     kind = CatBoostClassifier if task.is_classification else CatBoostRegressor
-    options = {} if task.is_classification else {"loss_function": "MAE"}
+    options = {"allow_writing_files": False}
+    options |= {} if task.is_classification else {"loss_function": "MAE"}
     model = kind(silent=True, thread_count=1, random_seed=seed, cat_features=categories, **options)
     return model.fit(X.iloc[rows], task.y[rows]), X.iloc[task.scored]
 

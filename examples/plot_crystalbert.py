@@ -49,7 +49,11 @@ features = pd.DataFrame(np.asarray(UAETransformer("magpie").fit_transform(X))).r
 for word, names in space_group_names().items():
     features[word] = names[symmetry.space_groups - 1]
 trees = CatBoostClassifier(
-    silent=True, random_seed=0, thread_count=1, cat_features=list(space_group_names())
+    silent=True,
+    random_seed=0,
+    thread_count=1,
+    allow_writing_files=False,
+    cat_features=list(space_group_names()),
 ).fit(features.iloc[train], y[train])
 
 probabilities = {name: gnn.predict_proba(X[test]) for name, gnn in fitted.items()}
