@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from skuae._lazy import lazy_names
 from skuae.crystals._attempts import Attempts, attempt_rows
+from skuae.crystals._contents import count_electrons
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._derived import symmetry_of_rows
 from skuae.crystals._graphs import CrystalGraphs
@@ -56,6 +57,7 @@ __all__ = [
     "check_geometry",
     "check_same_order",
     "check_symprec",
+    "count_electrons",
     "format_of",
     "is_file",
     "load_json",

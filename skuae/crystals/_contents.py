@@ -12,6 +12,7 @@ from skuae._elements import N_ELEMENTS
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
+    from skuae.crystals._symmetry import CrystalSymmetry
 
 
 def structure_of(crystals: Crystals, row: int) -> Structure:
@@ -54,3 +55,22 @@ def composition_of(crystals: Crystals) -> tuple[np.ndarray, np.ndarray, np.ndarr
     keys, inverse = np.unique(site_rows * (N_ELEMENTS + 1) + numbers, return_inverse=True)
     rows, numbers = np.divmod(keys, N_ELEMENTS + 1)
     return rows, numbers, np.bincount(inverse, weights, minlength=len(keys))
+
+
+def count_electrons(crystals: Crystals, symmetry: CrystalSymmetry) -> np.ndarray:
+    """Count the electrons of neutral atoms in primitive cells.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    symmetry : CrystalSymmetry
+        Of these crystals.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_crystals,)
+        No whole numbers where sites are shared or partly empty.
+    """
+    rows, numbers, amounts = crystals.composition()
+    electrons = np.bincount(rows, numbers * amounts, len(crystals))
+    return electrons * symmetry.primitive_sizes / crystals.sizes

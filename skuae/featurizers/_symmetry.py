@@ -10,7 +10,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skuae._elements import N_ELEMENTS
 from skuae._progress import show_progress
-from skuae.crystals import CRYSTAL_SYSTEMS, Crystals, check_symprec, space_group_names
+from skuae.crystals import (
+    CRYSTAL_SYSTEMS,
+    Crystals,
+    check_symprec,
+    count_electrons,
+    space_group_names,
+)
 from skuae.embedding import FeaturizerMixin, crystals_and_table
 
 # The last space group of each of the 32 point groups, in the order of the International Tables.
@@ -196,9 +202,7 @@ def _symmetry_columns(
     systems = np.array([CRYSTAL_SYSTEMS.index(name) + 1 for name in symmetry.crystal_systems])
     own = np.arange(crystals.n_sites) - np.repeat(crystals.offsets[:-1], crystals.sizes)
     first_of_orbit = symmetry.orbits == own
-    rows, numbers, amounts = crystals.composition()
-    electrons = _per_crystal(rows, numbers * amounts, crystals)
-    electrons = electrons * symmetry.primitive_sizes / crystals.sizes
+    electrons = count_electrons(crystals, symmetry)
     return [
         groups,
         np.searchsorted(_LAST_OF_POINT_GROUP, groups) + 1,

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skuae._numbers import is_real
-from skuae.crystals import CrystalBatch, Crystals, check_symprec, space_group_names
+from skuae.crystals import (
+    CrystalBatch,
+    Crystals,
+    CrystalSymmetry,
+    check_symprec,
+    count_electrons,
+    space_group_names,
+)
 from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs
 from skuae.models._cgcnn import CGCNN
 from skuae.models._elements import Elements
@@ -64,10 +71,9 @@ class CrystalBERT(Backbone):
     positions (learned here) and tolerance. It counts electrons "in the unit cell"; here it is the
     primitive cell, so that the number does not depend on the cell that was given.
 
-    Of a crystal whose symmetry holds only just within `symprec`, the group may depend on how the
-    crystal is written; so may the prediction then. That are 4 of 1,000 crystals of the Materials
-    Project. Mirror images have other words if their groups are one of the eleven enantiomorphic
-    pairs.
+    If the symmetry of a crystal holds only just within `symprec`, its group may depend on how the
+    crystal is written, and so may the prediction. Mirror images have other words if their groups
+    are one of the eleven enantiomorphic pairs.
 
     ``CrystalBERT(d_model=128, n_layers=3, d_ff=512)`` is lighter, and suits a few thousand labels.
     """
@@ -143,10 +149,12 @@ class CrystalBERT(Backbone):
         inner, columns = Inputs(), {}
         if "gnn" in self.tokens:
             inner = self._gnn().inputs(crystals, merge=merge)
+        if {"space_group", "electrons"} & {*self.tokens}:
+            symmetry = crystals.symmetry(self.symprec)
         if "space_group" in self.tokens:
-            columns["words"] = _words()[crystals.symmetry(self.symprec).space_groups - 1]
+            columns["words"] = _words()[symmetry.space_groups - 1]
         if "electrons" in self.tokens:
-            columns["electrons"] = self._electron_digits(crystals)
+            columns["electrons"] = self._electron_digits(crystals, symmetry)
         shared = sorted(inner.columns.keys() & columns.keys())
         if shared:
             raise ValueError(
@@ -184,9 +192,9 @@ class CrystalBERT(Backbone):
 
         return CGCNN(n_hidden=0) if self.gnn == "cgcnn" else resolve_backbone(self.gnn)
 
-    def _electron_digits(self, crystals: Crystals) -> np.ndarray:
+    def _electron_digits(self, crystals: Crystals, symmetry: CrystalSymmetry) -> np.ndarray:
         """Return the electrons of primitive cells in binary, (n_crystals, electron_digits)."""
-        counts = count_electrons(crystals, self.symprec)
+        counts = np.rint(count_electrons(crystals, symmetry)).astype(np.int64)
         digits = int(self.electron_digits)
         if len(counts) and counts.max() >= 2**digits:
             row = int(counts.argmax())
@@ -196,26 +204,6 @@ class CrystalBERT(Backbone):
                 f"{int(counts[row]).bit_length()}"
             )
         return (counts[:, None] >> np.arange(digits)[::-1] & 1).astype(np.float32)
-
-
-def count_electrons(crystals: Crystals, symprec: float = 0.1) -> np.ndarray:
-    """Count the electrons of neutral atoms in primitive cells.
-
-    Parameters
-    ----------
-    crystals : Crystals
-    symprec : float, default=0.1
-        Tolerance in Å within which primitive cells are found.
-
-    Returns
-    -------
-    ndarray of int64 of shape (n_crystals,)
-        Rounded where sites are shared or partly empty.
-    """
-    rows, numbers, amounts = crystals.composition()
-    electrons = np.bincount(rows, numbers * amounts, len(crystals))
-    share = crystals.symmetry(symprec).primitive_sizes / crystals.sizes
-    return np.rint(electrons * share).astype(np.int64)
 
 
 @lru_cache

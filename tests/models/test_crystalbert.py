@@ -7,7 +7,7 @@ from pymatgen.core import Lattice, Structure
 from small_backbones import small
 from torch import nn
 
-from skuae.crystals import as_crystals
+from skuae.crystals import as_crystals, count_electrons
 from skuae.embedding import get_table
 from skuae.models import (
     ALIGNN,
@@ -19,7 +19,7 @@ from skuae.models import (
     MEGNet,
     resolve_backbone,
 )
-from skuae.models._crystalbert import TOKENS, count_electrons, vocabulary
+from skuae.models._crystalbert import TOKENS, vocabulary
 from skuae.models._encoder import EncoderLayer
 
 WORDS = list(TOKENS["space_group"])
@@ -83,8 +83,11 @@ def test_electrons_of_a_molecular_crystal_and_of_shared_sites():
         np.random.default_rng(0).uniform(0, 1, (12, 3)),
     )
     alloy = Structure(Lattice.cubic(3.6), [{"Cu": 0.7, "Au": 0.2}], [[0, 0, 0]])
-    counts = count_electrons(as_crystals([perovskite, alloy * (2, 2, 2)]))
-    assert counts.tolist() == [6 + 7 + 6 + 82 + 3 * 53, round(0.7 * 29 + 0.2 * 79)]
+    crystals = as_crystals([perovskite, alloy * (2, 2, 2)])
+    counts = count_electrons(crystals, crystals.symmetry())
+    assert counts.tolist() == [6 + 7 + 6 + 82 + 3 * 53, pytest.approx(0.7 * 29 + 0.2 * 79)]
+    digits = batch_of([alloy * (2, 2, 2)], CrystalBERT(electron_digits=6)).electrons
+    assert digits.tolist() == [[1, 0, 0, 1, 0, 0]]  # 36.1
 
 
 def test_too_many_electrons_name_the_row_and_the_parameter():
