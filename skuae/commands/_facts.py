@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from skuae._elements import SYMBOLS
+from skuae._hub import MODEL_FILE
 from skuae.commands._model import notes_on, units_of
 from skuae.datasets import formula_groups, read_structures
 from skuae.embedding import TABLE_FILES, ElementTable, get_table, table_names
@@ -48,7 +49,7 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
             f"there is no file or folder {name}, and no element table of that name; tables are "
             f"{', '.join(table_names())}"
         )
-    if path.is_dir() and (path / "model.safetensors").is_file():
+    if path.is_dir() and (path / MODEL_FILE).is_file():
         return _model(path)
     tables = sorted(path.glob("*.safetensors")) if path.is_dir() else []
     if len(tables) == 1:  # as `skuae pretrain` leaves it

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from skuae._hub import MODEL_FILE
 from skuae.estimators import load_pretrained
 
 NOTES = "metrics.json"
-_MODEL = "model.safetensors"
 
 
 def load_model(name: str, args: Any) -> Any:
@@ -40,7 +40,7 @@ def digest_of(folder: str | Path) -> str:
     -------
     str
     """
-    return hashlib.sha256((Path(folder) / _MODEL).read_bytes()).hexdigest()
+    return hashlib.sha256((Path(folder) / MODEL_FILE).read_bytes()).hexdigest()
 
 
 def notes_on(folder: str | Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
+from skuae._hub import MODEL_FILE
 from skuae._version import __version__
 from skuae._warnings import warn
 from skuae.commands._data import read_labelled
@@ -26,7 +27,7 @@ from skuae.embedding import resolve_table
 from skuae.estimators import CrystalGNNClassifier, CrystalGNNRegressor, encode_estimator
 from skuae.models import resolve_backbone
 
-FILES = ("model.safetensors", "README.md", *SCORE_FILES)
+FILES = (MODEL_FILE, "README.md", *SCORE_FILES)
 # Parameters that have an option of their own, or that make no sense for several fits in a row.
 _NOT_SET = {
     "backbone": "use --backbone, or backbone__NAME=VALUE for its parameters",
