@@ -21,7 +21,6 @@ from catboost import CatBoostRegressor
 from scipy.stats import norm
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer
-from spglib import get_symmetry_dataset
 
 from skuae import CrystalGNNRegressor, UAETransformer
 from skuae._files import write_bytes
@@ -41,13 +40,7 @@ ENSEMBLES = {"cgcnn": ["cgcnn"], "gated": ["gated"], "megnet": ["megnet"], "tree
 
 def of_whole_crystals(crystals):
     """Return volume per atom, number of sites and space group, (n_crystals, 3)."""
-    groups = []
-    for a, b, lattice in zip(
-        crystals.offsets, crystals.offsets[1:], crystals.lattices, strict=False
-    ):
-        cell = lattice, crystals.frac_coords[a:b], crystals.numbers[a:b]
-        found = get_symmetry_dataset(cell, symprec=0.1)
-        groups.append(1 if found is None else found.number)
+    groups = crystals.symmetry().space_groups
     return np.c_[crystals.volumes / crystals.sizes, crystals.sizes, groups]
 
 

@@ -81,7 +81,7 @@ class SEN(Backbone):
       columns. Sites have gates of their own; a bond is its own gate (hard swish).
     - Distances are expanded in 32 Gaussians of the published width, 0.5 Å, over the published
       range. The 100 Gaussians of the original overlap so much that these span the same functions,
-      to 1e-5.
+      to 2e-5.
     - Elements have vectors of width 128, as in the paper (the code has 80), or those of any table.
 
     Equal sites and bonds of a crystal are computed once and counted with ``pose="affine"``.
