@@ -14,7 +14,7 @@ from skuae._numbers import is_real
 from skuae.models import CrystalModule, decode_params
 from skuae.training import Network
 
-FORMAT = "skuae-model-5"
+FORMAT = "skuae-model-6"
 _FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros"}
 
 

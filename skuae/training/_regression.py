@@ -1,11 +1,13 @@
 """The task of predicting numbers, on standardised targets."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from torch import Tensor, nn
 
 from skuae._cards import take, take_array
@@ -15,6 +17,7 @@ from skuae.training._targets import TargetScaler, check_targets
 from skuae.training._task import Array, FittedTask, Targets, Task, mean_loss
 
 _LARGEST_WEIGHTS = 1e18  # losses are float32
+_SMALLEST_FACTOR = 1e-6  # logarithms of deviations stay finite
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,10 @@ class RegressionTask(Task):
         logs = tuple(take(config, "logs", list))
         if any(type(log) is not int or not 0 <= log < n_targets for log in logs):
             raise ValueError(f"'logs' is {list(logs)!r:.80}, not numbers of targets")
-        return FittedRegression(scaler, one_target, self.loss, self.task_weights, logs)
+        factors = tuple(take(config, "std_factors", list))
+        if len(factors) not in (0, n_targets) or not all(_is_factor(f) for f in factors):
+            raise ValueError(f"'std_factors' is {list(factors)!r:.80}, not factors of targets")
+        return FittedRegression(scaler, one_target, self.loss, self.task_weights, logs, factors)
 
     def _check_task_weights(self, n_targets: int) -> None:
         if self.task_weights is None:
@@ -132,6 +138,8 @@ class FittedRegression(FittedTask):
         As in `RegressionTask`.
     logs : tuple of int
         Targets of which the common logarithm is learned: the scaler knows it, and `error` is its.
+    std_factors : tuple of float
+        What the standard deviations of the network are multiplied with, by target; empty for ones.
     """
 
     scaler: TargetScaler
@@ -139,6 +147,7 @@ class FittedRegression(FittedTask):
     loss: str = "squared_error"
     task_weights: Sequence[float] | None = None
     logs: tuple[int, ...] = ()
+    std_factors: tuple[float, ...] = ()
 
     @property
     def n_outputs(self) -> int:
@@ -189,6 +198,43 @@ class FittedRegression(FittedTask):
             std[:, column] *= np.log(10) * self._decode(outputs)[:, column]
         return self._formed(std)
 
+    def calibrated(self, outputs: Array, targets: Targets, level: float) -> Self:
+        """Return the same with other `std_factors`, those that suit known values.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (n_samples, n_outputs)
+        targets : Targets
+            Of the same rows.
+        level : float
+            Share of the values that the intervals of a normal distribution are to hold.
+
+        Returns
+        -------
+        FittedRegression
+
+        Raises
+        ------
+        ValueError
+            If a target has too few known values.
+        """
+        plain = replace(self, std_factors=())
+        mean, log_variance = (part.double().numpy() for part in plain._read(outputs))
+        distances = np.abs(mean - self.encode(targets.values)) * np.exp(-log_variance / 2)
+        factors = []
+        for column, distance in enumerate(distances.T):
+            known = np.sort(distance[~np.isnan(distance)])
+            rank = _ceil((len(known) + 1) * level)  # as in split conformal prediction
+            if rank > len(known):
+                name = targets.names[column] if targets.names else column
+                raise ValueError(
+                    f"target {name} has {len(known)} known values; intervals of {level:g} need "
+                    f"{_ceil(level / (1 - level))} or more"
+                )
+            factor = float(known[rank - 1] / norm.ppf(0.5 + level / 2))
+            factors.append(max(factor, _SMALLEST_FACTOR))
+        return replace(self, std_factors=tuple(factors))
+
     def _decode(self, outputs: Array) -> Array:
         mean, _ = self._read(outputs)
         y = self.scaler.inverse_transform(mean.numpy())
@@ -210,14 +256,33 @@ class FittedRegression(FittedTask):
     def _read(self, outputs: Array) -> tuple[Tensor, Tensor]:
         """Return means, and log-variances if there are any."""
         tensor = torch.from_numpy(outputs)
-        return mean_and_log_variance(tensor) if self.has_std else (tensor, tensor)
+        if not self.has_std:
+            return tensor, tensor
+        mean, log_variance = mean_and_log_variance(tensor)
+        if self.std_factors:
+            log_variance = log_variance + 2 * torch.tensor(self.std_factors).log()
+        return mean, log_variance
 
     def _formed(self, y: Array) -> Array:
         return y[:, 0] if self.one_target else y
 
     def state(self) -> tuple[dict, dict[str, Array]]:
         arrays = {"task.mean": self.scaler.mean_, "task.scale": self.scaler.scale_}
-        return {"one_target": self.one_target, "logs": list(self.logs)}, arrays
+        config = {
+            "one_target": self.one_target,
+            "logs": list(self.logs),
+            "std_factors": list(self.std_factors),
+        }
+        return config, arrays
+
+
+def _ceil(number: float) -> int:
+    """Round up, but not what floating-point numbers add to a whole one."""
+    return math.ceil(round(number, 9))
+
+
+def _is_factor(value: Any) -> bool:
+    return type(value) is float and 0 < value < math.inf
 
 
 def find_log_targets(log_targets: Any, n_targets: int, names: list[str] | None) -> tuple[int, ...]:

@@ -74,6 +74,66 @@ def test_early_stopping_goes_by_the_likelihood(front_end, noisy):
     assert nll == pytest.approx(min(entry["error"] for entry in model.epochs_tried_), rel=1e-5)
 
 
+# -- calibration ----------------------------------------------------------------------------------
+
+
+def covered(model, X, y, width=1.6449):
+    mean, std = model.predict(X, return_std=True)
+    return (np.abs(mean - y) <= width * std).mean(axis=0)
+
+
+def test_calibration_makes_intervals_hold(noisy):
+    """A network that has learned 60 labels by heart is far too sure; of new crystals, it is not."""
+    X, y = noisy[0], np.column_stack([noisy[1], np.exp(noisy[2])])
+    params = {"loss": "gaussian_nll", "log_targets": [1], "max_epochs": 60, "random_state": 0}
+    model = CrystalGNNRegressor(BACKBONE, **params).fit(X[:60], y[:60])
+    held, new = slice(60, 460), slice(460, 2460)
+    before = model.predict(X[new])
+    assert (covered(model, X[new], y[new]) < 0.8).any()
+    assert model.calibrate_std(X[held], y[held]) is model
+    np.testing.assert_allclose(covered(model, X[new], y[new])[0], 0.9, atol=0.04)
+    mean, std = model.predict(X[held], return_std=True)
+    z = np.log10(mean[:, 1] / y[held, 1]) / (std / mean / np.log(10))[:, 1]  # in logarithms
+    # 401 places, of which the new crystal is in one of the first 361 with 90 %
+    assert (np.abs(z) <= 1.64486).sum() == 361
+    assert (np.abs(mean[:, 0] - y[held, 0]) <= 1.64486 * std[:, 0]).sum() == 361
+    np.testing.assert_array_equal(model.predict(X[new]), before)
+    model.calibrate_std(X[held], y[held], level=0.5)
+    assert (np.abs(model.predict(X[held], True)[0] - y[held])[:, 0]
+            <= 0.67449 * model.predict(X[held], True)[1][:, 0]).sum() == 201  # fmt: skip
+
+
+def test_calibration_is_kept_and_forgotten(make, X, y, tmp_path):
+    model = make(loss="gaussian_nll").fit(X, y)
+    plain = model.predict(X, return_std=True)[1]
+    model.calibrate_std(X[:12], y[:12])
+    factor = model.task_.std_factors[0]
+    std = model.predict(X, return_std=True)[1]
+    np.testing.assert_allclose(std, factor * plain, rtol=1e-5)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path, device="cpu")
+    np.testing.assert_array_equal(again.predict(X, return_std=True)[1], std)
+    np.testing.assert_array_equal(model.fit(X, y).predict(X, return_std=True)[1], plain)
+
+
+def test_calibration_says_what_is_wrong(make, X, y):
+    with pytest.raises(ValueError, match=r'set loss="gaussian_nll" \(it was \'huber\'\)'):
+        make(loss="huber").fit(X, y).calibrate_std(X, y)
+    model = make(loss="gaussian_nll").fit(X, pd.Series(y, name="gap"))
+    few = np.where(np.arange(24) < 8, y, np.nan)
+    with pytest.raises(
+        ValueError, match=r"target gap has 8 known values; intervals of 0\.9 need 9 "
+    ):
+        model.calibrate_std(X, pd.Series(few, name="gap"))
+    with pytest.raises(ValueError, match=r"y has targets \['other'\], the model \['gap'\]"):
+        model.calibrate_std(X, pd.Series(y, name="other"))
+    with pytest.raises(ValueError, match="y has 2 targets, the model 1"):
+        model.calibrate_std(X, np.column_stack([y, y]))
+    for level in (0, 1, 90, "0.9", np.nan):
+        with pytest.raises(ValueError, match="level must be between 0 and 1; got"):
+            model.calibrate_std(X, y, level=level)
+
+
 # -- shapes, units, what is refused ---------------------------------------------------------------
 
 
