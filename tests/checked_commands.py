@@ -117,7 +117,9 @@ COMMANDS = {
     "texts as labels of a model that predicts numbers": lambda _: run(
         "evaluate", model(), table("abc")
     ),
-    "a class with one row, held out": lambda _: train("aaabbbbc", "--folds", "2", "--seed", "1"),
+    "a class with one row, held out": lambda _: train(
+        "aaabbbbc", "--folds", "2", "--random-state", "1"
+    ),
     "a label called `error` or `fold`, as the output has them": lambda _: train(
         range(5), name="fold"
     ),

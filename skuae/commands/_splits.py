@@ -20,6 +20,20 @@ from skuae.datasets import formula_groups
 Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
+def check_split_options(folds: int | None, test_fraction: float) -> None:
+    """Raise ValueError if no rows can be held out like that.
+
+    Parameters
+    ----------
+    folds : int or None
+    test_fraction : float
+    """
+    if folds is not None and folds < 2:
+        raise ValueError(f"--folds {folds}: at least 2")
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"--test-fraction {test_fraction}: from 0 up to 1")
+
+
 def make_splits(
     crystals: Crystals,
     classes: pd.Series | None,
@@ -27,7 +41,7 @@ def make_splits(
     folds: int | None,
     test_fraction: float,
     by_formula: bool,
-    seed: int,
+    random_state: int,
 ) -> Splits:
     """Return the rows to train on and the rows held out, for each fold.
 
@@ -42,7 +56,7 @@ def make_splits(
         How large that part is; 0 for none.
     by_formula : bool
         Whether crystals of one reduced formula are held out together.
-    seed : int
+    random_state : int
 
     Returns
     -------
@@ -58,19 +72,15 @@ def make_splits(
     groups = formula_groups(crystals) if by_formula else None
     kinds: Any
     if folds is not None:
-        if folds < 2:
-            raise ValueError(f"--folds {folds}: at least 2")
         if groups is not None and groups.max() + 1 < folds:
             raise ValueError(f"--folds {folds}: there are {groups.max() + 1} formulas only")
         kinds = ((KFold, GroupKFold), (StratifiedKFold, StratifiedGroupKFold))
         kind = kinds[classes is not None][by_formula]
-        splitter = kind(folds, shuffle=True, random_state=seed)
+        splitter = kind(folds, shuffle=True, random_state=random_state)
     else:
-        if not 0 < test_fraction < 1:
-            raise ValueError(f"--test-fraction {test_fraction}: from 0 up to 1")
         kind = ShuffleSplit if classes is None else StratifiedShuffleSplit
         kind = GroupShuffleSplit if by_formula else kind
-        splitter = kind(1, test_size=test_fraction, random_state=seed)
+        splitter = kind(1, test_size=test_fraction, random_state=random_state)
     splits = list(splitter.split(np.zeros(len(crystals)), classes, groups))
     if classes is not None:
         _check_classes(classes, splits)
@@ -85,6 +95,6 @@ def _check_classes(classes: pd.Series, splits: Splits) -> None:
             name = min(lacking, key=str)
             raise ValueError(
                 f"all {(classes == name).sum()} rows of the class {name!r} would be held out "
-                "together; add rows to it, leave it out, or choose another --seed, --folds or "
-                "--test-fraction"
+                "together; add rows to it, leave it out, or choose another --random-state, --folds "
+                "or --test-fraction"
             )

@@ -21,18 +21,23 @@ from skuae.commands._options import with_params
 from skuae.commands._scores import FILES as SCORE_FILES
 from skuae.commands._scores import Scored, clear, join, score, write_notes
 from skuae.commands._settings import parse_settings
-from skuae.commands._splits import make_splits
+from skuae.commands._splits import check_split_options, make_splits
 from skuae.crystals import Crystals
 from skuae.embedding import resolve_table
 from skuae.estimators import CrystalGNNClassifier, CrystalGNNRegressor, encode_estimator
 from skuae.models import resolve_backbone
+from skuae.training import check_training_params, resolve_device
 
+_ESTIMATORS: dict[str, Any] = {
+    "regression": CrystalGNNRegressor,
+    "classification": CrystalGNNClassifier,
+}
 FILES = (MODEL_FILE, "README.md", *SCORE_FILES)
 # Parameters that have an option of their own, or that make no sense for several fits in a row.
 _NOT_SET = {
     "backbone": "use --backbone, or backbone__NAME=VALUE for its parameters",
     "embedding": "use --embedding",
-    "random_state": "use --seed",
+    "random_state": "use --random-state",
     "device": "use --device",
     "verbose": "use --quiet",
     "callbacks": "that is for Python",
@@ -85,9 +90,11 @@ def prepare(args: argparse.Namespace) -> Prepared:
             raise ValueError(f"--set {name}: {_NOT_SET[name]}")
     if args.unit and len(args.unit) != len(args.target):
         raise ValueError(f"{len(args.unit)} --unit for {len(args.target)} --target")
-    resolve_backbone(args.backbone)  # what is wrong is said before minutes of reading
+    check_split_options(args.folds, args.test_fraction)
+    resolve_device(args.device or "auto")  # what is wrong is said before minutes of reading
     if args.embedding is not None:
         resolve_table(args.embedding)
+    _check_settings(args, settings)
     crystals, labels = read_labelled(args.data, args.target, args.jobs, bool(args.quiet))
     n_read, labels = len(labels), labels[args.target]
     known = labels.notna().any(axis=1).to_numpy()
@@ -97,15 +104,33 @@ def prepare(args: argparse.Namespace) -> Prepared:
     task = _task(labels, args.task)
     if task == "classification":
         labels = labels.apply(_as_classes)
-    kind: Any = CrystalGNNRegressor if task == "regression" else CrystalGNNClassifier
-    model = kind(
+    return Prepared(task, _estimator(task, args, settings), crystals, labels, n_read)
+
+
+def _estimator(task: str, args: argparse.Namespace, settings: dict[str, Any]) -> Any:
+    model = _ESTIMATORS[task](
         args.backbone,
         embedding=args.embedding,
         device=args.device or "auto",
-        random_state=args.seed,
+        random_state=args.random_state,
         verbose=int(not args.quiet),
     )
-    return Prepared(task, with_params(model, settings), crystals, labels, n_read)
+    return with_params(model, settings)
+
+
+def _check_settings(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Raise ValueError if no estimator that may be meant has these settings."""
+    errors = []
+    tasks = [args.task] if args.task else list(_ESTIMATORS)  # else the labels tell
+    for task in tasks:
+        try:
+            model = _estimator(task, args, settings)
+            resolve_backbone(model.backbone)
+            check_training_params(model)
+        except ValueError as error:
+            errors.append(error)
+    if len(errors) == len(tasks):
+        raise errors[0]
 
 
 def _task(labels: pd.DataFrame, asked: str | None) -> str:
@@ -170,7 +195,7 @@ def fit_and_score(
         folds=args.folds,
         test_fraction=args.test_fraction,
         by_formula=args.group == "formula",
-        seed=args.seed,
+        random_state=args.random_state,
     )
     parts = []
     for k, (train, test) in enumerate(splits, start=1):
@@ -199,7 +224,7 @@ def fit_and_score(
         "data": [str(path) for path in args.data],
         "rows_read": n_read,
         "training_rows": len(labels),
-        "seed": args.seed,
+        "random_state": args.random_state,
         "params": encode_estimator(fitted),
         "seconds": round(time.monotonic() - started, 1),
         "versions": {

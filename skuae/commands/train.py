@@ -53,7 +53,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     split.add_argument("--folds", type=int, metavar="K", help="hold out each row once, by "
         "cross-validation")  # fmt: skip
     add("--group", choices=("formula",), help="hold out crystals of one reduced formula together")
-    add("--seed", type=int, default=0, metavar="N", help="of the split and the network; default: 0")
+    add("--random-state", type=int, default=0, help="of the split and the network; default: 0")
     add_machine_options(parser, device=True)
     add_overwrite(parser)
     parser.set_defaults(run=run)

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, estimators
 from skuae.cli import main
+from skuae.commands import _training
 from skuae.commands._splits import make_splits
 from skuae.datasets import formula_groups
 from skuae.estimators import load_pretrained
@@ -86,7 +87,7 @@ def test_numbers_as_classes_and_no_hold_out(train, cifs, tmp_path, capsys):
 def test_equal_formulas_stay_together(toy, folds, classes):
     crystals = toy.structures[np.arange(30) % 10]
     groups = formula_groups(crystals)
-    options = {"test_fraction": 0.3, "seed": 1, "folds": folds}
+    options = {"test_fraction": 0.3, "random_state": 1, "folds": folds}
     splits = make_splits(crystals, classes, by_formula=True, **options)
     assert len(splits) == (folds or 1)
     for train, test in splits:
@@ -98,7 +99,7 @@ def test_equal_formulas_stay_together(toy, folds, classes):
 
 def test_folds_share_out_the_classes(toy):
     classes = pd.Series([*"aaaaabbbbb"])
-    options = {"test_fraction": 0.2, "seed": 0, "by_formula": False}
+    options = {"test_fraction": 0.2, "random_state": 0, "by_formula": False}
     for _, test in make_splits(toy.structures[:10], classes, folds=5, **options):
         assert sorted(classes[test]) == ["a", "b"]
     with pytest.raises(ValueError, match="all 1 rows of the class 'c' would be held out together"):
@@ -135,6 +136,28 @@ def test_wrong_commands_end_without_a_traceback(cifs, files, capsys, more, messa
     assert not (files / "m").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--backbone", "gnn"], "there is no backbone"),
+        (["--embedding", "magpi"], "did you mean"),
+        (["--device", "tpu"], "device must be"),
+        (["--unit", "eV", "--unit", "K"], "2 --unit for 1"),
+        (["--folds", "1"], "--folds 1"),
+        (["--test-fraction", "-0.1"], "--test-fraction -0.1"),
+        (["--set", "epochs=3"], "Invalid parameter 'epochs'"),
+        (["--set", "max_epochs=0.5"], "max_epochs must be an integer"),
+        (["--set", "backbone__n_conv=-1"], "n_conv must be"),
+        (["--set", "loss=huge"], "loss must be one of"),
+        (["--set", "class_weight=balanced", "--task", "regression"], "'class_weight'"),
+    ],
+)
+def test_options_are_checked_before_files_are_read(files, capsys, monkeypatch, more, message):
+    monkeypatch.setattr(_training, "read_labelled", None)
+    assert main(["train", "data.parquet", "--target", "en", *more, "-o", "m"]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_output_that_is_there_is_kept(cifs, regressor, files, capsys):
     shutil.copytree(regressor, "m")
     before = (files / "m" / "model.safetensors").read_bytes()
@@ -167,7 +190,7 @@ def test_ctrl_c_ends_with_130_and_no_model(train, cifs, files, monkeypatch, caps
 
 
 def test_two_values_are_learned_as_numbers_with_a_warning(cifs, files):
-    flag = ["train", str(cifs), "--target", "flag", "-o", "m", "--quiet", "--folds", "1"]
+    flag = ["train", str(cifs), "--target", "flag", "-o", "m", "--quiet", "--folds", "31"]
     with pytest.warns(
         UserWarning, match=r"flag has the values 0, 1 only, .* --task classification"
     ):
