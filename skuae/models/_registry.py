@@ -123,6 +123,8 @@ def decode_params(saved: dict[str, Any]) -> dict[str, Any]:
 def same_backbone(one: Backbone, other: Backbone) -> bool:
     """Return whether two back-ends are of one class and have equal parameters.
 
+    A name stands for its back-end at defaults, and a list for a tuple.
+
     Parameters
     ----------
     one, other : Backbone
@@ -131,7 +133,17 @@ def same_backbone(one: Backbone, other: Backbone) -> bool:
     -------
     bool
     """
-    return _encode(one) == _encode(other)  # a class may have been defined again since
+    return _plain(one) == _plain(other)  # a class may have been defined again since
+
+
+def _plain(value: Any) -> Any:
+    """Encode so that equal values are equal, however they are written."""
+    if isinstance(value, str) and value in BACKBONES:
+        value = BACKBONES[value]()
+    if isinstance(value, Backbone):
+        params = value.get_params(deep=False)
+        return {**_encode(value), "params": {name: _plain(v) for name, v in params.items()}}
+    return _encode(list(value) if isinstance(value, tuple) else value)
 
 
 def _encode(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -316,7 +317,8 @@ def find_log_targets(log_targets: Any, n_targets: int, names: list[str] | None) 
         )
     columns = set()
     for target in log_targets:
-        if isinstance(target, (bool, np.bool_, float)) or target not in known:
+        is_number = isinstance(target, Integral) and not isinstance(target, bool)
+        if not (is_number or isinstance(target, str)) or target not in known:
             raise ValueError(
                 f"log_targets has {target!r}; targets are {', '.join(map(repr, known))}"
             )

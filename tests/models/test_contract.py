@@ -14,6 +14,7 @@ from skuae.models import (
     BACKBONES,
     CGCNN,
     Backbone,
+    CrystalBERT,
     CrystalModule,
     ElementEmbedding,
     Inputs,
@@ -346,6 +347,11 @@ def test_specifications_as_json():
     assert again.several[2].atom_dim == 5
     assert not same_backbone(Outer(inner=ALIGNN(7)), Outer(inner=ALIGNN(8)))
     assert not same_backbone(MEGNet(), CGCNN())
+    # written otherwise
+    assert same_backbone(CrystalBERT("cgcnn"), CrystalBERT(CGCNN()))
+    assert same_backbone(CrystalBERT(tokens=["gnn"]), CrystalBERT(tokens=("gnn",)))
+    assert same_backbone(CGCNN(cutoff=8), CGCNN(cutoff=np.float64(8.0)))
+    assert not same_backbone(CrystalBERT("cgcnn"), CrystalBERT("megnet"))
 
 
 def test_weights_of_a_class_come_back_with_their_labels():

@@ -1,5 +1,7 @@
 """Fitted graph networks, and crystals for them."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from sklearn.base import is_regressor
@@ -73,7 +75,7 @@ def find_target(estimator, target):
     if target is None and n == 1:
         return 0
     known = [*range(n), *(names or [])]
-    if isinstance(target, (bool, float)) or target not in known:
+    if isinstance(target, bool) or not isinstance(target, (Integral, str)) or target not in known:
         raise ValueError(
             f"target={target!r}: the model has {n} targets; choose one of "
             + ", ".join(map(repr, known))

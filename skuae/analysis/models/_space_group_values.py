@@ -1,5 +1,7 @@
 """What a CrystalBERT makes of space groups, beside what the labels say by themselves."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
@@ -57,14 +59,17 @@ def space_group_values(estimator, X, y, *, min_count=20, random_state=None):
     TypeError
         If there is no CrystalBERT.
     ValueError
-        If it does not see the space group, has several targets or classes, y does not fit, or fewer
-        than three groups have so many crystals.
+        If the network does not see the space group, or has several targets or more than two
+        classes, y does not fit, `min_count` is no positive integer, or fewer than three groups
+        have so many crystals.
 
     Notes
     -----
     A network that knows the group of each crystal learns the mean label of a group first of all. A
     high correlation is therefore no insight by itself: compare it with that of ``"one-hot"``.
     """
+    if not isinstance(min_count, Integral) or isinstance(min_count, bool) or min_count < 1:
+        raise ValueError(f"min_count must be an integer, at least 1; got {min_count!r}")
     with library_defaults():
         estimator, crystals = take_network(estimator, X)
         labels = _labels(estimator, y, crystals)

@@ -158,7 +158,8 @@ def _class_mask(classes, target):
     if target is None and len(classes) == 2:
         target = classes[1]
     known = ", ".join(map(repr, classes.tolist()))
-    mask = np.array([target is not None and bool(c == target) for c in classes.tolist()])
+    given = target is not None and np.ndim(target) == 0
+    mask = np.array([given and bool(c == target) for c in classes.tolist()])
     if not mask.any():
         raise ValueError(f"target={target!r}: choose one of the classes {known}")
     return mask

@@ -123,6 +123,15 @@ def test_refuses_what_has_no_tokens(toy):
         attention_maps(flat.fit(toy.structures, toy.target), toy.structures)
 
 
+@pytest.mark.parametrize("target", [[0], np.array([0, 1]), 1.5, True, "no", {}])
+def test_targets_that_there_are_not(regressor, classifier, toy, target):
+    with pytest.raises(ValueError, match="choose one of"):
+        token_contributions(regressor, toy.structures, target=target)
+    if target is not True:  # which may be a class
+        with pytest.raises(ValueError, match="choose one of the classes"):
+            token_contributions(classifier, toy.structures, target=target)
+
+
 # -- space groups ----------------------------------------------------------------------------------
 
 
@@ -167,6 +176,9 @@ def test_values_of_space_groups_refuse_what_does_not_fit(metals, mini, toy):
     X, gap = mini
     with pytest.raises(ValueError, match="space groups have at least min_count=5000 crystals"):
         space_group_values(metals, X, gap == 0, min_count=5000)
+    for odd in ("x", None, 0, 1.5, np.nan, True):
+        with pytest.raises(ValueError, match="min_count must be an integer, at least 1; got"):
+            space_group_values(metals, X, gap == 0, min_count=odd)
     with pytest.raises(ValueError, match=r"y has the label 'no'; the model knows \[False, True\]"):
         space_group_values(metals, X, np.where(gap == 0, "no", "yes"))
     with pytest.raises(ValueError, match="rows"):
