@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,7 @@ _ANGLE_TOLERANCE = 5.0  # degrees, as the Materials Project and pymatgen take it
 # spglib needs some milliseconds for most crystals; for those of more sites than this, a time that
 # grows with the square of their number.
 _MANY_SITES = 70
+_SAYS = "SPGLIB_WARNING"  # a variable that spglib reads: ON or OFF
 _TASK = 64  # crystals of few sites that a process takes at once: a third of a second
 
 # Vectors of the primitive cell, in those of the conventional cell, as rows; by the first letter of
@@ -218,7 +220,8 @@ def _find(
         "orbits": np.arange(offsets[-1], dtype=np.int32) - np.repeat(offsets[:-1], sizes),
         "found": np.zeros(n, dtype=np.bool_),
     }
-    with ignored(DeprecationWarning):  # spglib's, of how it reports errors, at every call
+    # The DeprecationWarning at every call is about how spglib reports errors.
+    with ignored(DeprecationWarning), _quiet():
         for row in range(n):
             sites = slice(offsets[row], offsets[row + 1])
             dataset = _dataset(lattices[row], frac_coords[sites], kinds[sites], symprec)
@@ -232,6 +235,19 @@ def _find(
                 arrays["orbits"][sites] = first[of]
                 arrays["found"][row] = True
     return CrystalSymmetry(offsets=offsets, symprec=symprec, **arrays)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep spglib's C code from writing to stderr, unless the user has asked for it."""
+    if _SAYS in os.environ:
+        yield
+        return
+    os.environ[_SAYS] = "OFF"
+    try:
+        yield
+    finally:
+        os.environ.pop(_SAYS, None)
 
 
 def _dataset(

@@ -1,6 +1,7 @@
 """Space groups, primitive cells, equivalent sites and conventional cells of packed crystals."""
 
 import itertools
+import os
 import warnings
 
 import numpy as np
@@ -336,6 +337,18 @@ def test_symmetry_of_rows_finds_no_more_than_asked_for(monkeypatch):
         crystals.symmetry()
     assert_equal(symmetry_of_rows(crystals, [2, 1]), some)
     assert sizes == [2, 0, 3]
+
+
+def test_spglib_does_not_write_to_stderr(mp_mini, capfd, monkeypatch):
+    """Its C code does so for this crystal, although it finds the group in the end."""
+    loud = mp_mini.structures[np.flatnonzero(mp_mini.structures.ids == "mp-32884")]
+    monkeypatch.setenv("SPGLIB_WARNING", "ON")
+    assert loud.symmetry().found.all()
+    assert "spglib: " in capfd.readouterr().err
+    monkeypatch.delenv("SPGLIB_WARNING")
+    assert loud.symmetry(0.1 + 1e-9).found.all()
+    assert capfd.readouterr().err == ""
+    assert "SPGLIB_WARNING" not in os.environ
 
 
 def test_progress(monkeypatch, capfd):
