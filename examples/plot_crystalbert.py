@@ -78,7 +78,7 @@ print(scores.round(3).to_string())
 # token.
 bert = fitted["CrystalBERT"]
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained", width_ratios=[1, 1.2])
-analysis.TokenContributionsDisplay.from_estimator(bert, X[test], unit="log-odds").plot(axes[0])
+analysis.TokenContributionsDisplay.from_estimator(bert, X[test]).plot(axes[0])
 analysis.AttentionMapDisplay.from_estimator(bert, X[test]).plot(axes[1])
 plt.show()
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.utils import Bunch
 
 from skuae._elements import SYMBOLS
-from skuae.analysis.models._networks import batches, find_target, site_index, take_network
+from skuae.analysis.models._networks import batches, find_target, site_index, take_network, unit_of
 from skuae.training import library_defaults
 
 _OCCLUDED = 119  # the "atomic number" of an atom that has been made an average one
@@ -52,6 +52,8 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
         - ``predictions`` : ndarray of shape (n_samples,)
         - ``baseline`` : float, the mean of the training targets; None with occlusion.
         - ``method`` : {"exact", "occlusion"}, what was used.
+        - ``unit`` : str, the unit of these numbers, as far as the model knows it: that of the
+          target, ``"log10(...)"`` of it for one of `log_targets`, ``""`` if it is not known.
 
     Raises
     ------
@@ -108,6 +110,7 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
         predictions=predictions * scale + mean,
         baseline=float(mean) if method == "exact" else None,
         method=method,
+        unit=unit_of(estimator, column),
     )
 
 

@@ -59,7 +59,7 @@ class AtomAttributionDisplay:
             Fitted.
         structure : Structure, or anything that `as_crystals` takes for one row
         unit : str, optional
-            Unit of the target.
+            Unit of the contributions; by default as far as the model knows it.
         **options : dict
             As in `attribute_atoms`.
 
@@ -80,7 +80,7 @@ class AtomAttributionDisplay:
             As returned by `attribute_atoms`.
         row : int, default=0
         unit : str, optional
-            Unit of the target.
+            Unit of the contributions; that of the attribution by default.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class AtomAttributionDisplay:
             sites=attribution.sites.loc[row],
             prediction=float(attribution.predictions[row]),
             baseline=attribution.baseline,
-            unit=unit,
+            unit=attribution.unit if unit is None else unit,
         )
 
     def plot(self, ax=None):

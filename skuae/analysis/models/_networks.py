@@ -52,6 +52,26 @@ def take_network(estimator, X, *, regressor=False):
     return estimator, crystals
 
 
+def unit_of(estimator, column):
+    """Return the unit of the numbers that a network learns for a target.
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor
+        Fitted.
+    column : int
+
+    Returns
+    -------
+    str
+        Empty if it is not known.
+    """
+    unit = (estimator.target_units_ or {column: ""})[column]
+    if column not in estimator.task_.logs:
+        return unit
+    return f"log10({unit})" if unit else "log10"
+
+
 def find_target(estimator, target):
     """Return the number of the target to explain.
 

@@ -58,13 +58,14 @@ class TokenContributionsDisplay:
         target : int, str or label, optional
             As in `token_contributions`.
         unit : str, optional
-            Unit of the target.
+            Unit of the contributions; by default as far as the model knows it.
 
         Returns
         -------
         display : TokenContributionsDisplay
         """
-        return cls(contributions=token_contributions(estimator, X, target=target), unit=unit)
+        contributions = token_contributions(estimator, X, target=target)
+        return cls(contributions=contributions, unit=contributions.unit if unit is None else unit)
 
     def plot(self, ax=None):
         """Draw; boxes are quartiles, whiskers hold nine crystals of ten.

@@ -6,7 +6,7 @@ import torch
 from sklearn.base import is_regressor
 from sklearn.utils import Bunch
 
-from skuae.analysis.models._networks import batches, find_target, take_network
+from skuae.analysis.models._networks import batches, find_target, take_network, unit_of
 from skuae.models import CrystalBERT
 from skuae.training import library_defaults
 
@@ -40,6 +40,9 @@ def token_contributions(estimator, X, *, target=None):
         - ``predictions`` : ndarray of shape (n_samples,), the sums of tokens and intercept. Of a
           classifier, it is the logit of the class minus the mean of the logits of all others: the
           log-odds, if there are two.
+        - ``unit`` : str, the unit of these numbers, as far as the model knows it: that of the
+          target, ``"log10(...)"`` of it for one of `log_targets`, ``""`` if it is not known;
+          ``"log-odds"`` of two classes, ``"logits"`` of more.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def token_contributions(estimator, X, *, target=None):
     """
     with library_defaults(), torch.inference_mode():
         estimator, crystals = _take_bert(estimator, X)
-        weight, bias = _direction(estimator, target)
+        weight, bias, unit = _direction(estimator, target)
         module = estimator.net_.module_
         embedded = [module.embed(batch) for batch in _batches(estimator, crystals)]
     vectors = torch.cat(embedded).cpu().double().unflatten(1, (len(module.token_names), -1))
@@ -77,6 +80,7 @@ def token_contributions(estimator, X, *, target=None):
         tokens=pd.DataFrame(values, columns=module.token_names),
         intercept=bias,
         predictions=values.sum(axis=1) + bias,
+        unit=unit,
     )
 
 
@@ -140,17 +144,18 @@ def _batches(estimator, crystals):
 
 
 def _direction(estimator, target):
-    """Return the weights (width,) and the intercept that make a prediction of all tokens."""
+    """Return weights (width,), intercept and unit that make a prediction of all tokens."""
     head = estimator.net_.module_.head
     weight, bias = (p.detach().cpu().double() for p in (head.weight, head.bias))
     if is_regressor(estimator):
         column = find_target(estimator, target)
         scaler = estimator.task_.scaler
         scale, mean = float(scaler.scale_[column]), float(scaler.mean_[column])
-        return weight[column] * scale, float(bias[column]) * scale + mean
+        unit = unit_of(estimator, column)
+        return weight[column] * scale, float(bias[column]) * scale + mean, unit
     chosen = torch.from_numpy(_class_mask(estimator.classes_, target))
     weight, bias = (p[chosen][0] - p[~chosen].mean(0) for p in (weight, bias))
-    return weight, float(bias)
+    return weight, float(bias), "log-odds" if len(chosen) == 2 else "logits"
 
 
 def _class_mask(classes, target):

@@ -54,6 +54,18 @@ def test_contributions_add_up_to_the_prediction(regressor, toy, target):
     ]  # fmt: skip
 
 
+def test_the_unit_is_that_of_what_is_learned(toy, tmp_path):
+    y = pd.DataFrame({"gap": toy.target, "modulus": np.exp(toy.target)})
+    gnn = CrystalGNNRegressor(BERT, log_targets=["modulus"], **PARAMS).fit(toy.structures, y)
+    found = token_contributions(gnn, toy.structures, target="modulus")
+    assert found.unit == "log10"
+    assert_allclose(10**found.predictions, gnn.predict(toy.structures)[:, 1], rtol=1e-5)
+    gnn.save_pretrained(tmp_path, units={"modulus": "GPa"})
+    gnn = CrystalGNNRegressor.from_pretrained(tmp_path, device="cpu")
+    assert token_contributions(gnn, toy.structures, target="modulus").unit == "log10(GPa)"
+    assert token_contributions(gnn, toy.structures, target="gap").unit == ""
+
+
 def test_contributions_to_two_classes_are_log_odds(classifier, toy):
     found = token_contributions(classifier, toy.structures)
     assert_allclose(found.predictions, classifier.decision_function(toy.structures), atol=1e-5)
@@ -103,6 +115,8 @@ def test_displays(regressor, classifier, toy):
     ).plot()
     assert display.ax_.get_xlabel() == "contribution, minus its mean (eV)"
     assert [t.get_text() for t in display.ax_.get_yticklabels()][:2] == ["symbol", "point group"]
+    display = TokenContributionsDisplay.from_estimator(classifier, toy.structures).plot()
+    assert display.ax_.get_xlabel() == "contribution, minus its mean (log-odds)"
     attention = AttentionMapDisplay.from_estimator(classifier, toy.structures, layer=-1).plot()
     assert_allclose(attention.weights.sum(axis=1), 1, rtol=1e-5)
     assert attention.ax_.get_ylabel() == "reads"
