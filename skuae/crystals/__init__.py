@@ -4,13 +4,21 @@ from typing import TYPE_CHECKING
 
 from skuae._lazy import lazy_names
 from skuae.crystals._attempts import Attempts, attempt_rows
+from skuae.crystals._compositions import Compositions, as_contents
 from skuae.crystals._contents import count_electrons
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._derived import symmetry_of_rows
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._limits import LIMITS, Limits
 from skuae.crystals._packing import offsets_from_sizes, take_rows
-from skuae.crystals._parsing import format_of, is_file, load_json, parse_structure, read_bytes
+from skuae.crystals._parsing import (
+    as_lists,
+    format_of,
+    is_file,
+    load_json,
+    parse_structure,
+    read_bytes,
+)
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._remarks import warn_remarks
@@ -43,6 +51,7 @@ __all__ = [
     "LIMITS",
     "N_SPACE_GROUPS",
     "Attempts",
+    "Compositions",
     "CrystalBatch",
     "CrystalGraphs",
     "CrystalSymmetry",
@@ -51,7 +60,9 @@ __all__ = [
     "Links",
     "PackedTensors",
     "ReducedGraphs",
+    "as_contents",
     "as_crystals",
+    "as_lists",
     "attempt_rows",
     "augment",
     "check_geometry",

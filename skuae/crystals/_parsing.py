@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
 from skuae.crystals._cif import read_cif
 from skuae.crystals._limits import LIMITS, Limits
@@ -50,7 +51,8 @@ def parse_structure(
     Parameters
     ----------
     item : str, path-like or dict
-        A path, the text of a CIF, the JSON text of a ``Structure.as_dict()``, or that dict.
+        A path, the text of a CIF, a ``Structure.as_dict()`` or an ``Atoms.to_dict()`` of JARVIS,
+        or the JSON text of such a dict.
     limits : Limits, optional
         How large it may be; `LIMITS` unless given.
 
@@ -78,7 +80,7 @@ def parse_structure(
 
 def _parse(item: Any, limits: Limits) -> tuple[Structure, list[str]]:
     if isinstance(item, dict):
-        return _from_dict(item, limits), []
+        return _from_dict(as_lists(item), limits), []
     if isinstance(item, str):
         if item.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
             return _from_json(item, limits), []
@@ -241,10 +243,12 @@ def _from_json(text: str, limits: Limits) -> Structure:
 
 
 def _from_dict(content: dict[str, Any], limits: Limits) -> Structure:
-    """Return the Structure of an ``as_dict()``, without properties and oxidation states.
+    """Return the Structure of a dict, without properties and oxidation states.
 
     pymatgen imports and calls whatever properties name under ``@module`` and ``@class``.
     """
+    if content.get("lattice_mat") is not None:
+        return _from_jarvis(content, limits)
     if "sites" not in content:
         kind = f" It is a {content['@class']}." if "@class" in content else ""
         raise ValueError(
@@ -270,7 +274,42 @@ def _from_dict(content: dict[str, Any], limits: Limits) -> Structure:
     return Structure(_lattice(content["lattice"]), species, coords)
 
 
+def _from_jarvis(atoms: dict[str, Any], limits: Limits) -> Structure:
+    limits.check("sites", len(atoms["elements"]), "sites")
+    cartesian = atoms.get("cartesian")
+    cartesian = False if cartesian is None else cartesian  # None: a table where others have it
+    if not isinstance(cartesian, (bool, np.bool_)):
+        raise ValueError(f"'cartesian' is {cartesian!r}, expected true or false")
+    return Structure(
+        as_floats(atoms["lattice_mat"]),
+        [SYMBOLS[atomic_number(str(name).strip()) - 1] for name in atoms["elements"]],
+        as_floats(atoms["coords"]),
+        coords_are_cartesian=bool(cartesian),
+    )
+
+
+def as_lists(content: Any) -> Any:
+    """Return nested content with lists for arrays; pyarrow gives arrays of arrays.
+
+    Parameters
+    ----------
+    content : object
+
+    Returns
+    -------
+    object
+    """
+    if isinstance(content, np.ndarray):
+        return [as_lists(value) for value in content.tolist()]
+    if isinstance(content, (list, tuple)):
+        return type(content)(map(as_lists, content))
+    if isinstance(content, dict):
+        return {key: as_lists(value) for key, value in content.items()}
+    return content
+
+
 def _lattice(content: dict[str, Any]) -> Lattice:
+    content = {name: value for name, value in content.items() if value is not None}
     if "matrix" not in content:
         return Lattice.from_dict(content)
     try:

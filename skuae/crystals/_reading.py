@@ -1,6 +1,5 @@
 """The one door: whatever users hold structures in becomes `Crystals`, or an error that helps."""
 
-import re
 from collections.abc import Iterable, Set
 from os import PathLike
 from pathlib import Path
@@ -13,18 +12,18 @@ from pymatgen.core.periodic_table import DummySpecies, Element
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
 
-from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._elements import N_ELEMENTS
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
 from skuae.crystals._parsing import is_file, parse_structure
 from skuae.crystals._remarks import warn_remarks
+from skuae.crystals._symbols import is_formula
 from skuae.crystals._validation import check_geometry
 
 _ACCEPTED = (
-    "pymatgen Structure, ASE Atoms, a Structure.as_dict() dict, the path of a CIF or POSCAR file "
-    "or the text of a CIF"
+    "pymatgen Structure, ASE Atoms, a Structure.as_dict() dict or its JSON text, the path of a "
+    "CIF, POSCAR or JSON file or the text of a CIF"
 )
-_FORMULA = re.compile(rf"(?:{'|'.join(SYMBOLS)}|[()\d.])+")
 _NO_ROWS = "X holds no structures; at least one is needed"
 
 
@@ -40,8 +39,8 @@ def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
     X : Crystals, StructureFeatures, list, tuple, generator, Series, DataFrame or ndarray
         A Series (its index names the rows in errors), a data frame with one column (of pandas or
         polars), an object array of shape (n,) or (n, 1), or any iterable. Rows are pymatgen
-        Structures, ASE Atoms, ``Structure.as_dict()`` dicts or their JSON text, paths of CIF,
-        POSCAR or JSON files, or texts of CIF files, mixed as you like.
+        Structures, ASE Atoms, ``Structure.as_dict()`` dicts (or those of JARVIS) or their JSON
+        text, paths of CIF, POSCAR or JSON files, or texts of CIF files, mixed as you like.
     ids : array-like of str of shape (n,), optional
         Names of the rows for error messages.
 
@@ -77,18 +76,34 @@ def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
     if isinstance(crystals, Crystals) and ids is not None:
         raise TypeError("these crystals are packed already: give ids when they are first read")
     if not isinstance(crystals, Crystals):
-        rows, index = _rows(X)
-        return _pack(rows, index if ids is None else ids)
+        rows, index = rows_of(X)
+        return pack(rows, index if ids is None else ids)
     if not len(crystals):
         raise ValueError(_NO_ROWS)
     return crystals
 
 
-def _rows(X: Any) -> tuple[list, np.ndarray | None]:
-    """Return the rows of X as a list, and their names or None."""
+def rows_of(X: Any) -> tuple[list, np.ndarray | None]:
+    """Return the rows of X as a list, and their names or None.
+
+    Parameters
+    ----------
+    X : Any
+        As in `as_crystals`.
+
+    Returns
+    -------
+    rows : list
+    index : ndarray of str, or None
+
+    Raises
+    ------
+    TypeError
+        If X is no collection of rows.
+    """
     if isinstance(X, dict) and "structures" in X:
         raise TypeError("X is a whole data set; pass its crystals: data.structures")
-    if isinstance(X, (IStructure, Molecule, str, PathLike, dict)) or _is_ase(X):
+    if isinstance(X, (IStructure, Molecule, Composition, str, PathLike, dict)) or _is_ase(X):
         raise TypeError(
             f"X is one {type(X).__name__}, not a collection of structures; pass a list: [structure]"
         )
@@ -130,7 +145,8 @@ def _rows(X: Any) -> tuple[list, np.ndarray | None]:
     return list(X), None
 
 
-def _pack(rows: list, ids: Iterable | None) -> Crystals:
+def pack(rows: list, ids: Iterable | None) -> Crystals:
+    """Read rows of structures; see `as_crystals`."""
     if not rows:
         raise ValueError(_NO_ROWS)
     names = None if ids is None else np.array(list(ids), dtype=np.str_)
@@ -240,7 +256,7 @@ def _to_structure(item: Any) -> tuple[Structure, list[str]]:
             "this is a site, not a structure: the structures were taken apart on the way here "
             "(np.array(list_of_structures) does that). Pass the list itself or a Series"
         )
-    if item is None or item is pd.NA or (isinstance(item, float) and np.isnan(item)):
+    if is_missing(item):
         raise TypeError("the structure is missing; drop such rows, e.g. df.dropna(subset=[...])")
     if isinstance(item, Molecule):
         raise TypeError(f"got a Molecule: {_NOT_PERIODIC}")
@@ -251,7 +267,15 @@ def _to_structure(item: Any) -> tuple[Structure, list[str]]:
     raise TypeError(f"got {type(item).__name__}, expected {_ACCEPTED}")
 
 
-_NO_POSITIONS = "a formula has no positions of atoms; pass crystal structures"
+def is_missing(item: Any) -> bool:
+    """Tell whether a row is empty, as data frames write it."""
+    return item is None or item is pd.NA or (isinstance(item, float) and np.isnan(item))
+
+
+_NO_POSITIONS = (
+    "a formula has no positions of atoms; pass crystal structures. UAETransformer reads formulas, "
+    "too: make_pipeline(UAETransformer(), RandomForestRegressor()) learns from them"
+)
 
 
 def _not_read(item: Any) -> str:
@@ -261,7 +285,7 @@ def _not_read(item: Any) -> str:
     text = str(item)
     if len(text.splitlines()) > 1 or text.lstrip()[:1] in ("{", "["):
         return f"cannot read the text {text.strip()[:40]!r}... as a structure"
-    if _FORMULA.fullmatch(text) and not is_file(Path(text)):
+    if is_formula(text) and not is_file(Path(text)):
         return f"{text!r} is a formula, not a file: {_NO_POSITIONS}"
     return f"cannot read {text[:200]!r} as a structure file"
 

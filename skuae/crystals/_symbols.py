@@ -104,6 +104,31 @@ def element_of_label(label: str, formula: Set[str] = frozenset()) -> str:
     return readings[0]
 
 
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_FORMULA = re.compile(
+    f"(?=.*[A-Z])(?:{'|'.join(sorted((*SYMBOLS, 'D'), key=len, reverse=True))}|[][()\\d.\\s])+"
+)
+
+
+def is_formula(text: object) -> bool:
+    """Tell whether a text has the signs of a formula, and so cannot be a path of a structure file.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(text, str) and bool(_FORMULA.fullmatch(without_subscripts(text)))
+
+
+def without_subscripts(formula: str) -> str:
+    """Return a formula with plain digits."""
+    return formula.translate(_SUBSCRIPTS)
+
+
 _SEQUENCE = re.compile(f"(?:{'|'.join(sorted(SYMBOLS, key=len, reverse=True))})+")
 
 

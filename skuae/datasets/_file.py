@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
-from skuae.crystals import is_file, load_json, parse_structure, warn_remarks
+from skuae.crystals import as_lists, is_file, parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_all_listed
 from skuae.datasets._id_prop import check_inside, check_once
@@ -289,29 +289,11 @@ def _more(rows):
     return f" ({n} such rows)" if n > 1 else ""
 
 
-def _plain(cell):
-    """Return lists where pyarrow gives arrays of arrays, and without fields that others have."""
-    if isinstance(cell, np.ndarray):
-        return [_plain(value) for value in cell.tolist()]
-    if isinstance(cell, (list, tuple)):
-        return type(cell)(map(_plain, cell))
-    if isinstance(cell, dict):
-        return {key: _plain(value) for key, value in cell.items() if value is not None}
-    return cell
-
-
 def _read_cell(cell, limits, folder):
     """Return the structure in a cell, and the remarks of the parser."""
-    cell = _plain(cell)
     if isinstance(cell, tuple):
-        return _from_arrays(*cell, limits=limits), []
-    if isinstance(cell, str) and cell.lstrip().startswith("{"):
-        cell = load_json(cell)
-    if isinstance(cell, dict):
-        if "lattice_mat" in cell:
-            return _from_jarvis(cell, limits), []
-        return parse_structure(cell, limits=limits)
-    if not isinstance(cell, str):
+        return _from_arrays(*as_lists(cell), limits=limits), []
+    if not isinstance(cell, (str, dict)):
         raise ValueError(f"there is no structure ({cell!r})")
     if not _is_name(cell):
         return parse_structure(cell, limits=limits)
@@ -341,16 +323,3 @@ def _from_arrays(lattice, numbers, coords, occupancies=None, *, limits):
 
 def _symbol(element):
     return SYMBOLS[atomic_number(element) - 1]
-
-
-def _from_jarvis(atoms, limits):
-    limits.check("sites", len(atoms["elements"]), "sites")
-    cartesian = atoms.get("cartesian", False)
-    if not isinstance(cartesian, (bool, np.bool_)):
-        raise ValueError(f"'cartesian' is {cartesian!r}, expected true or false")
-    return Structure(
-        as_floats(atoms["lattice_mat"]),
-        [_symbol(str(symbol).strip()) for symbol in atoms["elements"]],
-        as_floats(atoms["coords"]),
-        coords_are_cartesian=bool(cartesian),
-    )

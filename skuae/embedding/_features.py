@@ -180,6 +180,12 @@ def crystals_and_table(X):
                 "structures only and ignores them"
             )
         return carried, X.table
+    if isinstance(X, StructureFeatures) and X._crystals is None and X._table is not None:
+        raise TypeError(
+            "X holds features of formulas, which have no positions of atoms, and a crystal "
+            "estimator needs structures: give the pipeline structures, or let an estimator of "
+            "scikit-learn follow UAETransformer, e.g. RandomForestRegressor()"
+        )
     frame_of_numbers = isinstance(X, pd.DataFrame) and all(
         map(pd.api.types.is_numeric_dtype, X.dtypes)
     )

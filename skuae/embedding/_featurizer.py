@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skuae.crystals import Crystals, as_crystals
+from skuae.crystals import as_crystals
 
 _BLOCK = 2000  # rows between two steps of the progress bar
 
@@ -26,7 +26,11 @@ class FeaturizerMixin:
 
     fit: Callable[..., Any]
     feature_labels: Callable[[], list[str]]
-    _featurizer: Callable[[], Callable[[Crystals], np.ndarray]]
+    _featurizer: Callable[[], Callable[[Any], np.ndarray]]
+
+    def _accept(self, X):
+        """Return X as the function of `_featurizer` takes it."""
+        return as_crystals(X)
 
     def featurize(self, structure):
         """Return the features of one structure.
@@ -39,7 +43,7 @@ class FeaturizerMixin:
         -------
         list of float
         """
-        return self._featurizer()(as_crystals([structure]))[0].tolist()
+        return self._featurizer()(self._accept([structure]))[0].tolist()
 
     def featurize_many(self, entries, ignore_errors=False, return_errors=False, pbar=True):
         """Return the features of several structures.
@@ -82,16 +86,25 @@ class FeaturizerMixin:
                 rows = range(start, min(start + _BLOCK, n))
                 try:
                     block = _safe_indexing(entries, slice(rows.start, rows.stop))
-                    features[rows.start : rows.stop] = compute(as_crystals(block))
+                    features[rows.start : rows.stop] = compute(self._accept(block))
                     rows = range(0)
                 except Exception:
                     if not ignore_errors:
-                        compute(as_crystals(entries))  # to count the rows from the start
+                        compute(self._accept(entries))  # to count the rows from the start
                         raise
                 for row in rows:  # out here: or each traceback would tell the block's as well
-                    features[row], errors[row] = _try_one(compute, entries, row, width)
+                    one = _safe_indexing(entries, slice(row, row + 1))
+                    features[row], errors[row] = self._try_one(compute, one, row, width)
                 bar.update(min(_BLOCK, n - start))
         return features, errors
+
+    def _try_one(self, compute, one, row, width):
+        """Return the features of one row, or NaN and the traceback."""
+        try:
+            return compute(self._accept(one))[0], np.nan
+        except Exception:
+            said = re.sub(r"\brow 0\b", f"row {row}", traceback.format_exc())
+            return np.full(width, np.nan), said
 
     def featurize_dataframe(
         self,
@@ -185,7 +198,7 @@ class FeaturizerMixin:
         """
         compute = self._featurizer()
         try:
-            compute(as_crystals([structure]))
+            compute(self._accept([structure]))
         except (TypeError, ValueError):
             return False
         return True
@@ -247,16 +260,6 @@ class FeaturizerMixin:
         list of str
         """
         return ["The skuae developers"]
-
-
-def _try_one(compute, entries, row, width):
-    """Return the features of one row, or NaN and the traceback."""
-    try:
-        one = as_crystals(_safe_indexing(entries, slice(row, row + 1)))
-        return compute(one)[0], np.nan
-    except Exception:
-        said = re.sub(r"\brow 0\b", f"row {row}", traceback.format_exc())
-        return np.full(width, np.nan), said
 
 
 def _column(col_id):

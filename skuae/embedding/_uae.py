@@ -13,7 +13,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._cells import number_in, why_no_number
-from skuae.crystals import LIMITS, as_crystals, parse_structure, warn_remarks
+from skuae.crystals import (
+    LIMITS,
+    Compositions,
+    Crystals,
+    as_contents,
+    parse_structure,
+    warn_remarks,
+)
 from skuae.embedding._features import StructureFeatures
 from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._pooling import check_pooling, pool
@@ -37,6 +44,10 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
     how many there are (occupancies count on disordered sites). The result is a float matrix for any
     scikit-learn estimator, and it carries the crystals and the element table along for crystal
     estimators such as `CrystalGNNRegressor`. The methods of a matminer featurizer are there too.
+
+    Formulas (``"Li0.5CoO2"``, pymatgen Compositions) are read as well as structures: the statistics
+    need no positions of atoms. What does need them is refused: an estimator as `embedding`, and a
+    crystal estimator that follows.
 
     Parameters
     ----------
@@ -111,7 +122,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,)
-            Crystals, as :func:`skuae.crystals.as_crystals` reads them.
+            Crystals, as :func:`skuae.crystals.as_crystals` reads them; or their formulas.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
             Their properties; needed if `embedding` is an estimator. A regressor learns from names
             of classes as columns of 0 and 1; classes that are numbers it takes for numbers.
@@ -124,6 +135,8 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If an estimator as `embedding` would have to learn from formulas.
         ValueError
             If a crystal or a parameter is no good, or a crystal has an element that the table does
             not cover.
@@ -137,7 +150,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,)
-            Crystals.
+            Crystals, or their formulas.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
             Their properties.
         sample_weight : array-like of shape (n_samples,), optional
@@ -150,6 +163,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         """
         check_pooling(self.statistics, self.on_missing_element)
         crystals = self._read(X)
+        self._check_learnable(crystals)
         if _are_texts(y):
             y = labels_for(self.embedding, y, classes=True)
         table, estimator = resolve_table(self.embedding, crystals, y, sample_weight=sample_weight)
@@ -163,7 +177,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,)
-            Crystals, as :func:`skuae.crystals.as_crystals` reads them.
+            Crystals, as :func:`skuae.crystals.as_crystals` reads them; or their formulas.
 
         Returns
         -------
@@ -180,13 +194,23 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         return self._carry(self._pool(self.element_table_, crystals), crystals)
 
     def _read(self, X):
-        return as_crystals(_read_files(X, self.n_jobs, self.verbose))
+        return as_contents(_read_files(X, self.n_jobs, self.verbose))
+
+    def _check_learnable(self, crystals):
+        """Raise TypeError if a network would have to learn the table from formulas."""
+        learns = hasattr(self.embedding, "fit") and not isinstance(self.embedding, FrozenEstimator)
+        if learns and isinstance(crystals, Compositions):
+            raise TypeError(
+                f"embedding={type(self.embedding).__name__}(...) learns from crystal structures, "
+                "and X holds formulas: fit it on structures before, and pass its element_table_"
+            )
 
     def _carry(self, features, crystals):
         table = self.element_table_
         if self.on_missing_element == "mean":  # a crystal estimator follows the same policy
             table = table.fill_missing()
-        return StructureFeatures(features, crystals, table, self.feature_labels())
+        carried = crystals if isinstance(crystals, Crystals) else None
+        return StructureFeatures(features, carried, table, self.feature_labels())
 
     # -- what FeaturizerMixin builds on -----------------------------------------------------------
 
@@ -201,6 +225,9 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 
     def _pool(self, table, crystals):
         return pool(table, crystals, self.statistics, self.on_missing_element)
+
+    def _accept(self, X):
+        return as_contents(X)
 
     def _featurizer(self):
         check_pooling(self.statistics, self.on_missing_element)

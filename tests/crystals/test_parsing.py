@@ -151,12 +151,18 @@ def test_remarks_name_all_rows(tmp_path):
     [
         (np.array(["a.cif", "b.cif"]), r"array of <U5 of shape \(2,\).*X.tolist\(\)"),
         ({"a.cif"}, "X is a set, which has no order"),
-        ([Composition("NaCl")], "row 0: got a Composition: a formula has no positions"),
+        (Composition("NaCl"), "X is one Composition, not a collection"),
     ],
 )
 def test_what_holds_no_structures(X, message):
     with pytest.raises(TypeError, match=message):
         UAETransformer().fit_transform(X)
+
+
+def test_compositions_are_no_structures():
+    message = "row 0: got a Composition: a formula has no positions.*UAETransformer reads formulas"
+    with pytest.raises(TypeError, match=message):
+        as_crystals([Composition("NaCl")])
 
 
 class Column(list):
@@ -175,6 +181,32 @@ class DataFrame:
 
     def to_series(self):
         return Column(self.data[self.columns[0]])
+
+
+def test_dicts_as_pyarrow_and_polars_fill_them_in():
+    """Structs have the fields of all rows, and lists may be arrays of arrays."""
+    content = NACL.as_dict()
+    content["lattice"] |= {"pbc": None}
+    content["lattice_mat"] = None
+    content["lattice"]["matrix"] = np.array([*map(np.array, content["lattice"]["matrix"]), None])[
+        :3
+    ]
+    content["sites"] = np.array(content["sites"], dtype=object)
+    read, given = as_crystals([content]), as_crystals([NACL])
+    assert np.array_equal(read.numbers, given.numbers)
+    assert np.array_equal(read.lattices, given.lattices)
+
+
+def test_dicts_of_jarvis_and_their_texts():
+    atoms = {
+        "lattice_mat": NACL.lattice.matrix.tolist(),
+        "elements": [site.specie.symbol for site in NACL],
+        "coords": NACL.cart_coords.tolist(),
+        "cartesian": True,
+    }
+    for crystals in (as_crystals([atoms]), as_crystals([json.dumps(atoms)])):
+        np.testing.assert_allclose(crystals.frac_coords, NACL.frac_coords, atol=1e-12)
+        assert crystals[0].composition == NACL.composition
 
 
 def test_frames_of_polars():
