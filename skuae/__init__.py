@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         CrystalTransformerRegressor,
         CrystalVotingRegressor,
     )
-    from skuae.pipelines import crystal_pipeline
+    from skuae.pipelines import crystal_pipeline, load, save
 else:  # `skuae --help` needs none of them; torch takes longer to import than all the rest
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -45,7 +45,7 @@ else:  # `skuae --help` needs none of them; torch takes longer to import than al
                 "CrystalTransformerRegressor",
                 "CrystalVotingRegressor",
             ],
-            "skuae.pipelines": ["crystal_pipeline"],
+            "skuae.pipelines": ["crystal_pipeline", "load", "save"],
         },
     )
 
@@ -64,5 +64,7 @@ __all__ = [
     "crystal_pipeline",
     "datasets",
     "featurizers",
+    "load",
     "models",
+    "save",
 ]

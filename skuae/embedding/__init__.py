@@ -12,6 +12,7 @@ from skuae.embedding._registry import (
     shipped_files,
     table_names,
 )
+from skuae.embedding._saved import decode_table, encode_table
 from skuae.embedding._table import ElementTable
 from skuae.embedding._uae import UAETransformer
 
@@ -23,6 +24,8 @@ __all__ = [
     "StructureFeatures",
     "UAETransformer",
     "crystals_and_table",
+    "decode_table",
+    "encode_table",
     "get_table",
     "join_tables",
     "labels_for",

@@ -17,11 +17,7 @@ def write_table(table, path):
     path : str or path-like
         Ends in ``.safetensors``.
     """
-    card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
-    tensors = {
-        "numbers": (np.flatnonzero(table.seen) + 1).astype(np.uint8),
-        "values": table.values[table.seen],
-    }
+    card, tensors = encode_table(table)
     write_safetensors(path, tensors, card, format=_FORMAT)
 
 
@@ -53,9 +49,52 @@ def read_table(cls, path):
         )
     tensors, card = read_safetensors(path, format=_FORMAT)
     with checked_content(path, "an element table"):
-        values = take_array(tensors, "values", np.float32, (None, None))
-        numbers = take_array(tensors, "numbers", np.uint8, values.shape[:1])
-        check_all_taken(tensors)
-        name, columns = take(card, "name", str), take_texts(card, "columns")
-        metadata = take(card, "metadata", dict)
-        return cls(values, numbers, name=name, metadata=metadata, columns=columns)
+        return decode_table(cls, card, tensors)
+
+
+def encode_table(table):
+    """Return what a file holds of a table.
+
+    Parameters
+    ----------
+    table : ElementTable
+
+    Returns
+    -------
+    card : dict
+        What JSON can hold.
+    tensors : dict of ndarray
+    """
+    card = {"name": table.name, "columns": table.columns, "metadata": table.metadata}
+    tensors = {
+        "numbers": (np.flatnonzero(table.seen) + 1).astype(np.uint8),
+        "values": table.values[table.seen],
+    }
+    return card, tensors
+
+
+def decode_table(cls, card, tensors):
+    """Return the table that `encode_table` has taken apart.
+
+    Parameters
+    ----------
+    cls : type
+        ElementTable.
+    card : dict
+    tensors : dict of ndarray
+        Emptied.
+
+    Returns
+    -------
+    ElementTable
+
+    Raises
+    ------
+    ValueError
+        If they are not those of a table.
+    """
+    values = take_array(tensors, "values", np.float32, (None, None))
+    numbers = take_array(tensors, "numbers", np.uint8, values.shape[:1])
+    check_all_taken(tensors)
+    name, columns = take(card, "name", str), take_texts(card, "columns")
+    return cls(values, numbers, name=name, metadata=take(card, "metadata", dict), columns=columns)

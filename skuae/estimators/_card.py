@@ -28,7 +28,8 @@ def model_card(estimator: Any, config: dict[str, Any], license: str | None, note
     params = "\n".join(
         f"| {escape(k)} | {escape(json.dumps(v))} |" for k, v in config["params"].items()
     )
-    return f"""{_header(config, license)}
+    task = "classification" if "classes" in config["task"] else "regression"
+    return f"""{card_header(task, license)}
 # {name}
 
 Fitted with skuae {__version__}.
@@ -51,8 +52,18 @@ model.predict(structures)
 """
 
 
-def _header(config: dict[str, Any], license: str | None) -> str:
-    task = "classification" if "classes" in config["task"] else "regression"
+def card_header(task: str, license: str | None) -> str:
+    """Return the header of a card, which Hugging Face reads.
+
+    Parameters
+    ----------
+    task : {"regression", "classification"}
+    license : str or None
+
+    Returns
+    -------
+    str
+    """
     lines = [
         "library_name: skuae",
         "tags: [materials-science, crystals, graph-neural-networks]",

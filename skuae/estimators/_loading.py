@@ -1,9 +1,12 @@
 """Saved estimators whose class the file tells."""
 
 from os import PathLike
+from typing import Any
 
+import numpy as np
 import torch
 
+from skuae._files import checked_content
 from skuae.estimators._base import CrystalEstimator
 from skuae.estimators._reading import read_model_folder
 
@@ -37,10 +40,46 @@ def load_pretrained(
     >>> model = load_pretrained("my_model")  # doctest: +SKIP
     """
     config, tensors = read_model_folder(folder)
+    if "parts" in config:
+        raise ValueError(
+            f"{folder} holds a {config.get('class')!r:.80} with estimators in it; read it with "
+            "skuae.load"
+        )
+    return decode_whole(folder, config, tensors, device)
+
+
+def decode_whole(
+    folder: str | PathLike[str],
+    config: dict[str, Any],
+    tensors: dict[str, np.ndarray],
+    device: str | torch.device,
+) -> CrystalEstimator:
+    """Return the estimator that `encode_whole` has taken apart.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        What messages name.
+    config : dict
+    tensors : dict of ndarray
+    device : str or torch.device
+
+    Returns
+    -------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+
+    Raises
+    ------
+    ValueError
+        If the content makes no sense to this version.
+    """
     kind = CrystalEstimator._kinds.get(str(config.get("class")))
     if kind is None:
         raise ValueError(
             f"{folder} holds a {config.get('class')!r:.80}, which this version of skuae does not "
             "know; use the version that wrote it"
         )
-    return kind._restore(folder, config, tensors, device)
+    if "network" in config:
+        return kind._restore(folder, config, tensors, device)
+    with checked_content(folder, f"a {kind.__name__}"):
+        return kind._unfitted(config, device)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -104,15 +105,21 @@ class PretrainedEstimator(BaseEstimator):
             If the file cannot be written. An older model is still there.
         """
         check_is_fitted(self)
-        n_targets = self.task_.n_targets
-        if units is None:
-            units = self.target_units_
-        else:
-            units = read_units(units, self.target_names_, n_targets)
         for name, text in (("license", license), ("notes", notes)):
             if not isinstance(text, str) and not (text is None and name == "license"):
                 raise ValueError(f"{name} must be a text; got {text!r}")
+        config, tensors = self._content(units)
         folder = make_folder(folder)
+        write_model(folder, config, tensors, model_card(self, config, license, notes))
+
+    def _content(
+        self, units: Mapping[str, str] | Sequence[str] | None = None
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what a file holds of the fitted estimator."""
+        if units is None:
+            units = self.target_units_
+        else:
+            units = read_units(units, self.target_names_, self.task_.n_targets)
         task, arrays = self.task_.state()
         network, tensors = self.network_.state()
         module = self.net_.module_.state_dict()
@@ -128,11 +135,7 @@ class PretrainedEstimator(BaseEstimator):
             "task": task,
             "network": network,
         }
-        card = model_card(self, config, license, notes).encode()
-        with suppress(FileNotFoundError):
-            (folder / "README.md").unlink()  # that of an older model must not stand by this one
-        write_safetensors(folder / MODEL_FILE, tensors, config, format=FORMAT)
-        write_bytes(folder / "README.md", card)
+        return config, tensors
 
     @classmethod
     def from_pretrained(
@@ -175,11 +178,15 @@ class PretrainedEstimator(BaseEstimator):
     ) -> Self:
         resolved = resolve_device(device)
         with checked_content(folder, f"a {cls.__name__}"):
-            names = {*cls._get_param_names()} - _NOT_SAVED
-            estimator = cls(**read_params(config, names), device=device)
+            estimator = cls._unfitted(config, device)
             estimator._fit_params = config["params"]
             estimator._restore_fit(config, dict(tensors), resolved)
         return estimator
+
+    @classmethod
+    def _unfitted(cls, config: dict[str, Any], device: str | torch.device) -> Self:
+        names = {*cls._get_param_names()} - _NOT_SAVED
+        return cls(**read_params(config, names), device=device)
 
     def _restore_fit(
         self, config: dict[str, Any], arrays: dict[str, np.ndarray], device: torch.device
@@ -204,6 +211,31 @@ class PretrainedEstimator(BaseEstimator):
         self.net_ = make_net(module, task, settings)
 
 
+def write_model(
+    folder: Path, config: dict[str, Any], tensors: dict[str, np.ndarray], card: str
+) -> None:
+    """Write a model to a folder: its file at once, and its card.
+
+    Parameters
+    ----------
+    folder : Path
+    config : dict
+        What JSON can hold.
+    tensors : dict of ndarray
+    card : str
+        Markdown.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. An older model is still there.
+    """
+    with suppress(FileNotFoundError):
+        (folder / "README.md").unlink()  # that of an older model must not stand by this one
+    write_safetensors(folder / MODEL_FILE, tensors, config, format=FORMAT)
+    write_bytes(folder / "README.md", card.encode())
+
+
 def encode_estimator(estimator: Any) -> dict[str, Any]:
     """Return the parameters that a fitted estimator is saved with, as they are now.
 
@@ -220,6 +252,24 @@ def encode_estimator(estimator: Any) -> dict[str, Any]:
     saved = encode_params({k: v for k, v in params.items() if k not in _NOT_SAVED})
     # A path means nothing elsewhere; the table is in the file.
     return saved | {name: _names_alone(saved[name]) for name in _TABLES if name in saved}
+
+
+def encode_whole(estimator: PretrainedEstimator) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what a file holds of an estimator, fitted or not; see `decode_whole`.
+
+    Parameters
+    ----------
+    estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+
+    Returns
+    -------
+    config : dict
+        What JSON can hold.
+    tensors : dict of ndarray
+    """
+    if hasattr(estimator, "net_"):
+        return estimator._content()
+    return {"class": type(estimator).__name__, "params": encode_estimator(estimator)}, {}
 
 
 def _names_alone(saved: Any) -> Any:

@@ -2,5 +2,6 @@
 
 from skuae.pipelines._gp import ActivationGPClassifier, ActivationGPRegressor
 from skuae.pipelines._pipeline import crystal_pipeline
+from skuae.pipelines._saved import load, save
 
-__all__ = ["ActivationGPClassifier", "ActivationGPRegressor", "crystal_pipeline"]
+__all__ = ["ActivationGPClassifier", "ActivationGPRegressor", "crystal_pipeline", "load", "save"]

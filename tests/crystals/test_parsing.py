@@ -188,9 +188,10 @@ def test_dicts_as_pyarrow_and_polars_fill_them_in():
     content = NACL.as_dict()
     content["lattice"] |= {"pbc": None}
     content["lattice_mat"] = None
-    content["lattice"]["matrix"] = np.array([*map(np.array, content["lattice"]["matrix"]), None])[
-        :3
-    ]
+    rows = np.empty(3, dtype=object)
+    for row in range(3):
+        rows[row] = np.array(content["lattice"]["matrix"][row])
+    content["lattice"]["matrix"] = rows
     content["sites"] = np.array(content["sites"], dtype=object)
     read, given = as_crystals([content]), as_crystals([NACL])
     assert np.array_equal(read.numbers, given.numbers)

@@ -1,0 +1,315 @@
+"""Whole models in a folder: pipelines and other estimators of scikit-learn with those of skuae."""
+
+import copy
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skuae._cards import take
+from skuae._files import checked_content, make_folder
+from skuae._version import __version__
+from skuae.embedding import ElementTable, UAETransformer, decode_table, encode_table
+from skuae.estimators import (
+    CrystalEstimator,
+    decode_whole,
+    encode_whole,
+    read_model_folder,
+    write_model,
+)
+from skuae.pipelines._card import card_of, notes_of
+
+_PART = "a part that skuae saves"  # key of the dict that stands for it
+_SKOPS = "scikit-learn"  # name of the array with what skops wrote
+# Beside what skops trusts. All are data, and none runs what a file names.
+_TRUSTED = frozenset(
+    [
+        "skuae.datasets._folds.FormulaKFold",
+        "skuae.datasets._folds.StratifiedFormulaKFold",
+        "skuae.embedding._uae.UAETransformer",
+        "skuae.estimators._stacking.CrystalStackingClassifier",
+        "skuae.estimators._stacking.CrystalStackingRegressor",
+        "skuae.estimators._voting.CrystalVotingRegressor",
+        "skuae.featurizers._backbone.BackboneTransformer",
+        "skuae.featurizers._symmetry.SymmetryTransformer",
+        "skuae.pipelines._gp.ActivationGPClassifier",
+        "skuae.pipelines._gp.ActivationGPRegressor",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+        *(
+            f"sklearn.gaussian_process.kernels.{name}"
+            for name in (
+                "CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared",
+                "Exponentiation", "Matern", "Product", "RBF", "RationalQuadratic", "Sum",
+                "WhiteKernel",
+            )
+        ),
+    ]
+)  # fmt: skip
+
+
+def save(
+    model: Any,
+    folder: str | PathLike[str],
+    *,
+    units: Mapping[str, str] | Sequence[str] | None = None,
+    license: str | None = None,
+    notes: str = "",
+    scores: Mapping[str, float] | None = None,
+    trained_on: Any = None,
+) -> None:
+    """Write a fitted model to a folder, for `load`.
+
+    The model is one of skuae's estimators, or one of scikit-learn with such estimators in it: a
+    `Pipeline`, a `TransformedTargetRegressor`, an ensemble. All of it is in one file,
+    ``model.safetensors``; ``README.md`` says in words what it is. Nothing is pickled.
+
+    Estimators of scikit-learn are written by skops (``pip install "skuae[save]"``), those of skuae
+    as by `save_pretrained`, without the state of their training.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    folder : str or path-like
+        Made if missing; an older model in it is replaced at once.
+    units : dict of str by target name, list of str or None, default=None
+        Units of the targets.
+    license : str, optional
+        Of the model, as Hugging Face abbreviates it, e.g. ``"cc-by-4.0"``.
+    notes : str, optional
+        What else people should know, in Markdown.
+    scores : dict of float, optional
+        Errors on rows that the model has not seen, by name, for the card: ``{"MAE (eV)": 0.21}``.
+    trained_on : array-like of structures or formulas, optional
+        The training rows, for the card: it tells their number and their formulas, so that others
+        can leave these out of a test.
+
+    Raises
+    ------
+    ImportError
+        If skops is needed and not installed.
+    TypeError
+        If a part cannot be saved without pickle: a function of your own, an estimator of another
+        library (which have files of their own), or a search (save its ``best_estimator_``).
+    ValueError
+        If a text is none.
+    OSError
+        If the file cannot be written. An older model is still there.
+
+    See Also
+    --------
+    skuae.load : Read it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import skuae
+    >>> from sklearn.compose import TransformedTargetRegressor
+    >>> gnn = skuae.CrystalGNNRegressor()
+    >>> model = TransformedTargetRegressor(gnn, func=np.log, inverse_func=np.exp)
+    >>> model.fit(X, y)  # doctest: +SKIP
+    >>> skuae.save(model, "my_model", units=["GPa"])  # doctest: +SKIP
+    >>> skuae.load("my_model").predict(X)  # doctest: +SKIP
+    """
+    if hasattr(model, "best_estimator_"):
+        raise TypeError(f"{type(model).__name__} is a search; save its best_estimator_")
+    check_is_fitted(model)
+    notes = notes_of(notes, scores, trained_on)
+    if isinstance(model, CrystalEstimator):
+        model.save_pretrained(folder, units=units, license=license, notes=notes)
+        return
+    skops = _skops()
+    parts, bare = _taken_apart(model)
+    content = _dumped(skops, bare)
+    tensors = {_SKOPS: np.frombuffer(content, dtype=np.uint8)}
+    configs = []
+    for number, part in enumerate(parts):
+        is_table = isinstance(part, ElementTable)
+        config, arrays = encode_table(part) if is_table else encode_whole(part)
+        configs.append({"table": config} if is_table else {"estimator": config})
+        tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
+    config = {"skuae": __version__, "class": type(model).__name__, "parts": configs}
+    card = card_of(model, units, license, notes, {"scikit-learn": sklearn.__version__})
+    write_model(make_folder(folder), config, tensors, card)
+
+
+def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") -> Any:
+    """Read a model that `save` or `save_pretrained` wrote, whatever it is.
+
+    Nothing is unpickled, and only classes of scikit-learn and skuae that are known to be data are
+    made. (A file that somebody forged may still make the compiled parts of scikit-learn crash.)
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder, or ``hf://owner/name`` for one at Hugging Face.
+    device : str or torch.device, default="auto"
+        Where networks run.
+
+    Returns
+    -------
+    estimator
+        Fitted. Tables from your own files or frames are in it, but no longer parameters of its
+        networks.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no model.
+    ImportError
+        If skops is needed and not installed.
+    ValueError
+        If the file was changed or cut short, or this version cannot read it.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        Another version of scikit-learn wrote it.
+
+    See Also
+    --------
+    skuae.save : Write it.
+
+    Examples
+    --------
+    >>> import skuae
+    >>> model = skuae.load("my_model")  # doctest: +SKIP
+    """
+    config, tensors = read_model_folder(folder)
+    if "parts" not in config:
+        return decode_whole(folder, config, tensors, device)
+    skops = _skops()
+    with checked_content(folder, "a model"):
+        parts = [
+            _part(folder, entry, _named(tensors, f"{number}."), device)
+            for number, entry in enumerate(take(config, "parts", list))
+        ]
+        model = _filled(_loaded(skops, tensors[_SKOPS].tobytes()), parts, set())
+        if type(model).__name__ != config.get("class") or not isinstance(model, BaseEstimator):
+            raise ValueError(
+                f"it holds a {type(model).__name__}, not a {config.get('class')!r:.80}"
+            )
+        check_is_fitted(model)
+    return model
+
+
+def _skops() -> Any:
+    try:
+        return import_module("skops.io")
+    except ImportError as error:
+        raise ImportError(
+            'estimators of scikit-learn are saved by skops: pip install "skuae[save]"'
+        ) from error
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def _taken_apart(model: Any) -> tuple[list[Any], Any]:
+    """Return what skuae saves itself, and a copy of the model with its numbers in the places."""
+    parts: list[Any] = []
+    places: dict[int, Any] = {}  # by the identity of what they stand for
+    for item in _items_in(model, set()):
+        if isinstance(item, (CrystalEstimator, ElementTable)) and id(item) not in places:
+            places[id(item)] = {_PART: len(parts)}
+            parts.append(item)
+    for item in _items_in(model, set()):
+        if isinstance(item, UAETransformer) and hasattr(item, "element_table_"):
+            if isinstance(item.embedding, (pd.DataFrame, PathLike)):
+                places[id(item.embedding)] = places[id(item.element_table_)]
+    return parts, copy.deepcopy(model, places)
+
+
+def _items_in(item: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield what a model consists of, down to what skuae saves itself."""
+    if id(item) in seen:
+        return
+    seen.add(id(item))
+    yield item
+    if isinstance(item, CrystalEstimator):
+        return
+    inner: Any = ()
+    if isinstance(item, dict):
+        inner = item.values()
+    elif isinstance(item, (list, tuple)):
+        inner = item
+    elif isinstance(item, BaseEstimator):
+        inner = vars(item).values()
+    for part in inner:
+        yield from _items_in(part, seen)
+
+
+def _dumped(skops: Any, bare: Any) -> bytes:
+    try:
+        content: bytes = skops.dumps(bare, compression=zipfile.ZIP_STORED)
+    except Exception as error:  # skops meets what it has no way to write
+        raise TypeError(f"a part of the model cannot be saved without pickle: {error}") from error
+    refused = sorted({*skops.get_untrusted_types(data=content)} - _TRUSTED)
+    if refused:
+        raise TypeError(
+            f"the model holds {', '.join(refused[:5])}, which skuae does not save: use estimators "
+            "of scikit-learn, and functions of numpy (np.log, np.exp) or transformers in place of "
+            "your own functions; save models of other libraries as these say"
+        )
+    return content
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def _loaded(skops: Any, content: bytes) -> Any:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("what skops wrote is compressed, and might expand without end")
+    types = skops.get_untrusted_types(data=content)
+    refused = sorted({*types} - _TRUSTED)
+    if refused:
+        raise ValueError(f"it asks for {', '.join(refused[:5])}, which skuae does not load")
+    return skops.loads(content, trusted=types)
+
+
+def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _part(folder: Any, entry: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:
+    if "table" in entry:
+        return decode_table(ElementTable, take(entry, "table", dict), arrays)
+    return decode_whole(folder, take(entry, "estimator", dict), arrays, device)
+
+
+def _filled(item: Any, parts: list[Any], seen: set[int]) -> Any:
+    """Return what a model consists of, with the parts in their places."""
+    if isinstance(item, dict) and set(item) == {_PART}:
+        return parts[item[_PART]]
+    if isinstance(item, tuple) and type(item) is tuple:
+        return tuple(_filled(part, parts, seen) for part in item)
+    if id(item) in seen:
+        return item
+    seen.add(id(item))
+    if isinstance(item, dict):
+        for key in item:
+            item[key] = _filled(item[key], parts, seen)
+    elif isinstance(item, list):
+        item[:] = [_filled(part, parts, seen) for part in item]
+    elif isinstance(item, BaseEstimator):
+        _filled(vars(item), parts, seen)
+    return item

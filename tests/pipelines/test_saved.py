@@ -1,0 +1,290 @@
+"""Whole models in a folder: what is read predicts the same, and nothing is unpickled."""
+
+import io
+import json
+import re
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
+from sklearn.svm import SVR
+from sklearn.utils.validation import check_is_fitted
+
+import skuae
+from skuae import (
+    CrystalGNNClassifier,
+    CrystalGNNRegressor,
+    CrystalStackingRegressor,
+    CrystalTransformerRegressor,
+    CrystalVotingRegressor,
+    UAETransformer,
+)
+from skuae._files import read_safetensors, write_safetensors
+from skuae.datasets import FormulaKFold, make_toy_crystals
+from skuae.embedding import get_table
+from skuae.estimators import load_pretrained
+from skuae.featurizers import BackboneTransformer, SymmetryTransformer
+
+X, Y = make_toy_crystals(16, random_state=0, return_X_y=True)
+Y = Y - Y.min() + 1
+FRAME = get_table("magpie").to_frame()
+
+
+def network(**options):
+    return CrystalGNNRegressor(max_epochs=1, random_state=0, **options)
+
+
+def behind(*steps):
+    return make_pipeline(UAETransformer("magpie"), *steps)
+
+
+class TestBare:
+    """A network alone needs no skops."""
+
+    def test_is_saved_as_by_save_pretrained(self, tmp_path):
+        model = network().fit(X, Y)
+        skuae.save(model, tmp_path, units=["eV"], scores={"MAE": 0.25}, trained_on=X)
+        for read in (skuae.load(tmp_path, device="cpu"), load_pretrained(tmp_path)):
+            np.testing.assert_array_equal(read.predict(X), model.predict(X))
+            assert read.target_units_ == ["eV"]
+        card = (tmp_path / "README.md").read_text()
+        assert "| MAE | 0.25 |" in card and "16 crystals of" in card
+
+    def test_what_is_not_fitted_is_refused(self, tmp_path):
+        from sklearn.exceptions import NotFittedError
+
+        with pytest.raises(NotFittedError):
+            skuae.save(network(), tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize("scores", [{"MAE": np.nan}, {"MAE": "0.2"}])
+    def test_scores_are_numbers(self, scores, tmp_path):
+        with pytest.raises(ValueError, match="no finite number"):
+            skuae.save(network().fit(X, Y), tmp_path, scores=scores)
+
+    def test_a_search_is_refused(self, tmp_path):
+        search = GridSearchCV(network(), {"batch_size": [8]}, cv=2).fit(X, Y)
+        with pytest.raises(TypeError, match="save its best_estimator_"):
+            skuae.save(search, tmp_path)
+
+
+MODELS = {
+    "network": behind(network()),
+    "forest": behind(StandardScaler(), RandomForestRegressor(5, random_state=0)),
+    "boosting": behind(HistGradientBoostingRegressor(max_iter=5)),
+    "svr": behind(StandardScaler(), SVR()),
+    "neighbors": behind(KNeighborsRegressor(2)),
+    "process": behind(StandardScaler(), GaussianProcessRegressor(RBF() + WhiteKernel())),
+    "log": TransformedTargetRegressor(network(), func=np.log, inverse_func=np.exp),
+    "log of a pipeline": TransformedTargetRegressor(
+        behind(network()), func=np.log1p, inverse_func=np.expm1
+    ),
+    "scaled": TransformedTargetRegressor(network(), transformer=StandardScaler()),
+    "power": TransformedTargetRegressor(behind(Ridge()), transformer=PowerTransformer()),
+    "voting": CrystalVotingRegressor([("a", network()), ("b", behind(Ridge()))]),
+    "voting of scikit-learn": VotingRegressor([("a", behind(Ridge())), ("b", behind(SVR()))]),
+    "stacking": CrystalStackingRegressor(
+        [("a", network()), ("b", behind(Ridge()))], Ridge(), cv=FormulaKFold(2)
+    ),
+    "frame": make_pipeline(UAETransformer(FRAME), Ridge()),
+    "own table": network(embedding=get_table("magpie").standardize()),
+    "learned table": make_pipeline(
+        UAETransformer(CrystalTransformerRegressor(max_epochs=1, random_state=0)), Ridge()
+    ),
+    "layers": make_pipeline(BackboneTransformer(network().fit(X, Y)), Ridge()),
+    "union": make_pipeline(
+        make_union(UAETransformer("magpie"), SymmetryTransformer()), StandardScaler(), Ridge()
+    ),
+    "function": behind(FunctionTransformer(np.tanh), Ridge()),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_read_predicts_the_same(name, tmp_path):
+    pytest.importorskip("skops.io")
+    model = MODELS[name].fit(X, Y)
+    before = model.predict(X)
+    skuae.save(model, tmp_path)
+    np.testing.assert_array_equal(model.predict(X), before)  # saving changes nothing
+    read = skuae.load(tmp_path, device="cpu")
+    assert type(read) is type(model)
+    np.testing.assert_array_equal(read.predict(X), before)
+    assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors", "README.md"}
+    assert re.search(rf"^# {type(model).__name__}$", (tmp_path / "README.md").read_text(), re.M)
+
+
+def test_classifiers(tmp_path):
+    pytest.importorskip("skops.io")
+    labels = np.where(np.median(Y) < Y, "large", "small")
+    models = [LogisticRegression(), CrystalGNNClassifier(max_epochs=1, random_state=0)]
+    for model in (behind(last).fit(X, labels) for last in models):
+        skuae.save(model, tmp_path)
+        read = skuae.load(tmp_path)
+        np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
+        assert read.classes_.tolist() == ["large", "small"]
+        card = (tmp_path / "README.md").read_text()
+        assert "pipeline_tag: tabular-classification" in card and "- Classes: large, small" in card
+
+
+def test_parts_that_are_one_stay_one(tmp_path):
+    pytest.importorskip("skops.io")
+    voting = MODELS["voting"].fit(X, Y)
+    skuae.save(voting, tmp_path)
+    read = skuae.load(tmp_path)
+    assert read.named_estimators_["a"] is read.estimators_[0]
+    mean, std = read.predict(X, return_std=True)
+    np.testing.assert_array_equal((mean, std), voting.predict(X, return_std=True))
+    check_is_fitted(read.estimators_[0])
+    assert not hasattr(read.estimators[0][1], "net_")  # the parameter is as it was
+
+
+def test_the_card(tmp_path):
+    pytest.importorskip("skops.io")
+    model = TransformedTargetRegressor(behind(network()), func=np.log, inverse_func=np.exp)
+    model.fit(X, Y)
+    skuae.save(
+        model,
+        tmp_path,
+        units={"K<VRH>": "GPa"},
+        license="cc-by-4.0",
+        notes="Made *here*.",
+        scores={"MAE (GPa)": 12.5},
+        trained_on=pd.Series(["NaCl", "Na2Cl2", "KCl"]),
+    )
+    card = (tmp_path / "README.md").read_text()
+    for said in (
+        'license: "cc-by-4.0"',
+        "- Unit: K&lt;VRH&gt; (GPa)",
+        "- Predictions: exp, applied to those of Pipeline",
+        "Made *here*.",
+        "| MAE (GPa) | 12.5 |",
+        "3 crystals of 2 formulas: KCl, NaCl.",
+        'skuae.load("path/of/this/folder")',
+    ):
+        assert said in card
+    with pytest.raises(ValueError, match="units must be texts"):
+        skuae.save(model, tmp_path, units="GPa")
+
+
+def _own(values):
+    return values
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (TransformedTargetRegressor(behind(Ridge()), func=_own, inverse_func=_own), "_own"),
+        (TransformedTargetRegressor(network(), func=_own, inverse_func=_own), "_own"),
+        (behind(FunctionTransformer(lambda x: x), Ridge()), "lambda"),
+        (make_pipeline(FunctionTransformer(_own), network()), "_own"),
+    ],
+)
+def test_functions_of_your_own_are_refused_by_name(model, message, tmp_path):
+    pytest.importorskip("skops.io")
+    model.fit(X, Y)
+    with pytest.raises(TypeError, match=rf"{message}.*functions of numpy"):
+        skuae.save(model, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_other_libraries_are_refused_by_name(tmp_path):
+    pytest.importorskip("skops.io")
+    catboost = pytest.importorskip("catboost")
+    trees = catboost.CatBoostRegressor(iterations=2, verbose=False, allow_writing_files=False)
+    with pytest.raises(TypeError, match=r"[Cc]at[Bb]oost"):
+        skuae.save(behind(trees).fit(X, Y), tmp_path)
+
+
+def test_load_pretrained_names_load(tmp_path):
+    pytest.importorskip("skops.io")
+    skuae.save(behind(Ridge()).fit(X, Y), tmp_path)
+    with pytest.raises(ValueError, match=r"holds a 'Pipeline' .*skuae.load"):
+        load_pretrained(tmp_path)
+
+
+class TestForgedFiles:
+    """Their checksum is right: somebody wrote them so."""
+
+    FORMAT = "skuae-model-5"
+
+    @pytest.fixture
+    def saved(self, tmp_path):
+        pytest.importorskip("skops.io")
+        skuae.save(behind(network()).fit(X, Y), tmp_path)
+        tensors, card = read_safetensors(tmp_path / "model.safetensors", format=self.FORMAT)
+
+        def write(tensors=tensors, card=card):
+            path = tmp_path / "model.safetensors"
+            write_safetensors(path, tensors, card, format=self.FORMAT)
+            return tmp_path
+
+        return tensors, card, write
+
+    @staticmethod
+    def rewritten(tensors, change=None, compression=zipfile.ZIP_STORED):
+        """Return the arrays with another schema of skops."""
+        new = io.BytesIO()
+        with (
+            zipfile.ZipFile(io.BytesIO(tensors["scikit-learn"].tobytes())) as old,
+            zipfile.ZipFile(new, "w", compression) as archive,
+        ):
+            for name in old.namelist():
+                content = old.read(name)
+                if name == "schema.json" and change is not None:
+                    content = change(content.decode()).encode()
+                archive.writestr(name, content)
+        return tensors | {"scikit-learn": np.frombuffer(new.getvalue(), dtype=np.uint8)}
+
+    def test_other_classes_are_not_made(self, saved):
+        tensors, _, write = saved
+
+        def change(schema):
+            content = json.loads(schema)
+            content |= {"__class__": "Popen", "__module__": "subprocess"}
+            return json.dumps(content)
+
+        with pytest.raises(ValueError, match=r"asks for subprocess.Popen, which skuae does not"):
+            skuae.load(write(self.rewritten(tensors, change)))
+
+    def test_compressed_content_is_refused(self, saved):
+        tensors, _, write = saved
+        with pytest.raises(ValueError, match="might expand without end"):
+            skuae.load(write(self.rewritten(tensors, compression=zipfile.ZIP_DEFLATED)))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda tensors, card: tensors.pop("scikit-learn"),
+            lambda tensors, card: card["parts"].pop(),
+            lambda tensors, card: card.update(parts={}),
+            lambda tensors, card: card.update(parts=[5, 6, 7]),
+            lambda tensors, card: card.update({"class": "Ridge"}),
+            lambda tensors, card: card["parts"].append({"estimator": {"class": "Popen"}}),
+            lambda tensors, card: card["parts"].append({"estimator": {}}),
+            lambda tensors, card: tensors.update({"0.values": np.zeros(3)}),
+            lambda tensors, card: tensors.update({"scikit-learn": np.zeros(9, np.uint8)}),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, change, saved):
+        tensors, card, write = saved
+        change(tensors, card)
+        folder = write(tensors, card)
+        with pytest.raises(ValueError, match=re.escape(str(folder))):
+            skuae.load(folder)
+
+
+def test_skops_is_asked_for_by_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    with pytest.raises(ImportError, match=r"pip install \"skuae\[save\]\""):
+        skuae.save(behind(Ridge()).fit(X, Y), tmp_path)
