@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.periodic_table import Element
 
-from skuae._elements import N_ELEMENTS
+from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._html import as_html
 
 if TYPE_CHECKING:
     from skuae.crystals._crystals import Crystals
     from skuae.crystals._symmetry import CrystalSymmetry
+
+_SHOWN = 5  # crystals, in notebooks
 
 
 def structure_of(crystals: Crystals, row: int) -> Structure:
@@ -74,3 +78,32 @@ def count_electrons(crystals: Crystals, symmetry: CrystalSymmetry) -> np.ndarray
     rows, numbers, amounts = crystals.composition()
     electrons = np.bincount(rows, numbers * amounts, len(crystals))
     return electrons * symmetry.primitive_sizes / crystals.sizes
+
+
+def html_of(crystals: Crystals) -> str:
+    """Return what notebooks show of crystals: counts, elements, and the first ones."""
+    if not len(crystals):
+        return as_html("Crystals", {"crystals": 0})
+    _, numbers, _ = crystals.composition()
+    present = np.unique(numbers)
+    sizes = crystals.sizes
+    facts = {
+        "crystals": f"{len(crystals):,}",
+        "sites": f"{crystals.n_sites:,}; {sizes.min()} to {sizes.max()} in a cell",
+        f"elements ({len(present)})": " ".join(SYMBOLS[z - 1] for z in present),
+        "disordered": f"{crystals.is_disordered.sum():,}",
+    }
+    first = crystals[:_SHOWN]
+    table = pd.DataFrame(
+        {
+            "formula": [structure.composition.reduced_formula for structure in first],
+            "sites": first.sizes,
+            "volume (Å³)": first.volumes.round(2),
+        },
+        index=range(len(first)) if first.ids is None else first.ids,
+    )
+    return as_html("Crystals", facts, table, _more(len(crystals)))
+
+
+def _more(n: int) -> str:
+    return f"... and {n - _SHOWN:,} more" if n > _SHOWN else ""

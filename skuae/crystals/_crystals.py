@@ -16,7 +16,7 @@ from skuae.crystals._arrays import (
     packed_entries,
     precision_of,
 )
-from skuae.crystals._contents import composition_of, structure_of
+from skuae.crystals._contents import composition_of, html_of, structure_of
 from skuae.crystals._derived import Derived, Symmetries, find_and_keep
 from skuae.crystals._graphs import CrystalGraphs, Neighbors, build_graphs, warn_of_isolated
 from skuae.crystals._levels import Arrays, Column, offsets_of, schema_of, take_levels
@@ -80,6 +80,7 @@ class Crystals:
     """
 
     ndim = 1
+    _repr_html_ = html_of  # what notebooks show
 
     numbers: Annotated[np.ndarray, Column("sites", np.uint8)]
     frac_coords: Annotated[np.ndarray, Column("sites", np.float64, (3,))]
@@ -288,8 +289,7 @@ class Crystals:
         return self._searched(build_reduced_graphs, setting)
 
     def _searched(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
-        key = (build.__name__, *setting)
-        graphs = self._derived.get(self, key, lambda crystals: build(crystals, *setting))
+        graphs = self._derived.get(self, (build.__name__, *setting), lambda c: build(c, *setting))
         warn_of_isolated(self, graphs)
         return graphs
 

@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skuae._html import as_html
 from skuae._warnings import warn
+
+_SHOWN, _NAMED = 5, 8  # rows and columns, in notebooks
 
 
 class CrystalBunch(Bunch):
@@ -41,6 +44,19 @@ class CrystalBunch(Bunch):
 
     def __dir__(self):
         return sorted({*self.keys(), "frame"})
+
+    def _repr_html_(self):
+        """Return what notebooks show: where the data are from, and the first labels."""
+        labels, n = self["labels"], len(self["structures"])
+        text = str(self.get("DESCR", "")).strip().partition("\n")[0].lstrip("# ")
+        facts = {
+            "crystals": f"{n:,}",
+            "target": ", ".join(map(str, self["target_names"])) or "none",
+            f"labels ({labels.shape[1]})": ", ".join(map(str, labels.columns[:_NAMED])),
+            "also": ", ".join(sorted({*self} - {"labels", "target_names"})),
+        }
+        more = f"... and {n - _SHOWN:,} more" if n > _SHOWN else ""
+        return as_html(text or "Crystals with labels", facts, labels.iloc[:_SHOWN, :_NAMED], more)
 
 
 def structure_frame(structures, index):

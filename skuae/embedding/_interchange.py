@@ -10,11 +10,13 @@ import pandas as pd
 from skuae._cells import number_in, says_unknown
 from skuae._csv import as_table, as_typed, read_lines, wrong_delimiter
 from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number, name_elements
+from skuae._html import as_html
 from skuae.embedding._checks import check_cells, check_numbered, is_head_of_numbers
 
 if TYPE_CHECKING:
     from skuae.embedding._table import ElementTable
 
+_ROWS, _COLUMNS = 5, 6  # in notebooks
 _ELEMENTS = {*SYMBOLS, *map(str, range(1, N_ELEMENTS + 1))}
 
 
@@ -30,7 +32,21 @@ def import_element_embeddings():
 
 
 class InterchangeMixin:
-    """Adds conversions to and from other packages to `ElementTable`."""
+    """Adds conversions to and from other packages, and for notebooks, to `ElementTable`."""
+
+    def _repr_html_(self: Any) -> str:
+        """Return what notebooks show: the card, and the first rows and columns."""
+        lacking = np.flatnonzero(~self.seen) + 1
+        facts = {
+            "elements": f"{self.seen.sum()} of {N_ELEMENTS}",
+            "without a row": name_elements(lacking) or "none",
+            "columns": f"{self.n_dims}",
+        }
+        card = self.metadata
+        facts |= {key: card[key] for key in ("description", "source", "licence") if key in card}
+        shown = self.to_frame().iloc[:_ROWS, :_COLUMNS]
+        more = "" if shown.size == self.seen.sum() * self.n_dims else "... and more"
+        return as_html(f"ElementTable {self.name}", facts, shown.round(3), more)
 
     def to_element_embeddings(self: Any) -> Any:
         """Make an ``Embedding`` of the ElementEmbeddings package; needs ``skuae[embeddings]``.
