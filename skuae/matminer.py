@@ -8,12 +8,13 @@ except ImportError as error:
     ) from error
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._doc_links import DocLinks
 from skuae.embedding import UAETransformer
 
 __all__ = ["UAEFeaturizer"]
 
 
-class UAEFeaturizer(BaseFeaturizer):
+class UAEFeaturizer(DocLinks, BaseFeaturizer):
     """Universal atomic embeddings, pooled, as a matminer featurizer for structures.
 
     Use it where a ``BaseFeaturizer`` is asked for, as in ``MultipleFeaturizer``; elsewhere

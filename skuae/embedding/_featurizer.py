@@ -11,12 +11,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from skuae._doc_links import DocLinks
 from skuae.crystals import as_crystals
 
 _BLOCK = 2000  # rows between two steps of the progress bar
 
 
-class FeaturizerMixin:
+class FeaturizerMixin(DocLinks):
     """What transformers of crystals share: matminer's methods, names and tags.
 
     They work before ``fit`` where there is nothing to learn. The class provides

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._cards import take
+from skuae._doc_links import DocLinks
 from skuae._files import checked_content, make_folder, write_bytes, write_safetensors
 from skuae._hub import MODEL_FILE
 from skuae._version import __version__
@@ -44,7 +45,7 @@ _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_
 _TABLES = ("embedding", "element_features")  # parameters that may be tables
 
 
-class PretrainedEstimator(BaseEstimator):
+class PretrainedEstimator(DocLinks, BaseEstimator):
     """What a fitted crystal estimator consists of, to a folder and back."""
 
     task_: FittedTask

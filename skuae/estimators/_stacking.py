@@ -6,12 +6,13 @@ import numpy as np
 from sklearn.ensemble import StackingClassifier, StackingRegressor
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._doc_links import DocLinks
 from skuae.crystals import Crystals
 from skuae.estimators._members import read_labelled, read_once
 from skuae.training import check_targets, check_two_classes, read_labels
 
 
-class _Stacking:
+class _Stacking(DocLinks):
     """Reads structures once for all members and folds; before a stacking class of scikit-learn."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

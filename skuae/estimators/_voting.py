@@ -8,10 +8,11 @@ from sklearn.ensemble import VotingRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._doc_links import DocLinks
 from skuae.estimators._members import read_labelled, read_once
 
 
-class CrystalVotingRegressor(VotingRegressor):
+class CrystalVotingRegressor(DocLinks, VotingRegressor):
     """Mean of the predictions of several models, and their spread.
 
     scikit-learn's `VotingRegressor`, which reads structures (in a list, say) once for all members

@@ -16,6 +16,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from skuae._doc_links import DocLinks
 from skuae._numbers import is_real
 from skuae.crystals import CrystalBatch, CrystalGraphs, Crystals, PackedTensors, ReducedGraphs
 from skuae.models._elements import Elements
@@ -202,7 +203,7 @@ def set_precision(module: CrystalModule, precision: str) -> None:
             part.edge_dtype = torch.bfloat16 if precision == "bf16" else None
 
 
-class Backbone(BaseEstimator):
+class Backbone(DocLinks, BaseEstimator):
     """Base class of back-ends: the parameters of a network, what it reads and how it is built.
 
     Subclass it as an estimator of scikit-learn: the constructor takes keyword parameters and stores

@@ -27,13 +27,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skuae._doc_links import DocLinks
+
 Process = TypeVar("Process", GaussianProcessRegressor, GaussianProcessClassifier)
 
 _ROUNDING = 1e-12  # variance of a float32 that is constant but for its last digits
 _BLOCK = 1000  # rows predicted at a time: each has a covariance with every training row
 
 
-class _ActivationGP(BaseEstimator):
+class _ActivationGP(DocLinks, BaseEstimator):
     """What both share: parameters, scaling and draws of rows.
 
     Activations are clipped to their range in the training rows: a unit that was silent in training
