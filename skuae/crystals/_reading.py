@@ -141,7 +141,8 @@ def rows_of(X: Any) -> tuple[list, np.ndarray | None]:
     if isinstance(X, Set):
         raise TypeError(f"X is a {type(X).__name__}, which has no order; pass a list of structures")
     if not isinstance(X, Iterable):
-        raise TypeError(f"X is a {type(X).__name__}; pass a list or Series of structures")
+        way_out = "X.collect()" if of_polars else "a list or Series of structures"
+        raise TypeError(f"X is a {type(X).__name__}; pass {way_out}")
     return list(X), None
 
 
