@@ -195,6 +195,16 @@ class TestPolars:
         features = UAETransformer("magpie").set_output(transform="polars").fit_transform(frame)
         assert isinstance(features, polars.DataFrame) and features.columns == NAMES
 
+    def test_names_of_targets(self):
+        polars = pytest.importorskip("polars")
+        gnn = network()
+        for y, names in (
+            (polars.DataFrame({"gap": Y, "volume": Y}), ["gap", "volume"]),
+            (polars.Series("gap", Y), ["gap"]),
+            (polars.Series(Y), None),
+        ):
+            assert gnn.fit(X, y).target_names_ == names
+
     def test_what_is_refused(self):
         polars = pytest.importorskip("polars")
         text = self.STRUCTURES[0].to_json()

@@ -143,8 +143,9 @@ def check_rows(given: Any, crystals: Crystals, what: str) -> None:
 
 
 def names_of(y: Any) -> list[str] | None:
-    """Return the column names of a DataFrame, the name of a Series in a list, or None."""
-    if isinstance(y, pd.DataFrame):
+    """Return the column names of a data frame, the name of a Series in a list, or None."""
+    of_polars = type(y).__module__.partition(".")[0] == "polars"
+    if isinstance(y, pd.DataFrame) or (of_polars and hasattr(y, "columns")):
         names = [str(c) for c in y.columns]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -152,6 +153,8 @@ def names_of(y: Any) -> list[str] | None:
         return names
     if isinstance(y, pd.Series) and y.name is not None:
         return [str(y.name)]
+    if of_polars and hasattr(y, "name"):
+        return [y.name] if y.name else None  # a Series without a name has an empty one
     return None
 
 
