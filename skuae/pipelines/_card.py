@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import sklearn
 from pymatgen.core import Composition
 from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
@@ -14,6 +15,7 @@ from skuae._markdown import escape
 from skuae._numbers import is_real
 from skuae._version import __version__
 from skuae.crystals import as_contents
+from skuae.embedding import ElementTable
 from skuae.estimators import card_header
 
 _MOST_FORMULAS = 500  # in a card; of more, the number alone
@@ -21,10 +23,10 @@ _MOST_FORMULAS = 500  # in a card; of more, the number alone
 
 def card_of(
     model: Any,
+    parts: Sequence[Any],
     units: Mapping[str, str] | Sequence[str] | None,
     license: str | None,
     notes: str,
-    versions: Mapping[str, str],
 ) -> str:
     """Return the card of a fitted model in Markdown.
 
@@ -32,12 +34,12 @@ def card_of(
     ----------
     model : estimator
         Of several parts.
+    parts : list of CrystalEstimator and ElementTable
+        Those of skuae.
     units : dict of str, list of str or None
     license : str or None
     notes : str
         Markdown.
-    versions : dict of str
-        Of the libraries beside skuae that wrote it.
 
     Returns
     -------
@@ -51,18 +53,24 @@ def card_of(
     if not (license is None or isinstance(license, str)):
         raise ValueError(f"license must be a text; got {license!r}")
     task = "classification" if is_classifier(model) else "regression"
-    made = ", ".join(f"{name} {version}" for name, version in versions.items())
     facts = [f"- Unit: {_units(units)}"] if units else []
+    targets = [names for part in parts if (names := getattr(part, "target_names_", None))]
+    if targets:
+        facts.append(f"- Targets: {', '.join(map(escape, targets[0]))}")
     if is_classifier(model):
         facts.append(f"- Classes: {', '.join(map(escape, model.classes_))}")
     if isinstance(model, TransformedTargetRegressor):
         facts.append(f"- Predictions: {_inverse(model)}")
+    tables = dict.fromkeys(part.name for part in parts if isinstance(part, ElementTable))
+    if tables:
+        facts.append(f"- Element tables: {', '.join(map(escape, tables))}")
     lines = "\n".join(facts) + "\n" if facts else ""
     steps = repr(model).replace("```", "'''")
     return f"""{card_header(task, license)}
 # {type(model).__name__}
 
-Fitted with skuae {__version__} and {made}; read with `pip install "skuae[save]"`.
+Fitted with skuae {__version__} and scikit-learn {sklearn.__version__}.
+It is read where `pip install "skuae[save]"` was run.
 
 ```python
 import skuae
@@ -82,7 +90,7 @@ model.predict(structures)
 def _units(units: Any) -> str:
     named = isinstance(units, Mapping)
     texts = list(units.values()) if named else units
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"units must be texts, one per target; got {units!r}")
     pairs = [f"{name} ({unit})" for name, unit in units.items()] if named else texts
     return ", ".join(map(escape, pairs))
@@ -119,6 +127,8 @@ def notes_of(notes: str, scores: Mapping[str, float] | None, trained_on: Any) ->
     if not isinstance(notes, str):
         raise ValueError(f"notes must be a text; got {notes!r}")
     sections = [notes.strip()] if notes.strip() else []
+    if not isinstance(scores, Mapping | None):
+        raise ValueError(f"scores must be a dict of numbers by name; got {scores!r}")
     if scores:
         for name, value in scores.items():
             if not (is_real(value) and np.isfinite(value)):

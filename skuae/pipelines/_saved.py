@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import sklearn
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skuae._cards import take
+from skuae._cards import check_all_taken, take
 from skuae._files import checked_content, make_folder
 from skuae._version import __version__
 from skuae.embedding import ElementTable, UAETransformer, decode_table, encode_table
@@ -43,7 +42,12 @@ _TRUSTED = frozenset(
         "skuae.featurizers._symmetry.SymmetryTransformer",
         "skuae.pipelines._gp.ActivationGPClassifier",
         "skuae.pipelines._gp.ActivationGPRegressor",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
         "sklearn.neighbors._kd_tree.KDTree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
@@ -143,7 +147,7 @@ def save(
         configs.append({"table": config} if is_table else {"estimator": config})
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
     config = {"skuae": __version__, "class": type(model).__name__, "parts": configs}
-    card = card_of(model, units, license, notes, {"scikit-learn": sklearn.__version__})
+    card = card_of(model, parts, units, license, notes)
     write_model(make_folder(folder), config, tensors, card)
 
 
@@ -198,7 +202,8 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") ->
             _part(folder, entry, _named(tensors, f"{number}."), device)
             for number, entry in enumerate(take(config, "parts", list))
         ]
-        model = _filled(_loaded(skops, tensors[_SKOPS].tobytes()), parts, set())
+        model = _filled(_loaded(skops, tensors.pop(_SKOPS).tobytes()), parts, set())
+        check_all_taken(tensors)
         if type(model).__name__ != config.get("class") or not isinstance(model, BaseEstimator):
             raise ValueError(
                 f"it holds a {type(model).__name__}, not a {config.get('class')!r:.80}"
@@ -247,7 +252,7 @@ def _items_in(item: Any, seen: set[int]) -> Iterator[Any]:
         inner = item.values()
     elif isinstance(item, (list, tuple)):
         inner = item
-    elif isinstance(item, BaseEstimator):
+    elif _has_parts(item):
         inner = vars(item).values()
     for part in inner:
         yield from _items_in(part, seen)
@@ -261,9 +266,10 @@ def _dumped(skops: Any, bare: Any) -> bytes:
     refused = sorted({*skops.get_untrusted_types(data=content)} - _TRUSTED)
     if refused:
         raise TypeError(
-            f"the model holds {', '.join(refused[:5])}, which skuae does not save: use estimators "
-            "of scikit-learn, and functions of numpy (np.log, np.exp) or transformers in place of "
-            "your own functions; save models of other libraries as these say"
+            f"the model holds {', '.join(refused[:5])}, which skuae does not know to be data "
+            "alone: use other estimators of scikit-learn, and functions of numpy (np.log, np.exp) "
+            "or transformers in place of your own functions; save models of other libraries as "
+            "these say"
         )
     return content
 
@@ -283,11 +289,9 @@ def _loaded(skops: Any, content: bytes) -> Any:
 
 
 def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(prefix): array
-        for name, array in tensors.items()
-        if name.startswith(prefix)
-    }
+    """Take the arrays of a part out of those of the file."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
 
 def _part(folder: Any, entry: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:
@@ -310,6 +314,12 @@ def _filled(item: Any, parts: list[Any], seen: set[int]) -> Any:
             item[key] = _filled(item[key], parts, seen)
     elif isinstance(item, list):
         item[:] = [_filled(part, parts, seen) for part in item]
-    elif isinstance(item, BaseEstimator):
+    elif _has_parts(item):
         _filled(vars(item), parts, seen)
     return item
+
+
+def _has_parts(item: Any) -> bool:
+    """Tell whether an object is an estimator, or a helper of one, as in calibrated classifiers."""
+    of_sklearn = type(item).__module__.startswith("sklearn.") and hasattr(item, "__dict__")
+    return isinstance(item, BaseEstimator) or (of_sklearn and not isinstance(item, type))

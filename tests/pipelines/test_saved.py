@@ -9,8 +9,11 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.feature_selection import SelectKBest, f_regression
+from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -35,6 +38,7 @@ from skuae.datasets import FormulaKFold, make_toy_crystals
 from skuae.embedding import get_table
 from skuae.estimators import load_pretrained
 from skuae.featurizers import BackboneTransformer, SymmetryTransformer
+from skuae.pipelines import ActivationGPClassifier, ActivationGPRegressor
 
 X, Y = make_toy_crystals(16, random_state=0, return_X_y=True)
 Y = Y - Y.min() + 1
@@ -106,6 +110,11 @@ MODELS = {
     "union": make_pipeline(
         make_union(UAETransformer("magpie"), SymmetryTransformer()), StandardScaler(), Ridge()
     ),
+    "gaussian process on layers": make_pipeline(
+        BackboneTransformer(network().fit(X, Y)), ActivationGPRegressor(random_state=0)
+    ),
+    "chosen": behind(SelectKBest(f_regression, k=5), Ridge()),
+    "frozen": behind(FrozenEstimator(network().fit(X, Y))),
     "function": behind(FunctionTransformer(np.tanh), Ridge()),
 }
 
@@ -127,8 +136,15 @@ def test_what_is_read_predicts_the_same(name, tmp_path):
 def test_classifiers(tmp_path):
     pytest.importorskip("skops.io")
     labels = np.where(np.median(Y) < Y, "large", "small")
-    models = [LogisticRegression(), CrystalGNNClassifier(max_epochs=1, random_state=0)]
-    for model in (behind(last).fit(X, labels) for last in models):
+    gnn = CrystalGNNClassifier(max_epochs=1, random_state=0)
+    models = [
+        behind(LogisticRegression()),
+        behind(gnn),
+        CalibratedClassifierCV(gnn, cv=2),
+        behind(StandardScaler(), ActivationGPClassifier(random_state=0)),
+    ]
+    for model in models:
+        model.fit(list(X), labels)
         skuae.save(model, tmp_path)
         read = skuae.load(tmp_path)
         np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
@@ -173,8 +189,14 @@ def test_the_card(tmp_path):
         'skuae.load("path/of/this/folder")',
     ):
         assert said in card
-    with pytest.raises(ValueError, match="units must be texts"):
-        skuae.save(model, tmp_path, units="GPa")
+    for units in ("GPa", 5, [5]):
+        with pytest.raises(ValueError, match="units must be texts"):
+            skuae.save(model, tmp_path, units=units)
+    with pytest.raises(ValueError, match="scores must be a dict"):
+        skuae.save(model, tmp_path, scores=[1.5])
+    skuae.save(behind(network()).fit(X, pd.Series(Y, name="gap")), tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert "- Targets: gap" in card and "- Element tables: magpie" in card
 
 
 def _own(values):
@@ -273,6 +295,7 @@ class TestForgedFiles:
             lambda tensors, card: card["parts"].append({"estimator": {"class": "Popen"}}),
             lambda tensors, card: card["parts"].append({"estimator": {}}),
             lambda tensors, card: tensors.update({"0.values": np.zeros(3)}),
+            lambda tensors, card: tensors.update({"17.values": np.zeros(3)}),
             lambda tensors, card: tensors.update({"scikit-learn": np.zeros(9, np.uint8)}),
         ],
     )
