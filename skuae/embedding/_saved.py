@@ -73,12 +73,12 @@ def encode_table(table):
     return card, tensors
 
 
-def decode_table(cls, card, tensors):
+def decode_table(kind, card, tensors):
     """Return the table that `encode_table` has taken apart.
 
     Parameters
     ----------
-    cls : type
+    kind : type
         ElementTable.
     card : dict
     tensors : dict of ndarray
@@ -97,4 +97,4 @@ def decode_table(cls, card, tensors):
     numbers = take_array(tensors, "numbers", np.uint8, values.shape[:1])
     check_all_taken(tensors)
     name, columns = take(card, "name", str), take_texts(card, "columns")
-    return cls(values, numbers, name=name, metadata=take(card, "metadata", dict), columns=columns)
+    return kind(values, numbers, name=name, metadata=take(card, "metadata", dict), columns=columns)

@@ -166,7 +166,9 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         """
         config, tensors = read_model_folder(folder)
         if config.get("class") != cls.__name__:
-            raise ValueError(f"{folder} holds a {config.get('class')}: use its from_pretrained")
+            raise ValueError(
+                f"{folder} holds a {config.get('class')}: use its from_pretrained, or skuae.load"
+            )
         return cls._restore(folder, config, tensors, device)
 
     @classmethod
