@@ -1,17 +1,18 @@
 """
-Which atoms make a prediction?
-==============================
+Atom contributions to a prediction
+==================================
 
-The formation energy that a network predicts, split into what each atom adds to it, for one crystal;
-and into elements, over 600 crystals that it has not seen.
+A network predicts a formation energy. This example splits the prediction into one contribution per
+atom, first for one crystal, then averaged over each element in 600 test crystals.
 """
 
 # %%
-# A network whose answer is a mean over atoms
-# -------------------------------------------
-# ALIGNN ends with a mean over the atoms and a linear layer, so that every atom has a share of its
-# own, and the shares add up to the prediction. A small one is enough here. Early stopping holds 240
-# crystals back and trains for 1, 2, 3, 6 and 12 epochs (the points on the left), then on all 1,200.
+# A network with a mean over atoms
+# --------------------------------
+# ALIGNN ends with a mean over the atoms and a linear layer. So every atom has a contribution, and
+# the contributions add up to the prediction. This network is small. Early stopping holds 240
+# crystals back and trains for 1, 2, 3, 6 and 12 epochs (the points on the left). Then it trains on
+# all 1,200.
 import matplotlib.pyplot as plt
 from sklearn.model_selection import train_test_split
 
@@ -42,8 +43,8 @@ plt.show()
 # %%
 # One crystal
 # -----------
-# The first test crystal with the most kinds of elements. Atoms that are equal by symmetry have
-# equal shares, and atoms of one element in different places have different ones.
+# This is the first test crystal with the most elements. Symmetry-equivalent atoms have equal
+# contributions. Atoms of one element at other sites have different ones.
 found = attribute_atoms(gnn, X_test)
 row = found.sites.groupby("row")["species"].nunique().idxmax()
 print(X_test[row].reduced_formula, X_test.ids[row])
@@ -54,10 +55,10 @@ plt.show()
 # %%
 # All elements
 # ------------
-# For each element, the mean over the crystals that have it. What counts is the sum over its atoms
-# divided by their share of all atoms, so that large cells count no more than small ones. Fluorine,
-# oxygen and the heavy alkaline earths pull the energy down, as a chemist would have said; carbon
-# and the late transition metals lie above the mean of all crystals.
+# The map shows the mean over the crystals that contain the element. Within a crystal, the sum over
+# its atoms is divided by their fraction of all atoms, so large and small cells count the same.
+# Fluorine, oxygen and the heavy alkaline earths lower the energy, as expected from chemistry.
+# Carbon and the late transition metals lie above the mean of all crystals.
 elements = found.elements
 print(elements[elements["n"] >= 10].sort_values("mean").round(2).iloc[[0, 1, 2, -3, -2, -1]])
 limit = elements["mean"].abs().max()
@@ -67,11 +68,11 @@ PeriodicTableDisplay.from_values(
 plt.show()
 
 # %%
-# Another way to ask
-# ------------------
-# Other networks have no such shares. For these, `attribute_atoms` makes one atom after the other an
-# average one and looks how far the prediction drops. That is another question, with other answers:
-# both tell what the network does, and neither what nature does.
+# Contributions by occlusion
+# --------------------------
+# Other networks do not end with a mean over atoms. For these, `attribute_atoms` replaces one atom
+# after the other by an average atom and measures how far the prediction drops. This is another
+# question and has other answers. Both methods explain the network, not the crystal.
 occluded = attribute_atoms(gnn, X_test, method="occlusion").elements
 rank = elements["mean"].corr(occluded["mean"], method="spearman")
-print(f"rank correlation of the means of {len(elements)} elements, both ways: {rank:.2f}")
+print(f"rank correlation of the means of {len(elements)} elements, both methods: {rank:.2f}")

@@ -1,17 +1,17 @@
 """
-Metal or not: classes and their probabilities
-=============================================
+Classify metals and non-metals
+==============================
 
-`CrystalGNNClassifier` on crystals of the Materials Project, beside a dummy and a random forest that
-sees the composition only; with class weights and without; and what becomes of probabilities if it
-trains for too long.
+`CrystalGNNClassifier` classifies crystals of the Materials Project. The baselines are the most
+frequent class and a random forest on the composition. The example also shows class weights, and the
+calibration of a network that was trained for too long.
 """
 
 # %%
 # The data
 # --------
-# A crystal is called a metal if its PBE gap is 0. Labels may be strings. 500 crystals are kept back
-# to correct the probabilities with, 600 to test on.
+# A crystal counts as a metal if its PBE gap is 0. Labels may be strings. 500 crystals are held out
+# for calibration and 600 for testing.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -42,9 +42,9 @@ print(f"{len(y_train)} crystals to train on, {np.mean(y_train == 'metal'):.0%} o
 # %%
 # Five models
 # -----------
-# A graph network stops by itself when rows that it holds back are predicted best. One of these
-# does not, and trains for 50 epochs. `class_weight="balanced"` makes an error on the rarer class
-# cost more, as if both were equally frequent.
+# The graph networks use early stopping: rows that they hold back decide the number of epochs. One
+# of them has it switched off and trains for 50 epochs. `class_weight="balanced"` weights the
+# classes as if both were equally frequent.
 models = {
     "most frequent class": make_pipeline(UAETransformer("magpie"), DummyClassifier()),
     "random forest, composition": make_pipeline(
@@ -67,10 +67,10 @@ for model in models.values():
 print(f"CGCNN stopped after {models['CGCNN'][-1].n_iter_} epochs")
 
 # %%
-# Probabilities, corrected
-# ------------------------
-# `CalibratedClassifierCV` learns on the held-out crystals how much too sure a network is. The
-# `FrozenEstimator` says that the network is fitted and stays as it is.
+# Calibration
+# -----------
+# `CalibratedClassifierCV` corrects the probabilities with the 500 held-out crystals. The
+# `FrozenEstimator` keeps it from fitting the network again.
 models["50 epochs, calibrated"] = CalibratedClassifierCV(
     FrozenEstimator(models["CGCNN, 50 epochs"])
 )
@@ -90,10 +90,10 @@ scores = pd.DataFrame(
 print(scores.round(3).to_string())
 
 # %%
-# Who tells them apart?
+# Classification errors
 # ---------------------
-# The forest on composition alone is hard to beat with 1,473 crystals. The two classes are not far
-# from equally frequent here, so their weights change little.
+# With 1,473 crystals, the random forest on the composition is a strong baseline. The two classes
+# are almost equally frequent here, so class weights change little.
 figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 for name in ["CGCNN", "random forest, composition"]:
     RocCurveDisplay.from_predictions(
@@ -114,12 +114,12 @@ for ax, name in zip(axes[1:], ["CGCNN", "CGCNN, balanced"], strict=True):
 plt.show()
 
 # %%
-# Do the probabilities hold?
-# --------------------------
-# Of the crystals that get a probability of 0.8, 80 % should be non-metals: the diagonal. The
-# network that trained for 50 epochs is too sure of itself, its points lie flat. Calibration brings
-# them back to the diagonal; who is told apart from whom stays the same. The network that stopped in
-# time needs none.
+# Reliability of the probabilities
+# --------------------------------
+# Of the crystals with a probability of 0.8, 80 % should be non-metals: the diagonal. After 50
+# epochs, the probabilities are overconfident and the curve is flat. Calibration moves it back to
+# the diagonal and keeps the ranking of the crystals. The network with early stopping needs no
+# calibration.
 figure, ax = plt.subplots(figsize=(5.2, 5), layout="constrained")
 for name, style in {
     "CGCNN": {"color": "tab:blue", "marker": "o"},

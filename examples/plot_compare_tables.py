@@ -1,17 +1,17 @@
 """
-How alike are two element tables?
-=================================
+Compare element tables
+======================
 
-Tables that were learned from crystals, from texts and made by hand, compared by measures that do
-not depend on the order of dimensions, and by one that does.
+This example compares tables that were learned from crystals, learned from texts, and made by hand.
+Two measures do not depend on the order of the dimensions. The third, dynamic time warping, does.
 """
 
 # %%
-# Measures that mean something
-# ----------------------------
-# Linear CKA, and the rank correlation of distances between elements (RSA). In brackets is what
-# tables give that have nothing in common: with 128 dimensions and 89 elements, CKA is far from zero
-# even for noise.
+# CKA and distances between elements
+# ----------------------------------
+# The measures are linear CKA and the rank correlation of the distances between elements (RSA). The
+# numbers in brackets are those of unrelated tables. With 128 dimensions and 89 elements, CKA is far
+# from zero even for noise.
 import matplotlib.pyplot as plt
 
 from skuae.analysis import TableSimilarityDisplay, WarpingDisplay, compare_tables
@@ -28,9 +28,10 @@ plt.show()
 # %%
 # Dynamic time warping
 # --------------------
-# As published: the mean embedding of each table, smoothed over its dimensions, and the cost of
-# warping one into the other. But dimensions have no order. Shuffling those of one table changes
-# nothing in it, and the cost stays what it was: it does not tell tables apart.
+# The published measure takes the mean embedding of each table, smooths it over the dimensions, and
+# computes the cost of warping one into the other. But dimensions have no order. Shuffling the
+# dimensions of one table keeps its information, and the cost stays the same. So the cost does not
+# distinguish tables.
 WarpingDisplay.from_comparison(found).plot()
 plt.show()
 
@@ -39,8 +40,8 @@ print(found.pairs[["first", "second", "dtw", "dtw_null"]].round(4).to_string(ind
 # %%
 # Rotations
 # ---------
-# The same numbers, turned: a change that no back-end would notice, since its first layer turns them
-# back. The measures above call the tables equal, warping does not.
+# A rotated table has the same information: the first layer of a back-end can rotate it back. CKA
+# and RSA call the two tables equal. Warping does not.
 import numpy as np
 from scipy.stats import ortho_group
 

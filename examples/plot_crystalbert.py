@@ -1,17 +1,18 @@
 """
-Space groups as words: CrystalBERT
-==================================
+CrystalBERT: space groups as tokens
+===================================
 
-`CrystalBERT` reads a crystal as eight tokens: five words about its space group, the number of its
-electrons, its composition, and the vector of a graph network that is trained along. Here it tells
-metals from non-metals, beside CGCNN and beside trees that read the same words. Then we look at what
-each token does.
+`CrystalBERT` reads a crystal as eight tokens: five words about its space group, its number of
+electrons, its composition, and the output of a graph network that is trained with it. Here it
+classifies metals and non-metals. The baselines are CGCNN and boosted trees that read the same
+words. Then the example shows the contribution of each token.
 """
 
 # %%
 # The data
 # --------
-# Crystals of the Materials Project; a metal has a PBE gap of 0. No formula is in both parts.
+# The crystals are those of the Materials Project. A metal has a PBE gap of 0. No formula is in both
+# the training and the test set.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -32,9 +33,9 @@ print(pd.Series(symmetry.crystal_systems).value_counts().to_string())
 # %%
 # Three models
 # ------------
-# A few thousand labels are few for the published width of 256 and five layers; this network has
-# 128 and three. Both networks start from the table ``ct-uae-mt``. The trees see statistics of
-# elemental properties, and the same five words.
+# The published network has a width of 256 and five layers. For a few thousand labels, this one has
+# 128 and three. Both networks start from the table ``ct-uae-mt``. The trees read statistics of
+# elemental properties and the same five words.
 networks = {
     "CGCNN": "cgcnn",
     "CrystalBERT": models.CrystalBERT(d_model=128, n_layers=3, d_ff=512),
@@ -70,12 +71,11 @@ scores = pd.DataFrame(
 print(scores.round(3).to_string())
 
 # %%
-# What the tokens add
-# -------------------
-# The last layer is linear in the outputs of the tokens, so that each has a share of the prediction:
-# here of the log-odds of a non-metal. The shares and an intercept add up to the prediction exactly.
-# Each output token has read the others, though: a share is not what would be lost without the
-# token.
+# Contributions of the tokens
+# ---------------------------
+# The last layer is linear in the outputs of the tokens. So each token has a contribution to the
+# prediction, here to the log-odds of a non-metal. The contributions and an intercept add up
+# exactly. Each token has read the others, so a contribution is not the loss without the token.
 bert = fitted["CrystalBERT"]
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained", width_ratios=[1, 1.2])
 analysis.TokenContributionsDisplay.from_estimator(bert, X[test]).plot(axes[0])
@@ -83,12 +83,12 @@ analysis.AttentionMapDisplay.from_estimator(bert, X[test]).plot(axes[1])
 plt.show()
 
 # %%
-# Has it learned what a space group means?
-# ----------------------------------------
-# The value of a group is the sum of its five words, averaged over its crystals. It goes with the
-# share of non-metals among them. So do the coefficients of a logistic regression that sees nothing
-# but the groups ("one-hot" in the title), by construction: a network that knows the group learns
-# this first. It is no insight into physics.
+# Values of space groups
+# ----------------------
+# The value of a group is the sum of the contributions of its five words, averaged over its
+# crystals. It correlates with the share of non-metals in the group. The coefficients of a
+# logistic regression on the groups alone ("one-hot" in the title) do so by construction. So this
+# correlation says nothing about physics.
 display = analysis.SpaceGroupValuesDisplay.from_estimator(
     bert, X, y, label="share of non-metals in the group", random_state=0
 )

@@ -1,18 +1,18 @@
 """
-Do element vectors fall into classes?
-=====================================
+Cluster elements by their vectors
+=================================
 
-Element vectors on a plane, their clusters, and what the same procedure finds in numbers that know
-nothing about elements.
+This example maps the vectors of an element table to a plane and clusters them. The same procedure
+runs on random numbers, as a control.
 """
 
 # %%
 # A map
 # -----
-# UMAP lays the vectors of 88 elements out on a plane; k-means sorts them there. The table was
-# learned from crystals alone, without known properties of the elements. Two seeds and a few numbers
-# of clusters keep this example short; `cluster_elements` takes five seeds and up to ten clusters if
-# nothing is said. ``"ct-uae-mt"`` or the name of any other table goes in the same way.
+# UMAP maps the vectors of 88 elements to a plane, and k-means clusters them there. The table was
+# learned from crystals alone, without known properties of the elements. Two seeds and few numbers
+# of clusters keep the example short. By default, `cluster_elements` uses five seeds and up to ten
+# clusters. The name of any other table, such as ``"ct-uae-mt"``, works as well.
 import matplotlib.pyplot as plt
 
 from skuae.analysis import (
@@ -29,12 +29,11 @@ ElementMapDisplay.from_clusters(found).plot()
 plt.show()
 
 # %%
-# How many classes, beside noise
-# ------------------------------
-# UMAP makes groups of anything. The curves of three kinds of tables without classes stand beside
-# those of the table: that a number of clusters is best means nothing where noise says the same.
-# What counts is the distance between the solid line and the others, most of all in the full table,
-# where UMAP has no say.
+# The number of classes, with controls
+# ------------------------------------
+# UMAP finds groups in any data. So the figure also shows three kinds of tables without classes. A
+# best number of clusters means nothing if random numbers have the same one. Look at the distance
+# between the solid line and the others, above all in the full table, which UMAP has not changed.
 ClusterCurveDisplay.from_clusters(found).plot()
 plt.show()
 
@@ -45,7 +44,8 @@ print(at_k.groupby("data")[["silhouette", "silhouette_table"]].mean().round(3))
 # %%
 # On the periodic table
 # ---------------------
-# The classes, and a number for every element: here how far its vector is from the mean of all.
+# The first map shows the classes. The second shows a number for every element, here the distance of
+# its vector from the mean of all.
 PeriodicTableDisplay.from_labels(found.labels).plot()
 plt.show()
 
@@ -58,8 +58,8 @@ plt.show()
 # %%
 # All pairs
 # ---------
-# No plane and no number of clusters: the cosine between all vectors, their mean taken out, ordered
-# by a tree.
+# This map needs no plane and no number of clusters. It shows the cosine between all vectors after
+# their mean is subtracted. A tree orders the elements.
 SimilarityDisplay.from_table(vectors - vectors.mean()).plot()
 plt.show()
 

@@ -1,16 +1,16 @@
 """
-Features for random forests and boosted trees
-=============================================
+Features for random forests
+===========================
 
-`UAETransformer` turns crystals into a feature matrix. Which element vectors it pools is one
-parameter, and a grid search over it compares them.
+`UAETransformer` turns crystals into a feature matrix. The element table is one parameter, and a
+grid search compares tables.
 """
 
 # %%
 # The crystals
 # ------------
-# A data frame with a column of pymatgen Structures, as matminer's users have it. 400 crystals keep
-# this example short.
+# The data frame has a column of pymatgen Structures, as in matminer. 400 crystals keep the example
+# short.
 import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
@@ -23,18 +23,18 @@ frame = datasets.load_mp_mini().frame.sample(400, random_state=0)
 print(frame[["formation_energy_per_atom", "band_gap"]].describe().round(2))
 
 # %%
-# matminer's way
-# --------------
-# New columns beside the old ones, with a progress bar for large data frames.
+# New columns of a data frame
+# ---------------------------
+# `featurize_dataframe` works as in matminer: it adds columns, with a progress bar for large frames.
 featurized = UAETransformer("magpie", statistics=("mean", "max")).featurize_dataframe(
     frame, "structure", pbar=False
 )
 print(featurized.filter(like="Electronegativity").head(3))
 
 # %%
-# scikit-learn's way
-# ------------------
-# The element table is a hyper-parameter like any other.
+# A step of a pipeline
+# --------------------
+# In a pipeline, the element table is a hyper-parameter like any other.
 pipe = Pipeline(
     [
         ("uae", UAETransformer()),
@@ -52,7 +52,7 @@ error = -results["mean_test_score"].sort_values()
 print(error.round(3))
 
 # %%
-# One bar a table: the mean over three folds, and the spread between them.
+# Each bar is the mean over three folds. The line is the standard deviation between the folds.
 figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
 ax.barh(error.index, error, xerr=results["std_test_score"][error.index], color="tab:blue")
 ax.invert_yaxis()

@@ -1,18 +1,17 @@
 """
-Which back-end, which element vectors?
-======================================
+Grid search over back-ends and element tables
+=============================================
 
-One pipeline, one `GridSearchCV`: the back-end, the element table and whether the table is frozen
-are parameters like any other. The search runs in two processes, and its `cv_results_` is a table
-that pandas and matplotlib can show as it is.
+The back-end, the element table and its freezing are parameters of one pipeline. One `GridSearchCV`
+compares them in two processes. pandas and matplotlib show its `cv_results_`.
 """
 
 # %%
 # The pipeline
 # ------------
-# `UAETransformer` brings the table, `CrystalGNNRegressor` trains on the graphs of the crystals that
-# travel with it. 400 crystals and ten epochs in small steps keep this example short; the ranking is
-# that of a quick look, not of a study.
+# `UAETransformer` provides the element table. `CrystalGNNRegressor` takes the table and trains on
+# the crystal graphs. 400 crystals and ten epochs keep the example short. The ranking is a first
+# look, not a study.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -35,9 +34,9 @@ pipe = Pipeline(
 # %%
 # The grid
 # --------
-# A back-end is a name, or an object of `skuae.models` with parameters of your choice: here a small
-# ALIGNN. Single parameters are keys as well: with `CrystalGNNRegressor(models.CGCNN())` in the
-# pipeline, ``gnn__backbone__cutoff`` is one.
+# A back-end is a name, or an object of `skuae.models` with parameters, here a small ALIGNN. Single
+# parameters can be keys, too: with `CrystalGNNRegressor(models.CGCNN())` in the pipeline,
+# ``gnn__backbone__cutoff`` is one.
 small_alignn = models.ALIGNN(n_alignn=2, n_gcn=2, hidden_dim=64)
 grid = {
     "gnn__backbone": ["cgcnn", "megnet", small_alignn],
@@ -68,8 +67,8 @@ print(table.round(3).to_string(index=False))
 # %%
 # The results as a heat map
 # -------------------------
-# Dark is good. Frozen one-hot rows are no handicap: the first layer of the network makes vectors of
-# them that it learns.
+# Dark cells have small errors. Frozen one-hot rows are no handicap: the first layer of the network
+# turns them into vectors that it learns.
 titles = {"cgcnn": "CGCNN", "megnet": "MEGNet", str(small_alignn): "small ALIGNN"}
 results["back-end"] = results["back-end"].map(titles)
 errors = results.pivot(

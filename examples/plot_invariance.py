@@ -1,15 +1,16 @@
 """
-Does a front-end know that a turned crystal is the same crystal?
-================================================================
+Invariance of a trained front-end
+=================================
 
-A CrystalTransformer reads raw coordinates. Training shows it turned copies; how far that goes is
-measured here, beside two baselines.
+A CrystalTransformer reads raw coordinates and sees rotated copies in training. This example
+measures how invariant it becomes. The baselines are pairs of different crystals and an untrained
+network.
 """
 
 # %%
 # A small front-end
 # -----------------
-# One layer, a few epochs on 1,000 bundled crystals: enough to see the effect of training.
+# One layer and a few epochs on 1,000 bundled crystals are enough to see the effect of training.
 import matplotlib.pyplot as plt
 
 from skuae import CrystalTransformerRegressor, datasets
@@ -20,16 +21,15 @@ front_end = CrystalTransformerRegressor(d_model=64, n_layers=1, max_epochs=6, ra
 front_end.fit(data.structures[:1000], data.target[:1000])
 
 # %%
-# Four ways to write down the same crystal
-# ----------------------------------------
-# A cosine near one sounds like invariance. It stands beside that of different crystals, and beside
-# a network that has learned nothing: where those are near one as well, the cosine is no evidence.
-# The ratio of distances is.
+# Four ways to write the same crystal
+# -----------------------------------
+# A cosine near 1 suggests invariance. But it is no evidence where different crystals, or an
+# untrained network, have a cosine near 1 as well. The ratio of distances is evidence.
 report = invariance_report(front_end, data.structures[-60:], n_repeats=4)
 print(report.vectors.round(4).to_string())
 
 # %%
-# Filled markers are the trained network, open ones the untrained one. At 1, a crystal and its
-# turned copy are as far apart as two different crystals.
+# Filled markers are the trained network, open markers the untrained one. At 1, a crystal and its
+# rotated copy are as far apart as two different crystals.
 InvarianceDisplay.from_report(report).plot()
 plt.show()

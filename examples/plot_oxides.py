@@ -2,15 +2,15 @@
 Oxides by class of their metal
 ==============================
 
-Formation energies and band gaps of the bundled oxides, sorted by the class of the elements beside
-oxygen, and how much of it a random sorting would give.
+This example groups the bundled oxides by the class of their other elements and compares formation
+energies and band gaps. Random classes are the control.
 """
 
 # %%
 # The published classes
 # ---------------------
-# A: groups 2 to 4 with lanthanides and actinides; B: groups 5 to 10; C: all others. Oxides that mix
-# classes drop out, which most of them do; the counts say so.
+# Class A has groups 2 to 4 with lanthanides and actinides, B has groups 5 to 10, and C has all
+# others. Oxides that mix classes are left out. These are most of them, as the counts show.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -29,10 +29,10 @@ print(oxides.summary[["n", "q25", "q50", "q75", "share_zero"]].round(2).to_strin
 
 
 # %%
-# Classes at random
-# -----------------
-# The same elements dealt out into three classes of any kind. The share of the variance that class
-# tells is what the classes are worth.
+# Random classes
+# --------------
+# The control puts the elements into three classes at random. Compare the share of the variance that
+# the classes explain.
 def share(classes):
     """Return the share of the variance of each property that lies between classes."""
     frame = oxide_distributions(data, classes).frame

@@ -1,17 +1,17 @@
 """
-What do element vectors say about radius and melting point?
-===========================================================
+Predict element properties from element vectors
+===============================================
 
-Trees learn properties of some elements from their vectors and are asked about others, beside
-vectors that know nothing.
+Boosted trees learn a property of some elements from their vectors and predict it for others. Random
+vectors are the control.
 """
 
 # %%
-# Scores, all of them
-# -------------------
-# About 17 elements are left out at a time, so few that R² differs widely from split to split. The
-# best split says more about the split than about the vectors; the mean says it better, and random
-# vectors say what zero is.
+# Scores of all splits
+# --------------------
+# A split leaves out about 17 elements. These are few, so R² differs widely between splits. The
+# best split says more about the split than about the vectors. Look at the mean, and at random
+# vectors for comparison.
 import matplotlib.pyplot as plt
 from sklearn.model_selection import RepeatedKFold
 
@@ -30,16 +30,16 @@ ProbeDisplay.from_probe(probe).plot()
 plt.show()
 
 # %%
-# `magpie` holds radius, melting temperature and electronegativity as columns: it is the ceiling,
-# not a discovery. The same is true of every table that was learned with such properties as input.
-# Its card tells whether it was:
+# `magpie` has radius, melting temperature and electronegativity as columns. So it is an upper
+# limit, not a finding. The same holds for every table that was learned with such properties as
+# input. The card of a table names them:
 print(get_table("ct-uae-mt").metadata["params"].get("element_features", "none"))
 
 # %%
-# Dimensions that matter
-# ----------------------
-# The mean absolute SHAP value of every dimension. Dimensions of learned vectors have no names: the
-# same training with another seed gives others, so that a number of a dimension is no finding.
+# Important dimensions
+# --------------------
+# The figure shows the mean absolute SHAP value of every dimension. Dimensions of learned vectors
+# have no meaning: training with another seed gives others.
 ProbeDisplay.from_probe(probe).plot(kind="importances")
 plt.show()
 print(probe.top_dims.round(2).to_string())

@@ -1,17 +1,16 @@
 """
-Formation energies of real crystals, end to end
-===============================================
+Quickstart: predict formation energies
+======================================
 
-A crystal graph neural network on universal atomic embeddings, beside two baselines: the mean, and a
-random forest that sees the composition only. The data are 2,573 crystals of the Materials Project
-that come with skuae; nothing is downloaded.
+This example trains a crystal graph network on 2,573 crystals of the Materials Project, which come
+with skuae. The baselines are the mean of the training set and a random forest on the composition.
 """
 
 # %%
 # The data
 # --------
-# `structures` are packed crystals (a list, Series or data frame column of pymatgen Structures would
-# do as well), `target` is the formation energy in eV per atom.
+# `structures` are crystals. A list, Series or data frame column of pymatgen Structures works as
+# well. `target` is the formation energy in eV per atom.
 import matplotlib.pyplot as plt
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor
@@ -31,9 +30,9 @@ print(f"{len(y_train)} crystals to train on, {len(y_test)} to test on")
 # %%
 # Three models
 # ------------
-# `UAETransformer` looks up a vector for every atom and pools the vectors of a crystal to features,
-# which any scikit-learn regressor takes. `CrystalGNNRegressor` after it does not look at the pooled
-# features: it takes the structures and the table of vectors along, and learns on the crystal graph.
+# `UAETransformer` looks up a vector for every atom and pools the vectors of a crystal into features
+# for any scikit-learn regressor. `CrystalGNNRegressor` takes the structures and the element table
+# from it, not the pooled features, and learns on the crystal graph.
 models = {
     "mean of the training set": make_pipeline(UAETransformer("magpie"), DummyRegressor()),
     "random forest, composition only": make_pipeline(

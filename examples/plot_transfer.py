@@ -1,17 +1,17 @@
 """
-From one property to the next
-=============================
+Transfer learning from another property
+=======================================
 
-Two hundred labels are few for a graph network. It can start from one that has learned something
-else from other crystals: ``init_from=`` takes over all of it but the head. Whether that helps is a
-question of the task, and here is how to ask it.
+Two hundred labels are few for a graph network. It can start from a network that was trained on
+another property of other crystals: ``init_from=`` copies all of it but the head. Whether this helps
+depends on the task. This example measures it for two.
 """
 
 # %%
 # The data
 # --------
-# Formation energies of 2,573 crystals to learn from first; then perovskites, none of which has the
-# formula of one of these: 200 with a label, the others to test on.
+# Pre-training uses the formation energies of 2,573 crystals. The task is about perovskites of other
+# formulas: 200 of them have a label, the others are the test set.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -23,17 +23,17 @@ TARGETS = {"formation_energy_per_atom": "eV/atom", "band_gap": "eV"}
 print(f"{len(datasets.load_mp_perovskites().target)} perovskites")
 
 # %%
-# Learn once
-# ----------
-# The network's own atom features are used, so that nothing but this training teaches it.
+# Pre-training
+# ------------
+# The network uses its own atom features, so nothing but this training is transferred.
 source = CrystalGNNRegressor(max_epochs=15, random_state=0)
 source.fit(large.structures, large.target)
 
 # %%
-# Learn the rest, or learn anew
-# -----------------------------
-# The same splits, seeds and epochs for both. Targets are scaled anew, so that another unit or
-# another property is no obstacle.
+# Pre-trained or from scratch
+# ---------------------------
+# Both use the same splits, seeds and epochs. Targets are scaled again, so they may have another
+# unit or be another property.
 rows = []
 for target in TARGETS:
     small = datasets.load_mp_perovskites(target=target)
@@ -51,11 +51,11 @@ results = pd.DataFrame(rows, columns=["target", "seed", "how", "MAE"])
 print(results.pivot_table(index="how", columns="target", values="MAE").round(3).to_string())
 
 # %%
-# What it is worth
-# ----------------
-# One line per split. The formation energy of perovskites is close to what was learned before, and
-# every split gains. The gap is another matter: half a step better than the median of 200 labels
-# either way, and what pre-training adds is no more than the difference between splits.
+# Test errors
+# -----------
+# There is one line per split. The formation energy of perovskites is close to the first property,
+# and every split gains. For the gap, both networks are only somewhat better than the median of the
+# 200 labels, and pre-training gains no more than the difference between splits.
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 ways = ["median of the 200", "from scratch", "pre-trained"]
 for ax, (target, unit) in zip(axes, TARGETS.items(), strict=True):

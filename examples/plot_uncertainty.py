@@ -1,17 +1,18 @@
 """
-How sure is a prediction?
-=========================
+Standard deviations and prediction intervals
+============================================
 
-Band gaps with a standard deviation for every crystal, from one network (``loss="gaussian_nll"``),
-and intervals that hold what they promise, from MAPIE around it (``pip install mapie``).
+One network predicts band gaps with a standard deviation for every crystal
+(``loss="gaussian_nll"``). MAPIE turns them into intervals with the right coverage on average
+(``pip install mapie``).
 """
 
 # %%
 # The data
 # --------
-# Gaps are a good case for it: those of metals are 0 and easy, those of insulators are not. A data
-# frame with one column of structures is what every tool of scikit-learn and MAPIE takes. 500
-# crystals are kept back for the intervals.
+# Gaps of metals are 0 and easy to predict, gaps of insulators are not. Every tool of scikit-learn
+# and MAPIE takes a data frame with one column of structures. 500 crystals are held out for the
+# intervals.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -30,8 +31,8 @@ X_train, X_held, y_train, y_held = train_test_split(X_train, y_train, test_size=
 # %%
 # A mean and a standard deviation
 # -------------------------------
-# The network has two outputs, trained with the likelihood of a normal distribution. If the spread
-# it predicts is right, errors divided by it have a root mean square of 1.
+# The network has two outputs, trained with the likelihood of a normal distribution. If the standard
+# deviations are right, the errors divided by them have a root mean square of 1.
 gnn = CrystalGNNRegressor(embedding="ct-uae-mt", loss="gaussian_nll", max_epochs=30, random_state=0)
 gnn.fit(X_train, y_train)
 mean, std = gnn.predict(X_test, return_std=True)
@@ -43,10 +44,12 @@ print(f"rank correlation of error and std: {pd.Series(error).corr(pd.Series(std)
 # %%
 # Intervals
 # ---------
-# Three kinds. *Normal distribution*: mean ± a multiple of the standard deviation, taken at its
-# word. *Conformal, one width*: MAPIE measures the errors on the held-out crystals, and takes a
-# width that enough of them are within; the same for all crystals. *Conformal, width ∝ std*: it
-# measures errors divided by the standard deviation, which it asks the network for.
+# There are three kinds:
+#
+# - *Normal distribution*: the mean ± a multiple of the predicted standard deviation.
+# - *Conformal, one width*: MAPIE measures the errors on the held-out crystals and uses a width that
+#   covers enough of them. All crystals have the same width.
+# - *Conformal, width ∝ std*: MAPIE measures the errors divided by the predicted standard deviation.
 levels = np.round(np.arange(0.1, 1.0, 0.1), 1)
 half = norm.ppf(0.5 + levels / 2) * std[:, None]
 intervals = {"normal distribution": (mean[:, None] - half, mean[:, None] + half)}
@@ -72,16 +75,20 @@ columns = ["intervals", "promised", "covered", "mean width (eV)"]
 print(pd.DataFrame(rows, columns=columns).round(3).to_string(index=False))
 
 # %%
-# Three pictures
-# --------------
-# Left: crystals with a larger predicted standard deviation have larger errors. The point above all
-# others is solid helium, with a gap of 16.6 eV and no helium in the training rows: of that, the
-# network had no idea. Middle: how many test crystals lie in intervals that promise to hold so many;
-# the area between a curve and the diagonal says how far off it is on average.
-# The errors are not distributed normally, so the network alone covers too few at the levels that
-# matter; both conformal kinds hold on average. Right: intervals of one width do so by covering the
-# easy crystals always and those that the network is least sure of far too seldom; with widths in
-# proportion to the predicted standard deviation the shares are more even, though not equal.
+# Coverage
+# --------
+# Left: crystals with a larger predicted standard deviation have larger errors. The highest point is
+# solid helium, with a gap of 16.6 eV. No training crystal has helium, and the predicted standard
+# deviation does not show that.
+#
+# Middle: the share of test crystals inside the intervals, against the promised share. The area
+# between a curve and the diagonal is the mean deviation. The errors are not normally distributed,
+# so the network alone covers too few crystals at high levels. Both conformal kinds hold on
+# average.
+#
+# Right: intervals of one width cover the easy crystals always and the least certain crystals far
+# too seldom. Widths proportional to the predicted standard deviation are more even, though not
+# equal.
 style = {
     "normal distribution": {"color": "tab:gray", "marker": "o", "linestyle": ":"},
     "conformal, one width": {"color": "tab:orange", "marker": "s", "linestyle": "--"},

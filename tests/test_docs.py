@@ -7,14 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from skuae import CrystalGNNRegressor, UAETransformer, as_crystals
 from skuae.datasets import make_toy_crystals
 from skuae.embedding import get_table
+from skuae.estimators import load_pretrained
 
 ROOT = Path(__file__).parents[1]
-# What builds write among the sources; each build here starts from none of it.
-WRITTEN = ("_build", "auto_examples", "generated", "sg_execution_times.rst")
+EXAMPLES = [path.stem for path in (ROOT / "examples").glob("plot_*.py")]
+# What builds write among the sources; each build here starts from none of it, but for the output
+# of the examples, which is part of the repository.
+WRITTEN = ("_build", "generated", "sg_execution_times.rst")
 
 
 @pytest.mark.slow
@@ -22,6 +30,8 @@ def test_site_builds_without_warnings(tmp_path):
     for folder in ("docs", "examples"):
         ignore = shutil.ignore_patterns(*WRITTEN)
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    for file in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / file, tmp_path)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
     done = subprocess.run(
         [*command, "-D", "plot_gallery=0", "docs", "docs/_build"],
@@ -36,13 +46,19 @@ def test_site_builds_without_warnings(tmp_path):
     assert "Predict the targets of crystals" in (
         built / "api/generated/skuae.CrystalGNNRegressor.html"
     ).read_text(encoding="utf-8")
-    assert (built / "auto_examples/plot_quickstart.html").exists()
+    for name in EXAMPLES:
+        assert (built / f"auto_examples/{name}.html").exists()
 
 
 def test_all_pages_are_in_the_table_of_contents():
-    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
-    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
-    assert pages <= set(index.partition("{toctree}")[2].split())
+    pages, found = {page.stem for page in (ROOT / "docs").glob("*.md")}, ["index"]
+    for page in found:  # grows on the way
+        if page in pages:
+            text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+            for toctree in re.findall(r"```\{toctree\}\n(.*?)```", text, flags=re.DOTALL):
+                found += [line for line in toctree.splitlines() if not line.startswith(":") and line]
+    assert pages <= set(found)
+    assert len(found) == len(set(found))
 
 
 def code_blocks(page, caption):
@@ -75,3 +91,44 @@ def test_code_for_those_who_come_from_elsewhere_runs(tmp_path, monkeypatch):
     n_columns = get_table("ct-uae-mt").n_dims
     assert len(names["both"].feature_labels()) == 4 * n_columns + 3  # of DensityFeatures
     assert names["gnn"].predict(toy.structures).shape == (40,)
+
+
+COMMON_ERRORS = re.findall(
+    r"^## `(.*?)`\n\n```\{code-block\} python\n:caption: error\n\n(.*?)```",
+    (ROOT / "docs/common_errors.md").read_text(encoding="utf-8"),
+    flags=re.DOTALL | re.MULTILINE,
+)
+
+
+def test_common_errors_are_found():
+    text = (ROOT / "docs/common_errors.md").read_text(encoding="utf-8")
+    assert len(COMMON_ERRORS) == text.count("\n## ") > 5
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Return the names that the page of common errors uses."""
+    toy = make_toy_crystals(12, random_state=0)
+    gnn = CrystalGNNRegressor(max_epochs=1, random_state=0).fit(toy.structures, toy.target)
+    return {
+        "CrystalGNNRegressor": CrystalGNNRegressor,
+        "StandardScaler": StandardScaler,
+        "UAETransformer": UAETransformer,
+        "as_crystals": as_crystals,
+        "data": toy,
+        "gnn": gnn,
+        "helium": Structure(Lattice.cubic(4.2), ["He"], [[0, 0, 0]]),
+        "load_pretrained": load_pretrained,
+        "make_pipeline": make_pipeline,
+        "np": np,
+        "structures": list(toy.structures),
+        "y": toy.target,
+    }
+
+
+@pytest.mark.parametrize(("message", "block"), COMMON_ERRORS, ids=lambda text: text[:30])
+def test_common_error_is_raised(message, block, fitted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_folder").mkdir()
+    with pytest.raises((TypeError, ValueError, OSError), match=re.escape(message)):
+        exec(compile(block, "common_errors.md", "exec"), dict(fitted))

@@ -33,7 +33,7 @@ C = TypeVar("C", bound="Crystals")
 class Crystals:
     """Packed crystals: all sites of all crystals, end to end.
 
-    Made from structures by :func:`skuae.crystals.as_crystals`; the constructor takes arrays that
+    Made from structures by :func:`skuae.as_crystals`; the constructor takes arrays that
     are packed already, and copies them. Indexing with an int gives a pymatgen Structure, with a
     slice, an int array or a mask another `Crystals`.
 

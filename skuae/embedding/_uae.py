@@ -122,7 +122,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,)
-            Crystals, as :func:`skuae.crystals.as_crystals` reads them; or their formulas.
+            Crystals, as :func:`skuae.as_crystals` reads them; or their formulas.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
             Their properties; needed if `embedding` is an estimator. A regressor learns from names
             of classes as columns of 0 and 1; classes that are numbers it takes for numbers.
@@ -177,7 +177,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,)
-            Crystals, as :func:`skuae.crystals.as_crystals` reads them; or their formulas.
+            Crystals, as :func:`skuae.as_crystals` reads them; or their formulas.
 
         Returns
         -------
