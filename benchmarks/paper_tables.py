@@ -269,12 +269,12 @@ def report(args):
     runs = pd.read_csv(args.output)
     errors = row_errors(runs, args.errors)
     lines = [
-        "# Element tables at desk scale",
+        "# All runs with element tables",
         "",
-        "Mean absolute error on held-out rows (mean of the seeds), and the difference to the "
-        "native input of the back-end (92 bits for CGCNN and ALIGNN, 16 learned numbers for "
-        "MEGNet) in percent, with a 95 % interval from drawing test rows and seeds anew; with one "
-        "seed it knows nothing of the spread between seeds. [All runs](paper_tables.csv), [their "
+        "Mean absolute error on held-out rows (mean of the seeds), and its difference in percent "
+        "to the native input of the back-end (92 bits for CGCNN and ALIGNN, 16 learned numbers for "
+        "MEGNet). The 95 % intervals come from resampling test rows and seeds. With one seed, an "
+        "interval does not include the spread between seeds. [All runs](paper_tables.csv), [their "
         "errors by test row](paper_tables.npz); `benchmarks/paper_tables.py`.",
         "",
         "Materials Project: the training and test rows of the MEGNet split, cells of at most "
