@@ -1,6 +1,8 @@
 """The documentation builds without warnings, and its code runs."""
 
+import inspect
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -56,9 +58,19 @@ def test_all_pages_are_in_the_table_of_contents():
         if page in pages:
             text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
             for toctree in re.findall(r"```\{toctree\}\n(.*?)```", text, flags=re.DOTALL):
-                found += [line for line in toctree.splitlines() if not line.startswith(":") and line]
+                found += [line for line in toctree.split() if not line.startswith(":")]
     assert pages <= set(found)
     assert len(found) == len(set(found))
+
+
+def test_pages_of_the_reference_have_examples():
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    names = [
+        f"skuae.{name}" for name in re.findall(r"^   ([A-Za-z][\w.]*)$", text, flags=re.MULTILINE)
+    ]
+    assert len(names) > 50
+    docs = {name: inspect.getdoc(pkgutil.resolve_name(name)) for name in names}
+    assert [name for name, doc in docs.items() if "\nExamples\n---" not in doc] == []
 
 
 def code_blocks(page, caption):

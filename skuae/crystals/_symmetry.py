@@ -71,6 +71,16 @@ class CrystalSymmetry(Levels):
         conventional and primitive, and every site as an orbit of its own.
     symprec : float
         Distance in Å by which sites may miss a symmetry.
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> symmetry = toy.structures.symmetry()
+    >>> symmetry.space_groups[:4].tolist()
+    [221, 225, 216, 225]
+    >>> symmetry.orbits[:2].tolist()  # the two sites of the first crystal are not equivalent
+    [0, 1]
     """
 
     space_groups: Annotated[np.ndarray, Column("crystals", np.uint8)]

@@ -32,6 +32,15 @@ class CrystalBunch(Bunch):
         Column ``structure`` with pymatgen Structures, then `labels`.
     DESCR : str
         Where the data are from, units, licence.
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> toy.target_names
+    ['electronegativity']
+    >>> list(toy.frame)
+    ['structure', 'electronegativity']
     """
 
     def __missing__(self, key):

@@ -76,6 +76,14 @@ class CrystalSystemErrorDisplay:
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skuae.analysis import CrystalSystemErrorDisplay, errors_by_crystal_system
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> errors = errors_by_crystal_system(toy.target, toy.target + 0.1, toy.structures)
+    >>> display = CrystalSystemErrorDisplay(errors=errors, unit="eV").plot()
     """
 
     def __init__(self, *, errors, unit=None):

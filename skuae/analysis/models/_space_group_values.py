@@ -67,6 +67,19 @@ def space_group_values(estimator, X, y, *, min_count=20, random_state=None):
     -----
     A network that knows the group of each crystal learns the mean label of a group first of all. A
     high correlation is therefore no insight by itself: compare it with that of ``"one-hot"``.
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNRegressor, models
+    >>> from skuae.analysis import space_group_values
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> bert = models.CrystalBERT(d_model=16, n_layers=1, n_heads=1, d_ff=16)
+    >>> gnn = CrystalGNNRegressor(bert, max_epochs=1, random_state=0)
+    >>> gnn = gnn.fit(toy.structures, toy.target)
+    >>> values = space_group_values(gnn, toy.structures, toy.target, min_count=2)
+    >>> values.groups.index.tolist()
+    [216, 221, 225]
     """
     if not isinstance(min_count, Integral) or isinstance(min_count, bool) or min_count < 1:
         raise ValueError(f"min_count must be an integer, at least 1; got {min_count!r}")
@@ -164,6 +177,19 @@ class SpaceGroupValuesDisplay:
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNRegressor, models
+    >>> from skuae.analysis import SpaceGroupValuesDisplay
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> bert = models.CrystalBERT(d_model=16, n_layers=1, n_heads=1, d_ff=16)
+    >>> gnn = CrystalGNNRegressor(bert, max_epochs=1, random_state=0)
+    >>> gnn = gnn.fit(toy.structures, toy.target)
+    >>> display = SpaceGroupValuesDisplay.from_estimator(
+    ...     gnn, toy.structures, toy.target, min_count=2
+    ... ).plot()
     """
 
     def __init__(self, *, groups, spearman, label="mean of the labels"):

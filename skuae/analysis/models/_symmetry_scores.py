@@ -78,6 +78,17 @@ def symmetry_scores(
     References
     ----------
     C. Liang et al., Nat. Commun. 14, 5198 (2023).
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNRegressor
+    >>> from skuae.analysis import symmetry_scores
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> gnn = CrystalGNNRegressor("megnet", max_epochs=1, random_state=0)
+    >>> found = symmetry_scores(gnn.fit(toy.structures, toy.target), toy.structures)
+    >>> list(found.scores)
+    ['orbits', 'within', 'between']
     """
     if statistic not in _STATISTICS:
         raise ValueError(f"statistic must be one of {', '.join(_STATISTICS)}; got {statistic!r}")

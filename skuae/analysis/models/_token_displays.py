@@ -124,6 +124,17 @@ class AttentionMapDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     image_ : matplotlib AxesImage
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNRegressor, models
+    >>> from skuae.analysis import AttentionMapDisplay
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> bert = models.CrystalBERT(d_model=16, n_layers=1, n_heads=1, d_ff=16)
+    >>> gnn = CrystalGNNRegressor(bert, max_epochs=1, random_state=0)
+    >>> gnn = gnn.fit(toy.structures, toy.target)
+    >>> display = AttentionMapDisplay.from_estimator(gnn, toy.structures).plot()
     """
 
     def __init__(self, *, weights, tokens):

@@ -113,6 +113,18 @@ def attention_maps(estimator, X):
     See Also
     --------
     AttentionMapDisplay : Draws the mean over crystals.
+
+    Examples
+    --------
+    >>> from skuae import CrystalGNNRegressor, models
+    >>> from skuae.analysis import attention_maps
+    >>> from skuae.datasets import make_toy_crystals
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> bert = models.CrystalBERT(d_model=16, n_layers=1, n_heads=1, d_ff=16)
+    >>> gnn = CrystalGNNRegressor(bert, max_epochs=1, random_state=0)
+    >>> gnn = gnn.fit(toy.structures, toy.target)
+    >>> attention_maps(gnn, toy.structures).weights.shape
+    (16, 1, 1, 8, 8)
     """
     with library_defaults(), torch.inference_mode():
         estimator, crystals = _take_bert(estimator, X)
