@@ -40,7 +40,7 @@ class CrystalBunch(Bunch):
     >>> toy.target_names
     ['electronegativity']
     >>> list(toy.frame)
-    ['structure', 'electronegativity']
+    ['structure', 'formula', 'electronegativity', 'volume_per_atom', 'prototype']
     """
 
     def __missing__(self, key):
