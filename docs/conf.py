@@ -40,6 +40,8 @@ templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autosummary_generate = True
+default_role = "py:obj"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the pages of autosummary have them already
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output of doctests
 # A build needs no network: these files hold the objects of other projects that are linked.

@@ -64,12 +64,11 @@ def test_all_pages_are_in_the_table_of_contents():
 
 
 def test_pages_of_the_reference_have_examples():
-    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
-    names = [
-        f"skuae.{name}" for name in re.findall(r"^   ([A-Za-z][\w.]*)$", text, flags=re.MULTILINE)
-    ]
-    assert len(names) > 50
-    docs = {name: inspect.getdoc(pkgutil.resolve_name(name)) for name in names}
+    pages = (ROOT / "docs").glob("api_*.md")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    names = re.findall(r"^   ([A-Za-z][\w.]*)$", text, flags=re.MULTILINE)
+    assert len(names) == len(set(names)) > 50
+    docs = {name: inspect.getdoc(pkgutil.resolve_name(f"skuae.{name}")) for name in names}
     assert [name for name, doc in docs.items() if "\nExamples\n---" not in doc] == []
 
 
