@@ -56,11 +56,11 @@ PeriodicTableDisplay.from_values(
 plt.show()
 
 # %%
-# All pairs
-# ---------
-# This map needs no plane and no number of clusters. It shows the cosine between all vectors after
-# their mean is subtracted. A tree orders the elements.
-SimilarityDisplay.from_table(vectors - vectors.mean()).plot()
+# Pairs of elements
+# -----------------
+# This map needs no plane and no number of clusters. It shows the cosine between the vectors of the
+# elements up to Xe, after the mean of all is subtracted. A tree orders the elements.
+SimilarityDisplay.from_table((vectors - vectors.mean()).loc[:"Xe"]).plot()
 plt.show()
 
 print(get_table("ct-uae-plain").most_similar("Fe", metric="euclidean"))
