@@ -55,8 +55,8 @@ SITES = {
     "torch": "https://docs.pytorch.org/docs/stable/",
 }
 intersphinx_mapping = {name: (url, f"inventories/{name}.inv") for name, url in SITES.items()}
-# A reference to a name of skuae that does not exist is an error. A name in single backticks (py:obj)
-# is a link where it can be one; private names stand in annotations.
+# A reference to a name of skuae that does not exist is an error. A name in single backticks
+# (py:obj) is a link where it can be one; private names stand in annotations.
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*"), (".*", r"(?!skuae\.).*|.*\._.*")]
 

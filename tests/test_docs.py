@@ -107,7 +107,7 @@ def test_code_for_those_who_come_from_elsewhere_runs(tmp_path, monkeypatch):
 
 
 COMMON_ERRORS = re.findall(
-    r"^## `(.*?)`\n\n```\{code-block\} python\n:caption: error\n\n(.*?)```",
+    r"^Message: `(.*?)`\n\n```\{code-block\} python\n:caption: raises the error\n\n(.*?)```",
     (ROOT / "docs/common_errors.md").read_text(encoding="utf-8"),
     flags=re.DOTALL | re.MULTILINE,
 )
