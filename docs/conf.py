@@ -100,6 +100,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skuae"
 html_static_path = ["_static"]
 html_css_files = ["skuae.css"]
+html_js_files = ["skuae.js"]
 html_theme_options = {
     "logo": {"text": "skuae"},
     "header_links_before_dropdown": 6,
