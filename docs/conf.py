@@ -66,12 +66,12 @@ def write_backends(path):
     lines = [
         "# Back-ends",
         "",
-        "What `backbone=` may be. Parameters are counted at the default settings with one output,",
-        "on the element table that is used where none is given. It is frozen unless it says so.",
-        "[Choosing a back-end](../choosing.md) compares their speed and errors, and",
+        "The parameter `backbone` takes these names. Parameters are counted at the default settings",
+        "with one output, on the default element table. The table is frozen unless it is marked as",
+        "trained. [Which model to choose](../choosing.md) compares speed and errors.",
         "[Add a back-end](../add_a_backend.md) shows how to write one.",
         "",
-        "| `backbone=` | reads | element table | parameters | `lr` |",
+        "| `backbone` | reads | element table | parameters | `lr` |",
         "|---|---|---|---|---|",
     ]
     for name, kind in BACKBONES.items():
@@ -126,6 +126,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skuae",),
     "reference_url": {"skuae": None},
     "remove_config_comments": True,
+    "capture_repr": (),  # output is what an example prints
     "min_reported_time": 3600,  # seconds; times of the machine of the build say little
     "show_memory": False,
     "show_signature": False,
