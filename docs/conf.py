@@ -66,9 +66,9 @@ def write_backends(path):
     lines = [
         "# Back-ends",
         "",
-        "The parameter `backbone` takes these names. Parameters are counted at the default settings",
-        "with one output, on the default element table. The table is frozen unless it is marked as",
-        "trained. [Which model to choose](../choosing.md) compares speed and errors.",
+        "The parameter `backbone` takes these names. Parameters are counted at the default",
+        "settings with one output, on the default element table. The table is frozen unless it is",
+        "marked as trained. [Which model to choose](../choosing.md) compares speed and errors.",
         "[Add a back-end](../add_a_backend.md) shows how to write one.",
         "",
         "| `backbone` | reads | element table | parameters | `lr` |",
