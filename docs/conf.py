@@ -105,7 +105,6 @@ html_theme_options = {
     "logo": {"text": "skuae"},
     "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
-    "show_prev_next": False,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
