@@ -45,9 +45,7 @@ grid = {
 }
 search = GridSearchCV(pipe, grid, scoring="neg_mean_absolute_error", cv=2, n_jobs=2)
 search.fit(X, y)
-print(f"{len(search.cv_results_['params'])} settings, the best:")
-for name, value in search.best_params_.items():
-    print(f"  {name} = {value}")
+print(f"{len(search.cv_results_['params'])} settings, the best: {search.best_params_}")
 
 # %%
 # The results as a table
