@@ -61,7 +61,7 @@ def test_matminer_round_trip():
 
 def test_from_matminer_element_property():
     composition = pytest.importorskip("matminer.featurizers.composition")
-    featurizer = composition.ElementProperty.from_preset("magpie")
+    featurizer = composition.ElementProperty.from_preset("magpie", impute_nan=True)
     table = ElementTable.from_matminer(featurizer)
     assert table.name == "MagpieData"
     assert table.columns == featurizer.features
@@ -89,7 +89,8 @@ def test_filler_of_matminer_covers_no_element(source, n_elements, impute_nan):
 def test_imputed_elements_of_matminer_are_not_covered():
     composition = pytest.importorskip("matminer.featurizers.composition")
     data = pytest.importorskip("matminer.utils.data")
-    table = ElementTable.from_matminer(composition.ElementProperty.from_preset("magpie"))
+    featurizer = composition.ElementProperty.from_preset("magpie", impute_nan=True)
+    table = ElementTable.from_matminer(featurizer)
     assert table.symbols == list(SYMBOLS[:112])
     assert "He (Z=2)" in table.metadata["partly_imputed_with_mean"]  # without a melting point
     assert "Fe (Z=26)" not in table.metadata["partly_imputed_with_mean"]

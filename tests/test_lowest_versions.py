@@ -1,0 +1,30 @@
+"""skuae works with the lowest versions that it asks for, all of them together."""
+
+import pytest
+from fresh_environments import ROOT, make_environment, run
+
+# What has told lowest versions from others: examples of all public objects, files, pickles,
+# scikit-learn around our estimators, symmetry, tables, and all extras.
+TELLING = (
+    "skuae",
+    "tests/estimators/test_persistence.py",
+    "tests/estimators/test_stacking.py",
+    "tests/crystals/test_reading.py",
+    "tests/crystals/test_symmetry.py",
+    "tests/datasets/test_file.py",
+    "tests/datasets/test_download.py",
+    "tests/embedding/test_uae.py",
+    "tests/embedding/test_interchange.py",
+    "tests/analysis/tables/test_clusters.py",
+    "tests/pipelines",
+    "tests/test_matminer.py",
+)
+
+
+@pytest.mark.slow
+def test_lowest_versions(tmp_path):
+    python = make_environment(
+        tmp_path / "lowest", "constraints-lowest.txt", "-e", f"{ROOT}[all]", "pytest", "PyYAML"
+    )
+    pytest_ = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+    assert " passed" in run(*pytest_, *TELLING, cwd=ROOT, PYTEST_ADDOPTS="")
