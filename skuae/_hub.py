@@ -54,7 +54,7 @@ def _fetch(address: str) -> Path:
         )
     except ImportError as error:
         raise ImportError(
-            f"{address} is read by huggingface_hub: pip install 'skuae[hub]'"
+            f'{address} is read by huggingface_hub: pip install "skuae[hub]"'
         ) from error
     try:
         path = hf_hub_download(name, MODEL_FILE, revision=revision or None)

@@ -200,10 +200,3 @@ def test_import_works_where_nothing_optional_is_installed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "4"
-
-
-def test_version_is_the_one_in_the_citation():
-    from pathlib import Path
-
-    citation = Path(__file__).parents[1] / "CITATION.cff"
-    assert f"version: {skuae.__version__}" in citation.read_text().splitlines()

@@ -148,7 +148,7 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         ----------
         folder : str or path-like
             The folder, or ``hf://owner/name`` for one at Hugging Face
-            (``pip install 'skuae[hub]'``), perhaps with ``@revision``.
+            (``pip install "skuae[hub]"``), perhaps with ``@revision``.
         device : str or torch.device, default="auto"
 
         Returns
