@@ -83,7 +83,7 @@ def test_element_property_agrees_with_us(structures):
     """Mean, minimum and maximum of matminer's own Magpie preset are those of our pooling."""
     from matminer.featurizers.composition import ElementProperty
 
-    preset = ElementProperty.from_preset("magpie")
+    preset = ElementProperty.from_preset("magpie", impute_nan=True)
     preset.stats = ["mean", "minimum", "maximum"]
     preset.set_n_jobs(1)
     table = ElementTable.from_matminer(preset)
@@ -97,7 +97,7 @@ def test_std_agrees_with_matminer_up_to_its_convention(structures):
     """matminer's std_dev has the factor of a sample; population variance is 1 - sum(w²) of it."""
     from matminer.featurizers.composition import ElementProperty
 
-    preset = ElementProperty.from_preset("magpie")
+    preset = ElementProperty.from_preset("magpie", impute_nan=True)
     preset.stats = ["std_dev"]
     table = ElementTable.from_matminer(preset)
     ours = UAETransformer(table, statistics=("std",)).fit_transform(structures)
