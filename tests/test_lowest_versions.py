@@ -3,8 +3,8 @@
 import pytest
 from fresh_environments import ROOT, make_environment, run
 
-# What has told versions apart: the examples of all public objects, files, pickles, scikit-learn around
-# our estimators, and what needs extras. `pytest` alone would take as long as for the tested versions.
+# What has told versions apart: the examples of all public objects, files, pickles, scikit-learn
+# around our estimators, and what needs extras. CONTRIBUTING.md has the command for all tests.
 TELLING = (
     "skuae",
     "tests/estimators/test_persistence.py",
