@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -23,15 +25,17 @@ def run(*command, cwd, **environment):
     return done.stdout
 
 
-def make_environment(folder, constraints, *requirements):
-    """Install requirements into a new environment and return its Python.
+@contextmanager
+def environment(constraints, *requirements):
+    """Install requirements into a new environment, yield its Python, and remove it.
 
     A file of constraints has the versions. Everything is installed, PyTorch too: of the version
     ``torch==2.13.0``, pip takes the CPU build where it finds one. Modules are compiled when they
     are imported, since few of them are.
     """
-    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=ROOT)
-    python = folder / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python)
-    run(*pip, "install", "-q", "--no-compile", "-c", ROOT / constraints, *requirements, cwd=ROOT)
-    return python
+    with tempfile.TemporaryDirectory() as folder:
+        run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=ROOT)
+        python = Path(folder) / "bin" / "python"
+        pip = (sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile")
+        run(*pip, "-c", ROOT / constraints, *requirements, cwd=ROOT)
+        yield python

@@ -8,7 +8,7 @@ import tomllib
 import zipfile
 
 import pytest
-from fresh_environments import ROOT, make_environment, run
+from fresh_environments import ROOT, environment, run
 
 from skuae.datasets import make_toy_crystals
 
@@ -32,10 +32,10 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def python(built, tmp_path_factory):
-    """Return the Python of an environment that has the wheel and what it depends on."""
-    folder = tmp_path_factory.mktemp("core") / "environment"
-    return make_environment(folder, "constraints.txt", built[2])
+def python(built):
+    """Yield the Python of an environment that has the wheel and what it depends on."""
+    with environment("constraints.txt", built[2]) as python:
+        yield python
 
 
 def content(wheel):

@@ -1,7 +1,7 @@
 """skuae works with the lowest versions that it asks for, all of them together."""
 
 import pytest
-from fresh_environments import ROOT, make_environment, run
+from fresh_environments import ROOT, environment, run
 
 # What has told versions apart: the examples of all public objects, files, pickles, scikit-learn
 # around our estimators, and what needs extras. CONTRIBUTING.md has the command for all tests.
@@ -26,9 +26,8 @@ TELLING = (
 
 
 @pytest.mark.slow
-def test_lowest_versions(tmp_path):
-    python = make_environment(
-        tmp_path / "lowest", "constraints-lowest.txt", "-e", f"{ROOT}[all]", "pytest", "PyYAML"
-    )
-    pytest_ = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
-    assert " passed" in run(*pytest_, *TELLING, cwd=ROOT, PYTEST_ADDOPTS="")
+def test_lowest_versions():
+    needed = ("-e", f"{ROOT}[all]", "pytest", "PyYAML")
+    with environment("constraints-lowest.txt", *needed) as python:
+        command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+        assert " passed" in run(*command, *TELLING, cwd=ROOT, PYTEST_ADDOPTS="")
