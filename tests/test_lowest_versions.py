@@ -20,7 +20,7 @@ TELLING = (
     "tests/embedding/test_interchange.py",
     "tests/embedding/test_registry.py",
     "tests/analysis/tables/test_clusters.py::test_three_blobs",
-    "tests/pipelines",
+    "tests/pipelines/test_pipeline.py",
     "tests/test_matminer.py",
 )
 
