@@ -13,7 +13,6 @@ from skuae.models import BACKBONES
 from skuae.models._edges import linear_at_edges
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the benchmarks are not there")
 
 
 @pytest.fixture
