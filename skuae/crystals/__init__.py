@@ -9,6 +9,7 @@ from skuae.crystals._contents import count_electrons
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._derived import symmetry_of_rows
 from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._levels import Column, Levels, offsets_of
 from skuae.crystals._limits import LIMITS, Limits
 from skuae.crystals._packing import offsets_from_sizes, take_rows
 from skuae.crystals._parsing import (
@@ -51,11 +52,13 @@ __all__ = [
     "LIMITS",
     "N_SPACE_GROUPS",
     "Attempts",
+    "Column",
     "Compositions",
     "CrystalBatch",
     "CrystalGraphs",
     "CrystalSymmetry",
     "Crystals",
+    "Levels",
     "Limits",
     "Links",
     "PackedTensors",
@@ -73,6 +76,7 @@ __all__ = [
     "is_file",
     "load_json",
     "offsets_from_sizes",
+    "offsets_of",
     "parse_structure",
     "random_orthogonal",
     "read_bytes",

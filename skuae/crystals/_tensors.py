@@ -11,12 +11,10 @@ from torch import Tensor
 from skuae.crystals._arrays import arrays_by_level
 from skuae.crystals._batch import RESERVED, CrystalBatch
 from skuae.crystals._crystals import Crystals
-from skuae.crystals._graphs import CrystalGraphs
-from skuae.crystals._levels import LEVELS, Arrays, Column, schema_of, take_levels
+from skuae.crystals._levels import LEVELS, Arrays, Column, Levels, schema_of, take_levels
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._search import wrap
 
-Graphs = CrystalGraphs | ReducedGraphs
 Coords = Literal["wrapped", "given"]
 Rows = Sequence[int] | np.ndarray | Tensor
 
@@ -27,7 +25,7 @@ class PackedTensors:
     Parameters
     ----------
     crystals : Crystals
-    graphs : CrystalGraphs, ReducedGraphs or None
+    graphs : CrystalGraphs, ReducedGraphs, other levels of these crystals, or None
         Without graphs, batches carry coordinates and lattices instead of neighbours.
     device : torch.device or str, default="cpu"
     dtype : torch.dtype, default=torch.float32
@@ -58,7 +56,7 @@ class PackedTensors:
     def __init__(
         self,
         crystals: Crystals,
-        graphs: Graphs | None = None,
+        graphs: Levels | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         *,
@@ -210,7 +208,7 @@ def _count_rows(arrays: Arrays, n_crystals: int) -> dict[str, np.ndarray]:
 
 
 def _gather(
-    crystals: Crystals, graphs: Graphs | None, coords: Coords | None
+    crystals: Crystals, graphs: Levels | None, coords: Coords | None
 ) -> tuple[Arrays, dict[str, Column]]:
     """Collect what batches are to carry, and how these columns are declared."""
     if graphs is not None and len(graphs) != len(crystals):
