@@ -18,14 +18,15 @@ LEVELS = {
     "datasets": 2,
     "training": 3,
     "estimators": 4,
-    "featurizers": 5,
-    "analysis": 5,
-    "matminer": 5,
-    "pretraining": 5,
-    "pipelines": 6,
-    "commands": 7,
-    "cli": 8,
-    "__main__": 9,
+    "potentials": 5,
+    "featurizers": 6,
+    "analysis": 6,
+    "matminer": 6,
+    "pretraining": 6,
+    "pipelines": 7,
+    "commands": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 
 # What each part of the room analysis may import from; files beside the parts are common to all.
