@@ -93,6 +93,19 @@ class PackedTensors:
         """Crystal ``i`` owns the sites ``offsets[i]:offsets[i + 1]``, shape (n_crystals + 1,)."""
         return self._levels["sites"].offsets
 
+    def n_rows(self, level: str) -> np.ndarray:
+        """Count the rows of a level that each crystal has.
+
+        Parameters
+        ----------
+        level : {"sites", "edges", "angles", "entries"}
+
+        Returns
+        -------
+        ndarray of int64 of shape (n_crystals,)
+        """
+        return self._n_rows[level]
+
     def batch(self, rows: Rows) -> CrystalBatch:
         """Cut out some crystals.
 

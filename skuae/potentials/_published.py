@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skuae._elements import atomic_number
 from skuae.potentials._chgnet import CHGNet
 
 _FILES = {
@@ -19,6 +20,8 @@ _0_2_0 = CHGNet(
     n_radial=9, n_angular=9, n_readout=2, cutoff=5.0, exponent=5, norm=False, message_bias=True
 )
 PUBLISHED = tuple(_FILES)
+_NOT_IN_MPTRJ = ("Po", "At", "Rn", "Fr", "Ra")
+_NOTHING = 1e-6  # eV; what a least-squares fit leaves to elements that no crystal has
 
 
 class Published(NamedTuple):
@@ -33,12 +36,15 @@ class Published(NamedTuple):
         Of all else, as the module calls them.
     reference_energies : ndarray of float64 of shape (94,)
         In eV per atom.
+    seen : ndarray of bool of shape (94,)
+        Elements of the data that it was trained on.
     """
 
     backbone: CHGNet
     elements: Tensor
     weights: dict[str, Tensor]
     reference_energies: np.ndarray
+    seen: np.ndarray
 
 
 def read_published(name: str) -> Published:
@@ -97,7 +103,10 @@ def convert(state: dict[str, Tensor], backbone: CHGNet) -> Published:
     references = left.pop("composition_model.fc.weight")[0]
     if left:
         raise ValueError(f"the file has weights of another network: {', '.join(sorted(left))}")
-    return Published(backbone, elements, weights, references.double().numpy())
+    energies = references.double().numpy()
+    seen = np.abs(energies) > _NOTHING
+    seen[[atomic_number(symbol) - 1 for symbol in _NOT_IN_MPTRJ]] = False
+    return Published(backbone, elements, weights, energies, seen)
 
 
 _NAMES = {

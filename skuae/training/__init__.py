@@ -20,6 +20,7 @@ from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device
 from skuae.training._precision import resolve_precision
 from skuae.training._regression import FittedRegression, RegressionTask
+from skuae.training._schedule import SCHEDULES, learning_rate
 from skuae.training._search import find_epochs
 from skuae.training._settings import Settings
 from skuae.training._table_input import TableInput, check_covered, table_digest
@@ -27,6 +28,7 @@ from skuae.training._targets import check_rows, check_sample_weight, check_targe
 from skuae.training._task import FitData, FittedTask, Targets, Task
 
 __all__ = [
+    "SCHEDULES",
     "ClassificationTask",
     "CrystalDataset",
     "CrystalLoader",
@@ -55,6 +57,7 @@ __all__ = [
     "find_epochs",
     "fit_network",
     "history_of",
+    "learning_rate",
     "library_defaults",
     "make_net",
     "name_uncloneable",

@@ -1,0 +1,170 @@
+"""Labels of potentials: energies, forces, stresses and moments, each of which may be missing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skuae._numbers import as_floats
+from skuae.crystals import Crystals
+from skuae.potentials._contract import GPA
+
+NAMES = ("energy", "forces", "stress", "magmoms")
+_SHAPES = {
+    "energy": "a number, in eV per cell",
+    "forces": "(n_sites, 3), in eV/Å",
+    "stress": "(3, 3), in GPa and positive under tension",
+    "magmoms": "(n_sites,), in Bohr magnetons",
+}
+_SYMMETRIC = 1e-2  # of the largest entry; codes of density functionals round
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of packed crystals; NaN where unknown.
+
+    Attributes
+    ----------
+    energies : ndarray of float64 of shape (n,)
+        In eV per cell.
+    forces : ndarray of float64 of shape (n_sites, 3)
+        In eV/Å.
+    stresses : ndarray of float64 of shape (n, 3, 3)
+        In GPa.
+    magmoms : ndarray of float64 of shape (n_sites,)
+        Sizes, in Bohr magnetons.
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    stresses: np.ndarray
+    magmoms: np.ndarray
+
+
+def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
+    """Read labels row by row.
+
+    Parameters
+    ----------
+    y : DataFrame, sequence of dicts, or None
+        Columns or keys are energy, forces, stress and magmoms; None or NaN is unknown. None takes
+        what the calculators of ASE Atoms hold.
+    crystals : Crystals
+    X : sequence of ase.Atoms, optional
+        What the crystals were read from, if y is None.
+
+    Returns
+    -------
+    Labels
+
+    Raises
+    ------
+    TypeError
+        If y is none of these.
+    ValueError
+        If a label has a wrong shape, is infinite or no number, or y has another length, or unknown
+        columns. The row is named.
+    """
+    rows = list(_rows_of_calculators(X, crystals) if y is None else _rows(y, crystals))
+    if len(rows) != len(crystals):
+        raise ValueError(f"y has {len(rows)} rows, X has {len(crystals)} crystals")
+    sizes = crystals.sizes
+    energies, stresses = np.full(len(rows), np.nan), np.full((len(rows), 3, 3), np.nan)
+    forces, magmoms = np.full((crystals.n_sites, 3), np.nan), np.full(crystals.n_sites, np.nan)
+    for i, row in enumerate(rows):
+        where = crystals.where(i)
+        unknown = [name for name in row if name not in NAMES]
+        if unknown:
+            raise ValueError(f"{where}: there is no label {unknown[0]!r}; use {', '.join(NAMES)}")
+        sites, n = slice(crystals.offsets[i], crystals.offsets[i + 1]), int(sizes[i])
+        energies[i] = _value(row, "energy", (), where)
+        forces[sites] = _value(row, "forces", (n, 3), where)
+        stresses[i] = _value(row, "stress", (3, 3), where)
+        magmoms[sites] = np.abs(_value(row, "magmoms", (n,), where))
+        _check_symmetric(stresses[i], where)
+    return Labels(energies, forces, stresses, magmoms)
+
+
+def _rows(y: Any, crystals: Crystals) -> Iterable[Mapping]:
+    if isinstance(y, pd.DataFrame):
+        columns = {str(name): y[name].tolist() for name in y.columns}
+        if len(columns) < y.shape[1]:
+            raise ValueError(f"y has a column twice: {', '.join(map(str, y.columns))}")
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values())]  # noqa: B905
+    if isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object):
+        for i, row in enumerate(y):
+            if not isinstance(row, Mapping):
+                raise TypeError(
+                    f"y, row {i}: got {type(row).__name__}, expected a dict of "
+                    f"{', '.join(NAMES)}; energies alone are a data frame with the column energy"
+                )
+        return y
+    raise TypeError(
+        f"y is a {type(y).__name__}; pass a data frame with the columns {', '.join(NAMES)} (or "
+        "some of them), a list of dicts, or None for ASE Atoms with calculators"
+    )
+
+
+def _rows_of_calculators(X: Any, crystals: Crystals) -> Iterable[Mapping]:
+    atoms = list(X) if isinstance(X, (list, tuple, pd.Series, np.ndarray)) else []
+    if len(atoms) != len(crystals) or not all(hasattr(a, "calc") for a in atoms):
+        raise ValueError(
+            "y=None reads labels from the calculators of ASE Atoms, and X is something else; pass "
+            "y, a data frame or a list of dicts"
+        )
+    for i, one in enumerate(atoms):
+        results = dict(getattr(one.calc, "results", None) or {})
+        row = {name: results[name] for name in ("energy", "forces", "magmoms") if name in results}
+        if not row:
+            raise ValueError(
+                f"{crystals.where(i)}: the Atoms have no calculator with results; call "
+                "get_potential_energy() first, or pass y"
+            )
+        stress = results.get("stress")
+        if stress is not None:
+            row["stress"] = np.asarray(stress)[_VOIGT] * GPA if np.size(stress) == 6 else (
+                np.asarray(stress) * GPA
+            )  # fmt: skip
+        yield row
+
+
+_VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])  # xx, yy, zz, yz, xz, xy of ASE
+
+
+def _value(row: Mapping, name: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Return one label as an array of this shape, NaN where it is unknown."""
+    value = row.get(name)
+    if value is None or (np.ndim(value) == 0 and _is_nan(value)):
+        return np.full(shape, np.nan)
+    try:
+        array = as_floats(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {name} are no numbers ({error})") from error
+    if array.shape != shape:
+        hint = ""
+        if name == "stress" and array.shape == (6,):
+            hint = "; the order of six numbers differs between codes: write the tensor in full"
+        raise ValueError(
+            f"{where}: {name} has shape {array.shape}, expected {shape}: {_SHAPES[name]}{hint}"
+        )
+    if np.isinf(array).any():
+        raise ValueError(f"{where}: {name} is infinite; use NaN for unknown labels")
+    return array
+
+
+def _is_nan(value: Any) -> bool:
+    try:
+        return bool(pd.isna(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_symmetric(stress: np.ndarray, where: str) -> None:
+    skew = np.abs(stress - stress.T).max()
+    if skew > _SYMMETRIC * (1 + np.abs(stress).max()):
+        raise ValueError(
+            f"{where}: the stress is not symmetric, by {skew:.3g} GPa; check how the tensor was "
+            "put together"
+        )

@@ -1,0 +1,397 @@
+"""`CrystalPotential`: interatomic potentials as estimators of scikit-learn."""
+
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.crystals import Crystals
+from skuae.embedding import ElementTable, crystals_and_table
+from skuae.models import Elements
+from skuae.potentials._fit import fit_potential, loss_of, read_source
+from skuae.potentials._fitted import Predictions
+from skuae.potentials._labels import read_labels
+from skuae.potentials._saving import write_potential
+from skuae.potentials._scores import error_table
+from skuae.training import library_defaults, resolve_device
+
+
+class CrystalPotential(BaseEstimator):
+    """An interatomic potential: energies, forces and stresses of crystals.
+
+    Parameters
+    ----------
+    backbone : {"chgnet"} or CHGNet, default="chgnet"
+        The network.
+    embedding : str, path, ElementTable, DataFrame or None, default=None
+        Vectors of elements to start from. None draws vectors of H to Pu, as published. A table
+        whose width is not that of the network passes a linear layer first.
+    freeze_embedding : bool, default=False
+        Whether these vectors stay as they are.
+    reference_energies : "fit", dict or None, default="fit"
+        Energies of elements in eV per atom, by symbol, which the network's energies are added to.
+        ``"fit"`` takes a ridge regression without an intercept; with `init_from`, of what the
+        potential to start from leaves. None takes 0, or those of `init_from`.
+    energy_weight, force_weight : float, default=1.0
+        Of energies per atom and of components of forces in the loss.
+    stress_weight, magmom_weight : float, default=0.1
+        Of components of stresses and of magnetic moments.
+    loss : {"huber", "mse", "mae"}, default="huber"
+        Each kind of label is averaged over the known ones of a batch, in eV per atom, eV/Å, GPa and
+        Bohr magnetons.
+    huber_delta : float, default=0.1
+        Where the Huber loss turns from a square to a line.
+    max_edges : int, default=200000
+        Edges that are computed at once. A batch with more is computed in parts, with the same
+        result: memory is the only difference.
+    dtype : {"float32", "float64"}, default="float32"
+        Of the network.
+    max_epochs : int, default=100
+    batch_size : int, default=16
+        Crystals of a step.
+    lr : float, default=1e-3
+        Peak of the learning rate.
+    lr_schedule : {"cosine", "onecycle", "constant"}, default="cosine"
+    weight_decay : float, default=0.0
+        Of AdamW.
+    clip_norm : float or None, default=10.0
+        Largest norm of the gradient.
+    init_from : str, path, CrystalPotential or None, default=None
+        What training starts from: ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"``
+        where the chgnet package is installed, the folder of a saved potential, or a fitted one.
+    checkpoint_dir : path or None, default=None
+        Folder where the state of training is kept, at most every ten seconds. The same fit, started
+        again, goes on from there, to the same bits; `random_state` must be an int.
+    device : str, default="auto"
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
+        1 prints the loss of every epoch.
+
+    Attributes
+    ----------
+    reference_energies_ : dict of float by symbol
+        In eV per atom, for the elements of training.
+    element_table_ : ElementTable
+        Vectors of elements as they are after fit.
+    history_ : list of dict
+        Number, loss and seconds of every epoch.
+
+    Notes
+    -----
+    Energies are those of cells, in eV, with the zero of the labels. Forces are minus the slope by
+    positions, in eV/Å; stresses the slope by strain per volume, in GPa, positive under tension.
+    Disordered crystals are refused, and elements that were not trained on.
+
+    The published weights are those of the chgnet package (Deng et al., Nature Machine Intelligence
+    5, 1031 (2023); modified BSD licence; 4.9 MB), trained on MPtrj: relaxations of the Materials
+    Project. Energies are those of PBE and PBE+U with the corrections of MP2020. Trained on such
+    data, potentials underestimate the curvature of the energy far from equilibrium.
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> from skuae.potentials import CHGNet, CrystalPotential
+    >>> X = make_toy_crystals(8, random_state=0).structures
+    >>> y = [{"energy": -3.0 * len(crystal)} for crystal in X]
+    >>> small = CHGNet(dim=8, n_blocks=2, n_radial=5, n_angular=5)
+    >>> model = CrystalPotential(small, max_epochs=2, random_state=0).fit(X, y)
+    >>> model.predict(X).shape, model.predict_forces(X)[0].shape[1]
+    ((8,), 3)
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "chgnet",
+        *,
+        embedding: Any = None,
+        freeze_embedding: bool = False,
+        reference_energies: Any = "fit",
+        energy_weight: float = 1.0,
+        force_weight: float = 1.0,
+        stress_weight: float = 0.1,
+        magmom_weight: float = 0.1,
+        loss: str = "huber",
+        huber_delta: float = 0.1,
+        max_edges: int = 200_000,
+        dtype: str = "float32",
+        max_epochs: int = 100,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        lr_schedule: str = "cosine",
+        weight_decay: float = 0.0,
+        clip_norm: float | None = 10.0,
+        init_from: Any = None,
+        checkpoint_dir: Any = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.embedding = embedding
+        self.freeze_embedding = freeze_embedding
+        self.reference_energies = reference_energies
+        self.energy_weight = energy_weight
+        self.force_weight = force_weight
+        self.stress_weight = stress_weight
+        self.magmom_weight = magmom_weight
+        self.loss = loss
+        self.huber_delta = huber_delta
+        self.max_edges = max_edges
+        self.dtype = dtype
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.init_from = init_from
+        self.checkpoint_dir = checkpoint_dir
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the potential.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+            Crystals or anything that `as_crystals` reads.
+        y : DataFrame, list of dicts or None
+            Columns or keys: ``energy`` (eV per cell), ``forces`` ((n_sites, 3), eV/Å), ``stress``
+            ((3, 3), GPa, positive under tension) and ``magmoms`` ((n_sites,), Bohr magnetons). Each
+            may be left out, in all rows or, as None or NaN, in some. None takes what the
+            calculators of ASE Atoms hold.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter makes no sense, a crystal is disordered, a label has a wrong shape (the
+            row is named), or no label is known.
+        """
+        self.__dict__.pop("fitted_", None)  # if this fit fails, the potential is not fitted
+        with library_defaults():
+            self.fitted_, self.history_ = fit_potential(self, X, y)
+        return self
+
+    # -- prediction -------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict energies.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples,)
+            In eV per cell.
+
+        Raises
+        ------
+        ValueError
+            If a crystal is disordered or has an element that was not trained on.
+        """
+        return self._predict(X, derivatives=False)[1].energies
+
+    def predict_forces(self, X: Any) -> list[np.ndarray]:
+        """Predict forces.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+
+        Returns
+        -------
+        list of ndarray of float64 of shape (n_sites, 3)
+            In eV/Å, one array per crystal.
+        """
+        return self.predict_all(X)["forces"].tolist()
+
+    def predict_stress(self, X: Any) -> np.ndarray:
+        """Predict stresses.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples, 3, 3)
+            In GPa, positive under tension.
+        """
+        stresses: Any = self._predict(X, derivatives=True)[1].stresses
+        return stresses
+
+    def predict_all(self, X: Any) -> pd.DataFrame:
+        """Predict all labels at once.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+
+        Returns
+        -------
+        DataFrame
+            Columns ``energy``, ``forces`` and ``stress`` in the units of labels, and ``magmoms`` if
+            the potential was trained on them.
+        """
+        crystals, found = self._predict(X, derivatives=True)
+        cuts = crystals.offsets[1:-1]
+        forces: Any = found.forces
+        stresses: Any = found.stresses
+        columns = {
+            "energy": found.energies,
+            "forces": np.split(forces, cuts),
+            "stress": list(stresses),
+        }
+        if found.magmoms is not None:
+            columns["magmoms"] = np.split(found.magmoms, cuts)
+        return pd.DataFrame(columns)
+
+    def evaluate(self, X: Any, y: Any = None) -> pd.DataFrame:
+        """Return errors of energies, forces, stresses and moments.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+        y : DataFrame, list of dicts or None
+            As of `fit`.
+
+        Returns
+        -------
+        DataFrame
+            Rows: ``model``, and ``elements``: energies of elements alone, and zero for all else.
+            Columns: mean absolute and root mean squared errors of energies (meV/atom), forces
+            (eV/Å), stresses (GPa) and moments (Bohr magnetons); NaN where no label is known.
+        """
+        crystals, found = self._predict(X, derivatives=True)
+        labels = read_labels(y, crystals, X)
+        return error_table(found, labels, crystals, self.fitted_.energies_of_elements(crystals))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the loss, with the weights and the kind of loss of training.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+        y : DataFrame, list of dicts or None
+            As of `fit`.
+
+        Returns
+        -------
+        float
+        """
+        crystals, found = self._predict(X, derivatives=True)
+        labels, sizes = read_labels(y, crystals, X), crystals.sizes
+        settings = loss_of(self)
+        total = 0.0
+        for weight, ours, theirs in zip(
+            settings.weights,
+            (found.energies / sizes, found.forces, found.stresses, found.magmoms),
+            (labels.energies / sizes, labels.forces, labels.stresses, labels.magmoms),
+            strict=True,
+        ):
+            known = np.isfinite(theirs)
+            if weight and known.any() and ours is not None:
+                errors = torch.tensor(ours[known] - theirs[known])
+                total += weight * settings.measure(errors).mean().item()
+        return -total
+
+    def _predict(self, X: Any, *, derivatives: bool) -> tuple[Crystals, Predictions]:
+        check_is_fitted(self)
+        with library_defaults():
+            crystals, _ = crystals_and_table(X)
+            return crystals, self.fitted_.predict(crystals, self.max_edges, derivatives=derivatives)
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save_pretrained(self, folder: str | PathLike[str], *, notes: str = "") -> None:
+        """Write the potential to a folder, for `from_pretrained` and `init_from`.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made if missing; an older potential in it is replaced at once.
+        notes : str, default=""
+            What others should know: data, method, licence.
+        """
+        check_is_fitted(self)
+        write_potential(folder, self.fitted_, self.history_, notes)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
+        """Read a potential, ready to predict.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            What `save_pretrained` wrote; or ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or
+            ``"chgnet-r2scan"`` where the chgnet package is installed.
+        device : str, default="auto"
+
+        Returns
+        -------
+        CrystalPotential
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no potential.
+        ImportError
+            If the chgnet package is asked for and not installed.
+        ValueError
+            If the file is damaged, or holds something else.
+        """
+        with library_defaults():
+            fitted, history = read_source(folder)
+            fitted.module.to(resolve_device(device))
+        dtype = str(fitted.dtype).removeprefix("torch.")
+        potential = cls(fitted.backbone, freeze_embedding=fitted.frozen, dtype=dtype, device=device)
+        potential.fitted_, potential.history_ = fitted, history
+        return potential
+
+    @property
+    def element_table_(self) -> ElementTable:
+        """The element vectors as they are after fit, an `ElementTable`."""
+        check_is_fitted(self)
+        elements: Elements = self.fitted_.module.elements
+        vectors = elements.table().detach().double().cpu().numpy()
+        seen = self.fitted_.seen
+        return ElementTable(
+            vectors[seen[: len(vectors)]], symbols=np.flatnonzero(seen) + 1, name="potential"
+        )
+
+    @property
+    def reference_energies_(self) -> dict[str, float]:
+        """Energies of the elements of training in eV per atom, by symbol."""
+        check_is_fitted(self)
+        return self.fitted_.named_references()
+
+    # -- what scikit-learn asks for ---------------------------------------------------------------
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        return tags
+
+    def __sklearn_clone__(self) -> Self:
+        # scikit-learn clones parameters too, and a clone of a fitted potential is not fitted.
+        copy: Self = super().__sklearn_clone__()
+        return copy.set_params(init_from=self.init_from)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "fitted_")

@@ -1,0 +1,97 @@
+"""Potentials as a folder: one file, model.safetensors. No pickle."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skuae._cards import check_all_taken, take, take_array
+from skuae._elements import N_ELEMENTS
+from skuae._files import checked_content, make_folder, read_safetensors, write_safetensors
+from skuae._hub import MODEL_FILE
+from skuae._version import __version__
+from skuae.models import ElementEmbedding
+from skuae.potentials._fitted import FittedPotential
+from skuae.potentials._start import BACKBONES
+
+FORMAT = "skuae-potential-1"
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def write_potential(
+    folder: str | PathLike[str], fitted: FittedPotential, history: list[dict[str, Any]], notes: str
+) -> None:
+    """Write a potential to a folder, all or nothing.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Made if missing.
+    fitted : FittedPotential
+    history : list of dict
+    notes : str
+    """
+    names = {kind: name for name, kind in BACKBONES.items()}
+    card = {
+        "skuae": __version__,
+        "backbone": names[type(fitted.backbone)],
+        "params": fitted.backbone.get_params(),
+        "has_magmoms": fitted.has_magmoms,
+        "frozen": fitted.frozen,
+        "dtype": str(fitted.dtype).removeprefix("torch."),
+        "history": history,
+        "notes": notes,
+    }
+    module = fitted.module.state_dict()
+    arrays = {f"module.{name}": value.cpu().numpy() for name, value in module.items()}
+    arrays |= {"references": fitted.references, "seen": fitted.seen}
+    write_safetensors(make_folder(folder) / MODEL_FILE, arrays, card, format=FORMAT)
+
+
+def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, list[dict[str, Any]]]:
+    """Read what `write_potential` wrote.
+
+    Parameters
+    ----------
+    folder : str or path-like
+
+    Returns
+    -------
+    fitted : FittedPotential
+    history : list of dict
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no model.
+    ValueError
+        If the file is damaged, or holds something else.
+    """
+    path = Path(folder) / MODEL_FILE
+    arrays, card = read_safetensors(path, format=FORMAT)
+    with checked_content(path, "a potential"):
+        backbone = BACKBONES[take(card, "backbone", str, among=BACKBONES)](
+            **take(card, "params", dict)
+        )
+        backbone.check()
+        dtype = DTYPES[take(card, "dtype", str, among=DTYPES)]
+        references = take_array(arrays, "references", np.float64, (N_ELEMENTS,))
+        seen = take_array(arrays, "seen", bool, (N_ELEMENTS,))
+        frozen = take(card, "frozen", bool)
+        numpy_dtype = np.dtype(take(card, "dtype", str))
+        vectors = take_array(arrays, "module.elements.weight", numpy_dtype, (None, None))
+        module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
+        state = {"elements.weight": torch.tensor(vectors)}
+        for name, value in module.state_dict().items():
+            if name not in state:
+                shape = tuple(value.shape)
+                state[name] = torch.tensor(take_array(arrays, f"module.{name}", numpy_dtype, shape))
+        check_all_taken(arrays)
+        module.load_state_dict(state)
+        if seen[len(vectors) :].any():
+            raise ValueError("elements without a vector are among those of training")
+        has_magmoms = take(card, "has_magmoms", bool)
+        history = take(card, "history", list)
+    return FittedPotential(backbone, module, references, seen, has_magmoms, frozen), history

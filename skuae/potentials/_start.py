@@ -1,0 +1,181 @@
+"""What the training of a potential starts from: new weights, published ones or its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from skuae._elements import N_ELEMENTS, SYMBOLS, atomic_number
+from skuae._numbers import is_real
+from skuae.crystals import Crystals
+from skuae.embedding import ElementTable, resolve_table
+from skuae.models import ElementEmbedding
+from skuae.potentials._chgnet import CHGNet
+from skuae.potentials._contract import Potential
+from skuae.potentials._fitted import FittedPotential, compositions, refuse_elements
+from skuae.potentials._published import read_published
+
+BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet}
+N_OWN = 94  # elements with vectors of the network's own: H to Pu, as published
+_RIDGE = 1e-4  # beside sums of squared shares of elements: decides what labels leave open
+
+
+def resolve_potential(backbone: Any) -> Potential:
+    """Return the specification that a name or a specification stands for, checked.
+
+    Parameters
+    ----------
+    backbone : str or Potential
+
+    Returns
+    -------
+    Potential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither; if it is not known, or parameters make no sense.
+    """
+    if isinstance(backbone, str):
+        if backbone not in BACKBONES:
+            raise ValueError(
+                f"backbone {backbone!r} is not known; known are {', '.join(BACKBONES)}"
+            )
+        return BACKBONES[backbone]()
+    if not isinstance(backbone, Potential):
+        raise TypeError(
+            f"backbone is a {type(backbone).__name__}; pass one of {', '.join(BACKBONES)}, or a "
+            "specification such as CHGNet()"
+        )
+    copy: Potential = clone(backbone)
+    copy.check()
+    return copy
+
+
+def new_potential(
+    backbone: Potential, embedding: Any, frozen: bool, crystals: Crystals, dtype: torch.dtype
+) -> FittedPotential:
+    """Return a potential with weights drawn from torch's global generator.
+
+    Parameters
+    ----------
+    backbone : Potential
+    embedding : table or None
+        Vectors of elements; None draws them, too.
+    frozen : bool
+        Whether vectors of elements stay as they are.
+    crystals : Crystals
+        To train on; all their elements must have vectors.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    FittedPotential
+    """
+    if embedding is None:
+        values, table = torch.randn(N_OWN, backbone.dim), None
+    else:
+        if hasattr(embedding, "fit"):
+            raise TypeError(
+                "embedding is an estimator; a potential takes its table: fit it, and pass its "
+                "element_table_"
+            )
+        table = resolve_table(embedding)[0]
+        values = torch.tensor(table.lookup(np.arange(1, N_ELEMENTS + 1), "mean"))
+    check_vectors(crystals, len(values), table)
+    module = backbone.build(ElementEmbedding(values, frozen)).to(dtype)
+    nothing = np.zeros(N_ELEMENTS, dtype=bool)
+    return FittedPotential(backbone, module, np.zeros(N_ELEMENTS), nothing, False, frozen)
+
+
+def check_vectors(crystals: Crystals, n_vectors: int, table: ElementTable | None = None) -> None:
+    """Raise ValueError at the first crystal with an element that has no vector.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    n_vectors : int
+        Elements with a vector, from H on.
+    table : ElementTable, optional
+        Where the vectors come from.
+    """
+    known = np.arange(N_ELEMENTS) < n_vectors if table is None else table.seen
+    what = f"the network has vectors up to Z={n_vectors}, and none of {{}}"
+    if table is not None:
+        what = f"element table {table.name!r} has no vector for {{}}"
+    refuse_elements(crystals, known, f"{what}; use an embedding that covers it")
+
+
+def published_potential(name: str) -> FittedPotential:
+    """Return a potential that others trained.
+
+    Parameters
+    ----------
+    name : str
+        See `read_published`.
+
+    Returns
+    -------
+    FittedPotential
+    """
+    found = read_published(name)
+    module = found.backbone.build(ElementEmbedding(found.elements, frozen=False))
+    module.load_state_dict({**found.weights, "elements.weight": found.elements})
+    references, seen = np.zeros(N_ELEMENTS), np.zeros(N_ELEMENTS, dtype=bool)
+    references[:N_OWN] = found.reference_energies
+    seen[:N_OWN] = found.seen
+    return FittedPotential(found.backbone, module, references, seen, True, False)
+
+
+def fit_references(crystals: Crystals, energies: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Fit energies of elements by ridge regression without an intercept.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    energies : ndarray of shape (n,)
+        In eV per cell; NaN where unknown.
+    rows : ndarray of int
+        Crystals to fit on.
+
+    Returns
+    -------
+    ndarray of shape (118,)
+        In eV per atom; 0 for elements that no row has.
+    """
+    rows = rows[np.isfinite(energies[rows])]
+    shares = (compositions(crystals) / crystals.sizes[:, None])[rows]
+    per_atom = (energies / crystals.sizes)[rows]
+    gram = shares.T @ shares + _RIDGE * np.eye(N_ELEMENTS)
+    solution: np.ndarray = np.linalg.solve(gram, shares.T @ per_atom)
+    return solution
+
+
+def given_references(references: Mapping[Any, float]) -> np.ndarray:
+    """Return energies of elements that a user gives.
+
+    Parameters
+    ----------
+    references : dict of float by symbol
+        In eV per atom.
+
+    Returns
+    -------
+    ndarray of shape (118,)
+
+    Raises
+    ------
+    ValueError
+        If one is no symbol or no finite number.
+    """
+    values = np.zeros(N_ELEMENTS)
+    for element, value in references.items():
+        number = atomic_number(element)
+        if not is_real(value) or not np.isfinite(value):
+            raise ValueError(
+                f"reference_energies: {SYMBOLS[number - 1]} has {value!r}, expected eV per atom"
+            )
+        values[number - 1] = value
+    return values
