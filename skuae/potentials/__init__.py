@@ -2,5 +2,6 @@
 
 from skuae.potentials._chgnet import CHGNet
 from skuae.potentials._potential import CrystalPotential
+from skuae.potentials._relax import Relaxation
 
-__all__ = ["CHGNet", "CrystalPotential"]
+__all__ = ["CHGNet", "CrystalPotential", "Relaxation"]

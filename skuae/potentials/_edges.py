@@ -117,6 +117,18 @@ def pack_edges(
     ValueError
         If a crystal is disordered.
     """
+    check_ordered(crystals)
+    edges = find_edges(crystals, cutoff)
+    return PackedTensors(crystals, edges, device, dtype, columns={"volumes": crystals.volumes})
+
+
+def check_ordered(crystals: Crystals) -> None:
+    """Raise ValueError at the first crystal with sites that are shared or partly empty.
+
+    Parameters
+    ----------
+    crystals : Crystals
+    """
     disordered = np.flatnonzero(crystals.is_disordered)
     if len(disordered):
         raise ValueError(
@@ -124,5 +136,3 @@ def pack_edges(
             f"({len(disordered)} such rows); an interatomic potential needs whole atoms: order the "
             "structure (pymatgen's OrderDisorderedStructureTransformation), or drop the row"
         )
-    edges = find_edges(crystals, cutoff)
-    return PackedTensors(crystals, edges, device, dtype, columns={"volumes": crystals.volumes})

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -140,19 +141,11 @@ class FittedPotential:
         packed = self.pack(crystals)
         if self.device.type == "cpu":
             max_edges = min(max_edges, _FITS_A_CACHE)
-        was = [p.requires_grad for p in self.module.parameters()]
-        self.module.requires_grad_(False)  # no slopes by weights
-        try:
-            with torch.set_grad_enabled(derivatives):
-                parts = [
-                    evaluate(self.module, packed.batch(rows), derivatives=derivatives)
-                    for rows in cut_by_edges(
-                        np.arange(len(crystals)), count_edges(packed), max_edges
-                    )
-                ]
-        finally:
-            for parameter, flag in zip(self.module.parameters(), was, strict=True):
-                parameter.requires_grad_(flag)
+        cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), max_edges)
+        with fixed_weights(self.module), torch.set_grad_enabled(derivatives):
+            parts = [
+                evaluate(self.module, packed.batch(rows), derivatives=derivatives) for rows in cuts
+            ]
         energies, *others = (
             None if column[0] is None else torch.cat(column).double().cpu().numpy()
             for column in zip(*parts, strict=True)
@@ -177,6 +170,27 @@ class FittedPotential:
         ndarray of shape (n,)
         """
         return compositions(crystals) @ self.references
+
+
+@contextmanager
+def fixed_weights(module: torch.nn.Module) -> Iterator[None]:
+    """Let gradients run to positions only: slopes by weights take time and memory.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Yields
+    ------
+    None
+    """
+    was = [p.requires_grad for p in module.parameters()]
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, flag in zip(module.parameters(), was, strict=True):
+            parameter.requires_grad_(flag)
 
 
 def refuse_elements(crystals: Crystals, known: np.ndarray, why: str) -> None:

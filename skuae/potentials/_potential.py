@@ -1,26 +1,28 @@
 """`CrystalPotential`: interatomic potentials as estimators of scikit-learn."""
 
-from os import PathLike
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._progress import show_progress
 from skuae.crystals import Crystals
-from skuae.embedding import ElementTable, crystals_and_table
-from skuae.models import Elements
-from skuae.potentials._fit import fit_potential, loss_of, read_source
+from skuae.embedding import crystals_and_table
+from skuae.potentials._checks import check_at_least, check_flags, check_numbers
+from skuae.potentials._edges import check_ordered
+from skuae.potentials._fit import fit_potential, loss_of
 from skuae.potentials._fitted import Predictions
 from skuae.potentials._labels import read_labels
-from skuae.potentials._saving import write_potential
+from skuae.potentials._pretrained import PretrainedPotential
+from skuae.potentials._relax import Relaxation, relax
 from skuae.potentials._scores import error_table
-from skuae.training import library_defaults, resolve_device
+from skuae.training import library_defaults
 
 
-class CrystalPotential(BaseEstimator):
+class CrystalPotential(PretrainedPotential):
     """An interatomic potential: energies, forces and stresses of crystals.
 
     Parameters
@@ -315,70 +317,69 @@ class CrystalPotential(BaseEstimator):
             crystals, _ = crystals_and_table(X)
             return crystals, self.fitted_.predict(crystals, self.max_edges, derivatives=derivatives)
 
-    # -- files ------------------------------------------------------------------------------------
+    # -- moving atoms -----------------------------------------------------------------------------
 
-    def save_pretrained(self, folder: str | PathLike[str], *, notes: str = "") -> None:
-        """Write the potential to a folder, for `from_pretrained` and `init_from`.
-
-        Parameters
-        ----------
-        folder : str or path-like
-            Made if missing; an older potential in it is replaced at once.
-        notes : str, default=""
-            What others should know: data, method, licence.
-        """
-        check_is_fitted(self)
-        write_potential(folder, self.fitted_, self.history_, notes)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
-        """Read a potential, ready to predict.
+    def calculator(self, *, skin: float = 0.5) -> Any:
+        """Return a calculator of ASE, for molecular dynamics and all that ASE does.
 
         Parameters
         ----------
-        folder : str or path-like
-            What `save_pretrained` wrote; or ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or
-            ``"chgnet-r2scan"`` where the chgnet package is installed.
-        device : str, default="auto"
+        skin : float, default=0.5
+            Neighbours are searched so much farther than the potential sees, in Å, and anew once an
+            atom has moved by half of it.
 
         Returns
         -------
-        CrystalPotential
-            Fitted.
+        ase.calculators.calculator.Calculator
+            Energy, forces, stress in ASE's order and units, and magmoms if trained on them.
 
         Raises
         ------
-        FileNotFoundError
-            If the folder holds no potential.
         ImportError
-            If the chgnet package is asked for and not installed.
-        ValueError
-            If the file is damaged, or holds something else.
+            If ASE is not installed.
         """
-        with library_defaults():
-            fitted, history = read_source(folder)
-            fitted.module.to(resolve_device(device))
-        dtype = str(fitted.dtype).removeprefix("torch.")
-        potential = cls(fitted.backbone, freeze_embedding=fitted.frozen, dtype=dtype, device=device)
-        potential.fitted_, potential.history_ = fitted, history
-        return potential
-
-    @property
-    def element_table_(self) -> ElementTable:
-        """The element vectors as they are after fit, an `ElementTable`."""
         check_is_fitted(self)
-        elements: Elements = self.fitted_.module.elements
-        vectors = elements.table().detach().double().cpu().numpy()
-        seen = self.fitted_.seen
-        return ElementTable(
-            vectors[seen[: len(vectors)]], symbols=np.flatnonzero(seen) + 1, name="potential"
-        )
+        check_numbers(SimpleNamespace(skin=skin), "skin", zero=True)
+        try:
+            from skuae.potentials._calculator import PotentialCalculator
+        except ImportError as error:
+            raise ImportError(f"{error}; calculators need ASE: pip install 'skuae[ase]'") from error
+        return PotentialCalculator(self.fitted_, skin)
 
-    @property
-    def reference_energies_(self) -> dict[str, float]:
-        """Energies of the elements of training in eV per atom, by symbol."""
+    def relax(
+        self, X: Any, *, fmax: float = 0.05, cell: bool = True, max_steps: int = 500
+    ) -> Relaxation:
+        """Relax crystals, many at once, by FIRE.
+
+        Parameters
+        ----------
+        X : array-like of crystals of shape (n_samples,)
+        fmax : float, default=0.05
+            A crystal is done when no force on an atom is as large, in eV/Å, and no entry of its
+            stress times volume per atom, in eV.
+        cell : bool, default=True
+            Whether cells relax, too.
+        max_steps : int, default=500
+
+        Returns
+        -------
+        Relaxation
+            ``crystals`` and ``table``, in the order of X. A crystal that fails is kept as it was
+            last, with the reason.
+        """
         check_is_fitted(self)
-        return self.fitted_.named_references()
+        params = SimpleNamespace(fmax=fmax, cell=cell, max_steps=max_steps)
+        check_numbers(params, "fmax")
+        check_flags(params, "cell")
+        check_at_least(params, "max_steps", 0)
+        with library_defaults(), show_progress(self.verbose):
+            crystals, _ = crystals_and_table(X)
+            self.fitted_.check(crystals)
+            check_ordered(crystals)
+            return relax(
+                self.fitted_, crystals, fmax=fmax, cell=cell, max_steps=max_steps,
+                max_edges=self.max_edges,
+            )  # fmt: skip
 
     # -- what scikit-learn asks for ---------------------------------------------------------------
 

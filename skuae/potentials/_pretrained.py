@@ -1,0 +1,85 @@
+"""What a fitted potential consists of: files, elements and reference energies."""
+
+from os import PathLike
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.embedding import ElementTable
+from skuae.models import Elements
+from skuae.potentials._fit import History, read_source
+from skuae.potentials._fitted import FittedPotential
+from skuae.potentials._saving import write_potential
+from skuae.training import library_defaults, resolve_device
+
+
+class PretrainedPotential(BaseEstimator):
+    """A fitted potential, to a folder and back."""
+
+    fitted_: FittedPotential
+    history_: History
+
+    def save_pretrained(self, folder: str | PathLike[str], *, notes: str = "") -> None:
+        """Write the potential to a folder, for `from_pretrained` and `init_from`.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made if missing; an older potential in it is replaced at once.
+        notes : str, default=""
+            What others should know: data, method, licence.
+        """
+        check_is_fitted(self)
+        write_potential(folder, self.fitted_, self.history_, notes)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
+        """Read a potential, ready to predict.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            What `save_pretrained` wrote; or ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or
+            ``"chgnet-r2scan"`` where the chgnet package is installed.
+        device : str, default="auto"
+
+        Returns
+        -------
+        CrystalPotential
+            Fitted.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no potential.
+        ImportError
+            If the chgnet package is asked for and not installed.
+        ValueError
+            If the file is damaged, or holds something else.
+        """
+        with library_defaults():
+            fitted, history = read_source(folder)
+            fitted.module.to(resolve_device(device))
+        dtype = str(fitted.dtype).removeprefix("torch.")
+        potential = cls(fitted.backbone, freeze_embedding=fitted.frozen, dtype=dtype, device=device)
+        potential.fitted_, potential.history_ = fitted, history
+        return potential
+
+    @property
+    def element_table_(self) -> ElementTable:
+        """The element vectors as they are after fit, an `ElementTable`."""
+        check_is_fitted(self)
+        elements: Elements = self.fitted_.module.elements
+        vectors = elements.table().detach().double().cpu().numpy()
+        seen = self.fitted_.seen
+        return ElementTable(
+            vectors[seen[: len(vectors)]], symbols=np.flatnonzero(seen) + 1, name="potential"
+        )
+
+    @property
+    def reference_energies_(self) -> dict[str, float]:
+        """Energies of the elements of training in eV per atom, by symbol."""
+        check_is_fitted(self)
+        return self.fitted_.named_references()
