@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skuae import estimators as estimators
     from skuae import featurizers as featurizers
     from skuae import pipelines as pipelines
+    from skuae import potentials as potentials
     from skuae import training as training
     from skuae.crystals import Crystals, as_crystals
     from skuae.embedding import ElementTable, UAETransformer
@@ -33,6 +34,7 @@ else:  # `skuae --help` needs none of them; torch takes longer to import than al
                 "featurizers",
                 "models",
                 "pipelines",
+                "potentials",
                 "training",
             ],
             "skuae.crystals": ["Crystals", "as_crystals"],
@@ -66,5 +68,6 @@ __all__ = [
     "featurizers",
     "load",
     "models",
+    "potentials",
     "save",
 ]

@@ -27,6 +27,7 @@ from skuae import (
     CrystalVotingRegressor,
     UAETransformer,
     models,
+    potentials,
 )
 
 NEED_NO_DATA = [
@@ -57,7 +58,7 @@ def made(estimator):
 
 
 @pytest.mark.parametrize("check", NEED_NO_DATA)
-@pytest.mark.parametrize("estimator", exported(skuae) + exported(models))
+@pytest.mark.parametrize("estimator", exported(skuae) + exported(models) + exported(potentials))
 def test_checks_that_need_no_data(estimator, check):
     getattr(estimator_checks, check)(estimator.__name__, made(estimator))
 
@@ -76,7 +77,7 @@ def test_what_is_exported_is_found():
     assert models.CGCNN in exported(models)
 
 
-@pytest.mark.parametrize("estimator", exported(skuae))
+@pytest.mark.parametrize("estimator", [*exported(skuae), potentials.CrystalPotential])
 def test_tags_are_honest_about_the_input(estimator):
     tags = made(estimator).__sklearn_tags__()
     assert tags.input_tags.one_d_array

@@ -27,6 +27,7 @@ skuae.UAETransformer().fit_transform(crystals)
 WITH_TORCH = (
     "from skuae import *; CrystalGNNRegressor, CrystalTransformerRegressor, models, analysis",
     "import skuae; skuae.CrystalGNNRegressor",
+    "import skuae; skuae.potentials.CHGNet",
     "import skuae; skuae.models.CGCNN, skuae.analysis.write_report, skuae.estimators",
     "from skuae.crystals import PackedTensors, CrystalBatch, Links, augment, random_orthogonal",
 )

@@ -32,16 +32,19 @@ FIXED = {
         "crystal_pipeline",
         "datasets",
         "models",
+        "potentials",
     ],
     "skuae.datasets": ["load_mp_mini", "make_toy_crystals", "read_folder"],
     "skuae.featurizers": ["BackboneTransformer", "SymmetryTransformer"],
     "skuae.models": ["CGCNN"],
+    "skuae.potentials": ["CHGNet", "CrystalPotential"],
 }
 
 # What may be missing on a user's machine; see the extras in pyproject.toml.
 OPTIONAL = (
     "ase",
     "catboost",
+    "chgnet",
     "dtaidistance",
     "elementembeddings",
     "graspologic_native",

@@ -17,6 +17,10 @@ def learning_rate(schedule: str, progress: float) -> float:
         Topin 2019); cosine only falls.
     progress : float
         Part of all steps that is done, 0 to 1.
+
+    Returns
+    -------
+    float
     """
     if schedule == "constant":
         return 1.0
