@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from skuae._numbers import as_floats
 from skuae.crystals import Crystals
@@ -18,6 +19,7 @@ _SHAPES = {
     "stress": "(3, 3), in GPa and positive under tension",
     "magmoms": "(n_sites,), in Bohr magnetons",
 }
+_LARGEST = 1e8  # more than the energy of all electrons of a heavy atom
 _SYMMETRIC = 1e-2  # of the largest entry; codes of density functionals round
 
 
@@ -89,10 +91,9 @@ def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
 
 def _rows(y: Any, crystals: Crystals) -> Iterable[Mapping]:
     if isinstance(y, pd.DataFrame):
-        columns = {str(name): y[name].tolist() for name in y.columns}
-        if len(columns) < y.shape[1]:
+        if not y.columns.is_unique:
             raise ValueError(f"y has a column twice: {', '.join(map(str, y.columns))}")
-        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values())]  # noqa: B905
+        return y.to_dict("records")
     if isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object):
         for i, row in enumerate(y):
             if not isinstance(row, Mapping):
@@ -136,12 +137,16 @@ _VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])  # xx, yy, zz, yz, xz, xy o
 def _value(row: Mapping, name: str, shape: tuple[int, ...], where: str) -> np.ndarray:
     """Return one label as an array of this shape, NaN where it is unknown."""
     value = row.get(name)
-    if value is None or (np.ndim(value) == 0 and _is_nan(value)):
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if value is None or _is_nan(value):
         return np.full(shape, np.nan)
     try:
         array = as_floats(value)
+        if np.asarray(value).dtype.kind == "b":
+            raise ValueError("got booleans")
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {name} are no numbers ({error})") from error
+        raise ValueError(f"{where}: {name} cannot be read as numbers ({error})") from error
     if array.shape != shape:
         hint = ""
         if name == "stress" and array.shape == (6,):
@@ -151,14 +156,17 @@ def _value(row: Mapping, name: str, shape: tuple[int, ...], where: str) -> np.nd
         )
     if np.isinf(array).any():
         raise ValueError(f"{where}: {name} is infinite; use NaN for unknown labels")
+    if np.any(np.abs(array) > _LARGEST):
+        largest = array.flat[np.nanargmax(np.abs(array))]
+        raise ValueError(
+            f"{where}: {name} is {largest:.3g}, which no crystal has; expected {_SHAPES[name]}"
+        )
     return array
 
 
 def _is_nan(value: Any) -> bool:
-    try:
-        return bool(pd.isna(value))
-    except (TypeError, ValueError):
-        return False
+    """Tell whether a value is a missing one of pandas or numpy, and no array."""
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _check_symmetric(stress: np.ndarray, where: str) -> None:

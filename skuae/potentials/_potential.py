@@ -89,7 +89,7 @@ class CrystalPotential(PretrainedPotential):
     Disordered crystals are refused, and elements that were not trained on.
 
     The published weights are those of the chgnet package (Deng et al., Nature Machine Intelligence
-    5, 1031 (2023); modified BSD licence; 4.9 MB), trained on MPtrj: relaxations of the Materials
+    5, 1031 (2023); modified BSD licence; 1.7 MB), trained on MPtrj: relaxations of the Materials
     Project. Energies are those of PBE and PBE+U with the corrections of MP2020. Trained on such
     data, potentials underestimate the curvature of the energy far from equilibrium.
 
@@ -274,13 +274,14 @@ class CrystalPotential(PretrainedPotential):
         Returns
         -------
         DataFrame
-            Rows: ``model``, and ``elements``: energies of elements alone, and zero for all else.
+            Rows: ``model``, and ``constant``: energies of elements, fitted to y itself, and zero
+            for all else.
             Columns: mean absolute and root mean squared errors of energies (meV/atom), forces
             (eV/Å), stresses (GPa) and moments (Bohr magnetons); NaN where no label is known.
         """
         crystals, found = self._predict(X, derivatives=True)
         labels = read_labels(y, crystals, X)
-        return error_table(found, labels, crystals, self.fitted_.energies_of_elements(crystals))
+        return error_table(found, labels, crystals)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the loss, with the weights and the kind of loss of training.

@@ -1,11 +1,12 @@
-"""Errors of potentials, beside those of a prediction without a network."""
+"""Errors of potentials, beside those of constants."""
 
 import numpy as np
 import pandas as pd
 
 from skuae.crystals import Crystals
-from skuae.potentials._fitted import Predictions
+from skuae.potentials._fitted import Predictions, compositions
 from skuae.potentials._labels import Labels
+from skuae.potentials._start import fit_references
 
 _COLUMNS = (
     ("energy", "meV/atom"),
@@ -15,9 +16,7 @@ _COLUMNS = (
 )
 
 
-def error_table(
-    found: Predictions, labels: Labels, crystals: Crystals, of_elements: np.ndarray
-) -> pd.DataFrame:
+def error_table(found: Predictions, labels: Labels, crystals: Crystals) -> pd.DataFrame:
     """Return mean absolute and root mean squared errors.
 
     Parameters
@@ -25,19 +24,19 @@ def error_table(
     found : Predictions
     labels : Labels
     crystals : Crystals
-    of_elements : ndarray of shape (n,)
-        Energies in eV per cell that elements alone have.
 
     Returns
     -------
     DataFrame
-        Rows ``model`` and ``elements``.
+        Rows ``model`` and ``constant``.
     """
     scale = 1000 / crystals.sizes
+    every = np.arange(len(crystals))
+    constants = compositions(crystals) @ fit_references(crystals, labels.energies, every)
     known = (labels.energies * scale, labels.forces, labels.stresses, labels.magmoms)
     models = {
         "model": (found.energies * scale, found.forces, found.stresses, found.magmoms),
-        "elements": (of_elements * scale, 0.0, 0.0, 0.0),
+        "constant": (constants * scale, 0.0, 0.0, 0.0),
     }
     rows = {}
     for name, predicted in models.items():

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_potentials import sample
 
 from skuae import as_crystals
@@ -54,6 +55,11 @@ def test_what_is_missing_is_unknown():
         np.testing.assert_array_equal(labels.forces[-1], [1.0, np.nan, 3.0])
 
 
+def test_tensors_are_read():
+    rows = [{"forces": torch.tensor(row["forces"], requires_grad=True)} for row in ROWS]
+    np.testing.assert_array_equal(read(rows).forces, read(ROWS).forces)
+
+
 def changed(row, **labels):
     return [{**old, **(labels if i == row else {})} for i, old in enumerate(ROWS)]
 
@@ -67,9 +73,16 @@ def changed(row, **labels):
         (changed(2, stress=[[0, 5, 0], [1, 0, 0], [0, 0, 0]]), "row 2: the stress is not sym"),
         (changed(1, energy=[1.0]), r"row 1: energy has shape \(1,\)"),
         (changed(1, energy=np.inf), "row 1: energy is infinite"),
-        (changed(1, energy="-3 eV"), "row 1: energy are no numbers"),
+        (changed(1, energy="-3 eV"), r"row 1: energy cannot be read as numbers"),
         (changed(1, force=np.zeros((2, 3))), "row 1: there is no label 'force'; use energy"),
         (changed(1, magmoms=[1.0]), r"row 1: magmoms has shape \(1,\), expected \(2,\)"),
+        (changed(1, energy=True), r"row 1: energy cannot be read as numbers \(got booleans"),
+        (changed(1, energy=1j), "row 1: energy cannot be read as numbers"),
+        (changed(1, energy=np.ma.masked), "row 1: energy cannot be read as numbers"),
+        (changed(2, forces=[[1, 2], [3]]), "row 2: forces cannot be read as numbers"),
+        (changed(1, energy=1e300), r"row 1: energy is 1e\+300, which no crystal has"),
+        (changed(0, forces=np.full((8, 3), -1e30)), r"row 0: forces is -1e\+30, which no crystal"),
+        (pd.DataFrame([[1, 2]] * 3, columns=["energy", "energy"]), "y has a column twice"),
         (ROWS[:2], "y has 2 rows, X has 3 crystals"),
         (pd.DataFrame({"e": [1.0, 2.0, 3.0]}), "row 0: there is no label 'e'"),
         (None, "y=None reads labels from the calculators of ASE Atoms"),

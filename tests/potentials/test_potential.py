@@ -64,7 +64,7 @@ def test_a_spring_is_learned():
     errors = model.evaluate(X, Y)
     assert (
         errors.loc["model", "forces MAE (eV/Å)"]
-        < 0.35 * errors.loc["elements", "forces MAE (eV/Å)"]
+        < 0.35 * errors.loc["constant", "forces MAE (eV/Å)"]
     )
     assert errors.loc["model", "energy MAE (meV/atom)"] < 10
     assert model.history_[-1]["train_loss"] < 0.2 * model.history_[0]["train_loss"]
@@ -79,6 +79,24 @@ def test_predictions_have_the_shapes_and_units_of_labels(fitted):
         np.testing.assert_array_equal(ours, forces)
     assert fitted.predict_stress(X).shape == (len(X), 3, 3)
     assert fitted.score(X, table) == pytest.approx(0, abs=1e-12)
+
+
+def test_errors_stand_beside_those_of_constants(fitted):
+    errors = fitted.evaluate(X, Y)
+    forces = np.concatenate([row["forces"] for row in Y])
+    assert errors.loc["constant", "forces MAE (eV/Å)"] == pytest.approx(np.abs(forces).mean())
+    assert errors.loc["constant", "forces RMSE (eV/Å)"] == pytest.approx(
+        np.sqrt((forces**2).mean())
+    )
+    energies = np.array([row["energy"] for row in Y])
+    kinds = np.array([19 in crystal.atomic_numbers for crystal in X])
+    off = np.concatenate([e - e.mean() for e in (energies[kinds], energies[~kinds])])
+    expected = 1000 * np.abs(off).mean() / 2
+    found = errors.loc["constant", "energy MAE (meV/atom)"]
+    assert found == pytest.approx(expected, rel=0.01)
+    ours = 1000 * np.abs(fitted.predict(X) - energies).mean() / 2
+    assert errors.loc["model", "energy MAE (meV/atom)"] == pytest.approx(ours, rel=1e-4)
+    assert errors["stress MAE (GPa)"].isna().all()
 
 
 def test_energies_of_elements_are_fitted(fitted):
@@ -292,6 +310,7 @@ def test_a_failed_fit_leaves_nothing(fitted):
         ({"reference_energies": "mean"}, "reference_energies must be"),
         ({"reference_energies": {"Xx": 1.0}}, "'Xx' is not an element"),
         ({"reference_energies": {"Na": np.nan}}, "reference_energies: Na has nan"),
+        ({"random_state": -1}, "random_state must be an integer from 0"),
         ({"init_from": "chgnet-9"}, "there is no file"),
         ({"embedding": "nothing"}, "nothing"),
         ({"energy_weight": 0, "force_weight": 0}, "y has no known label with a weight"),
