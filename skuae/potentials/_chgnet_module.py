@@ -65,8 +65,10 @@ class AtomUpdate(nn.Module):
     def forward(self, x: Tensor, pairs: Tensor, weights: Tensor, near: Neighborhood) -> Tensor:
         """Return sites (N, dim) from sites, pairs (P, dim) and weights of edges (E, dim)."""
         project = self.message.project
-        inputs = near.centers.take(project(0, x)) + near.neighbors.take(project(2, x))
-        inputs = inputs + near.pairs.take(project(1, pairs))
+        # In place: fresh memory costs as much as the sums.
+        inputs = near.centers.take(project(0, x))
+        inputs += near.neighbors.take(project(2, x))
+        inputs += near.pairs.take(project(1, pairs))
         messages = self.message.combine(inputs) * weights
         return x + self.out(near.centers.sum(messages))
 
@@ -80,10 +82,10 @@ class AngleGate(Gate):
         own = self.project(0, bonds)
         own = near.bond_pairs.take(own) + near.bond_centers.take(self.project(3, x))
         other = near.bond_pairs.take(self.project(1, bonds))
-        inputs = torch.cat([
-            first.take(own) + second.take(other), second.take(own) + first.take(other)
-        ])  # fmt: skip
-        return self.combine(inputs + both_ways(self.project(2, angles), len(inputs)))
+        inputs = torch.cat([first.take(own), second.take(own)])
+        inputs += torch.cat([second.take(other), first.take(other)])
+        inputs += both_ways(self.project(2, angles), len(inputs))
+        return self.combine(inputs)
 
 
 class BondUpdate(nn.Module):
