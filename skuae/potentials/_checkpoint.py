@@ -51,7 +51,7 @@ class PotentialCheckpoint:
     @classmethod
     def of(
         cls, estimator: Any, fitted: FittedPotential, crystals: Crystals, labels: Labels,
-        module: torch.nn.Module, optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
     ) -> Self | None:  # fmt: skip
         """Return the checkpoint of a fit that is about to start, or None.
 
@@ -61,7 +61,6 @@ class PotentialCheckpoint:
         fitted : FittedPotential
         crystals : Crystals
         labels : Labels
-        module : torch.nn.Module
         optimizer : torch.optim.Optimizer
 
         Returns
@@ -84,6 +83,7 @@ class PotentialCheckpoint:
         relevant = {k: repr(v) for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
         relevant["backbone"] = json.dumps(fitted.backbone.get_params(), sort_keys=True)
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
+        module = fitted.module
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets]
         arrays += [labels.energies, labels.forces, labels.stresses, labels.magmoms]
         arrays += [fitted.references, *(v.cpu().numpy() for v in module.state_dict().values())]

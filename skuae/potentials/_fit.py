@@ -66,9 +66,7 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
     )  # fmt: skip
     trained = [p for p in fitted.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=estimator.lr, weight_decay=estimator.weight_decay)
-    checkpoint = PotentialCheckpoint.of(
-        estimator, fitted, crystals, labels, fitted.module, optimizer
-    )
+    checkpoint = PotentialCheckpoint.of(estimator, fitted, crystals, labels, optimizer)
     history = checkpoint.resume() if checkpoint else []
     train(
         fitted.module, packed, on_device, rows, _settings(estimator, seed), history=history,
