@@ -21,7 +21,7 @@ SECONDS_BETWEEN = 10.0
 _SLOTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW remembers of a weight
 # First weights, vectors of elements and reference energies say what these do.
 _NOT_IN_FINGERPRINT = {
-    "checkpoint_dir", "device", "embedding", "init_from", "max_edges", "reference_energies",
+    "checkpoint_dir", "device", "embedding", "init_from", "reference_energies",
     "verbose",
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, crystals_and_table
 from skuae.potentials._checkpoint import PotentialCheckpoint
 from skuae.potentials._checks import check_at_least, check_flags, check_numbers
-from skuae.potentials._fitted import FittedPotential
+from skuae.potentials._fitted import FittedPotential, edges_at_once
 from skuae.potentials._labels import Labels, read_labels
 from skuae.potentials._published import PUBLISHED
 from skuae.potentials._saving import DTYPES, read_potential
@@ -69,8 +69,8 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
     checkpoint = PotentialCheckpoint.of(estimator, fitted, crystals, labels, optimizer)
     history = checkpoint.resume() if checkpoint else []
     train(
-        fitted.module, packed, on_device, rows, _settings(estimator, seed), history=history,
-        optimizer=optimizer, after_epoch=checkpoint.keep if checkpoint else None,
+        fitted.module, packed, on_device, rows, _settings(estimator, seed, fitted.device),
+        history=history, optimizer=optimizer, after_epoch=checkpoint.keep if checkpoint else None,
     )  # fmt: skip
     if np.isfinite(labels.magmoms).any() and estimator.magmom_weight:
         fitted.has_magmoms = True
@@ -126,9 +126,10 @@ def loss_of(estimator: Any) -> LossSettings:
     return LossSettings(weights, estimator.loss, estimator.huber_delta)
 
 
-def _settings(estimator: Any, seed: int) -> TrainingSettings:
+def _settings(estimator: Any, seed: int, device: torch.device) -> TrainingSettings:
+    max_edges = edges_at_once(estimator.max_edges, device)
     return TrainingSettings(
-        estimator.max_epochs, estimator.batch_size, estimator.max_edges, estimator.lr,
+        estimator.max_epochs, estimator.batch_size, max_edges, estimator.lr,
         estimator.lr_schedule, estimator.clip_norm, seed, estimator.verbose, loss_of(estimator),
     )  # fmt: skip
 

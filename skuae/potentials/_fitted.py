@@ -139,9 +139,8 @@ class FittedPotential:
         """
         self.check(crystals)
         packed = self.pack(crystals)
-        if self.device.type == "cpu":
-            max_edges = min(max_edges, _FITS_A_CACHE)
-        cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), max_edges)
+        at_once = edges_at_once(max_edges, self.device)
+        cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), at_once)
         with fixed_weights(self.module), torch.set_grad_enabled(derivatives):
             parts = [
                 evaluate(self.module, packed.batch(rows), derivatives=derivatives) for rows in cuts
@@ -240,6 +239,22 @@ def count_edges(packed: PackedTensors) -> np.ndarray:
     ndarray of int64 of shape (n_crystals,)
     """
     return packed.n_rows("edges")
+
+
+def edges_at_once(max_edges: int, device: torch.device) -> int:
+    """Return how many edges to compute at once on a device.
+
+    Parameters
+    ----------
+    max_edges : int
+        At most so many.
+    device : torch.device
+
+    Returns
+    -------
+    int
+    """
+    return min(max_edges, _FITS_A_CACHE) if device.type == "cpu" else max_edges
 
 
 def cut_by_edges(rows: np.ndarray, n_edges: np.ndarray, max_edges: int) -> Iterator[np.ndarray]:
