@@ -34,11 +34,12 @@ NEEDS = {
     ],
     "hub": ["skuae.estimators.load_pretrained('hf://owner/name')"],
     "matminer": ["import skuae.matminer"],
+    "save": ["from sklearn.dummy import DummyRegressor as D; skuae.save(D(), 'saved')"],
     "parquet": ["skuae.datasets.read_file('a.parquet', target='y')"],
 }
 BROUGHT = (
     *("ase", "catboost", "dtaidistance", "elementembeddings", "graspologic_native"),
-    *("huggingface_hub", "matminer", "pyarrow", "umap"),
+    *("huggingface_hub", "matminer", "pyarrow", "skops", "umap"),
 )
 EXTRA = re.compile(r'pip install "skuae\[(\w+)\]"')
 
