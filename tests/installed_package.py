@@ -34,7 +34,9 @@ NEEDS = {
     ],
     "hub": ["skuae.estimators.load_pretrained('hf://owner/name')"],
     "matminer": ["import skuae.matminer"],
-    "save": ["from sklearn.dummy import DummyRegressor as D; skuae.save(D(), 'saved')"],
+    "save": [
+        "from sklearn.dummy import DummyRegressor as D; skuae.save(D().fit([[0]], [1]), 'saved')"
+    ],
     "parquet": ["skuae.datasets.read_file('a.parquet', target='y')"],
 }
 BROUGHT = (
