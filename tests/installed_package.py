@@ -17,7 +17,7 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-# Code for each extra that needs what it brings. `ase` is for those who hand over its Atoms.
+# Code for each extra that needs what it brings.
 NEEDS = {
     "analysis": [
         "skuae.analysis.cluster_elements('ct-uae-mt')",
@@ -28,6 +28,8 @@ NEEDS = {
         "skuae.analysis.write_report('ct-uae-mt', 'report')",
         "skuae.crystal_pipeline()",
     ],
+    "ase": ["import skuae.potentials._calculator"],
+    "chgnet": ["skuae.potentials.CrystalPotential.from_pretrained('chgnet-0.3.0')"],
     "embeddings": [
         "skuae.embedding.get_table('skipatom')",
         "skuae.embedding.get_table('magpie').to_element_embeddings()",
@@ -40,7 +42,7 @@ NEEDS = {
     "parquet": ["skuae.datasets.read_file('a.parquet', target='y')"],
 }
 BROUGHT = (
-    *("ase", "catboost", "dtaidistance", "elementembeddings", "graspologic_native"),
+    *("ase", "catboost", "chgnet", "dtaidistance", "elementembeddings", "graspologic_native"),
     *("huggingface_hub", "matminer", "pyarrow", "skops", "umap"),
 )
 EXTRA = re.compile(r'pip install "skuae\[(\w+)\]"')

@@ -4,13 +4,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from ase.calculators.calculator import Calculator, all_changes
 
 from skuae.crystals import CrystalBatch, Crystals, as_crystals
 from skuae.potentials._contract import GPA, evaluate
 from skuae.potentials._edges import Edges, find_edges
 from skuae.potentials._fitted import FittedPotential, fixed_weights
 from skuae.training import library_defaults
+
+try:
+    from ase.calculators.calculator import Calculator, all_changes
+except ImportError as error:
+    raise ImportError('calculators need ASE: pip install "skuae[ase]"') from error
 
 
 class PotentialCalculator(Calculator):

@@ -341,10 +341,8 @@ class CrystalPotential(PretrainedPotential):
         """
         check_is_fitted(self)
         check_numbers(SimpleNamespace(skin=skin), "skin", zero=True)
-        try:
-            from skuae.potentials._calculator import PotentialCalculator
-        except ImportError as error:
-            raise ImportError(f"{error}; calculators need ASE: pip install 'skuae[ase]'") from error
+        from skuae.potentials._calculator import PotentialCalculator
+
         return PotentialCalculator(self.fitted_, skin)
 
     def relax(

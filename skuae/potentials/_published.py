@@ -69,7 +69,9 @@ def read_published(name: str) -> Published:
         raise ValueError(f"there is no potential {name!r}; known are {', '.join(PUBLISHED)}")
     found = importlib.util.find_spec("chgnet")
     if found is None or not found.submodule_search_locations:
-        raise ImportError(f"the weights of {name} come with the chgnet package: pip install chgnet")
+        raise ImportError(
+            f'the weights of {name} come with the chgnet package: pip install "skuae[chgnet]"'
+        )
     path = Path(found.submodule_search_locations[0]) / "pretrained" / _FILES[name]
     state = torch.load(path, map_location="cpu", weights_only=True)["model"]["state_dict"]
     return convert(state, _0_2_0 if name == "chgnet-0.2.0" else CHGNet())

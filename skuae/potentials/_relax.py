@@ -28,6 +28,18 @@ class Relaxation:
         One row per crystal: ``initial_energy`` and ``energy`` (eV per cell), ``max_force`` (eV/Å),
         ``max_stress`` (GPa), ``n_steps``, ``converged``, and ``reason``: ``"converged"``,
         ``"max_steps"``, or what went wrong.
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> from skuae.potentials import CHGNet, CrystalPotential
+    >>> X = make_toy_crystals(8, random_state=0).structures
+    >>> small = CHGNet(dim=8, n_blocks=2, n_radial=5, n_angular=5)
+    >>> y = [{"energy": -3.0 * len(crystal)} for crystal in X]
+    >>> model = CrystalPotential(small, max_epochs=2, random_state=0).fit(X, y)
+    >>> relaxed = model.relax(X[:2], max_steps=2)
+    >>> relaxed.table.columns.tolist()[:3], len(relaxed.crystals)
+    (['initial_energy', 'energy', 'max_force'], 2)
     """
 
     crystals: Crystals

@@ -293,7 +293,7 @@ def test_foreign_weights_are_refused():
 
 def test_the_way_to_the_weights_is_said(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install chgnet"):
+    with pytest.raises(ImportError, match=r"skuae\[chgnet\]"):
         read_published("chgnet-0.3.0")
 
 
