@@ -113,7 +113,7 @@ html_theme_options = {
 html_sidebars = {"index": [], "installation": []}
 
 EXAMPLES = (
-    "quickstart features grid_search classifier uncertainty transfer attribution crystalbert "
+    "quickstart features grid_search classifier uncertainty transfer attribution crystalbert sen "
     "element_classes probes compare_tables oxides invariance"
 )
 sphinx_gallery_conf = {
