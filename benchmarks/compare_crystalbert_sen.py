@@ -53,6 +53,14 @@ NETWORKS = {
     "CrystalBERT small, no transformer": bert(n_layers=0),
     **{f"CrystalBERT small, no {kind}": bert(tokens=without(kind)) for kind in TOKENS},
     "CrystalBERT full": {"backbone": "crystalbert"},
+    **{
+        f"SEN, {pose}{table and ', '}{table}": {
+            "backbone": models.SEN(pose=pose),
+            "embedding": table or None,
+        }
+        for pose in ("affine", "tensor")
+        for table in ("", "ct-uae-mt")
+    },
 }
 CONTROLS = ("constant", "CatBoost, magpie", "CatBoost, magpie + words + bits")
 
@@ -84,20 +92,22 @@ def fit_control(name, task, rows, seed):
     return model.fit(X.iloc[rows], task.y[rows]), X.iloc[task.scored]
 
 
-def fit_network(name, task, rows, seed):
+def fit_network(name, task, rows, seed, epochs):
     """Return a fitted network, and what it is to predict."""
     kind = CrystalGNNClassifier if task.is_classification else CrystalGNNRegressor
     params = {} if task.is_classification else {"loss": "absolute_error"}
-    model = kind(random_state=seed, **params).set_params(**NETWORKS[name])
+    model = kind(max_epochs=epochs, random_state=seed, **params).set_params(**NETWORKS[name])
     return model.fit(task.crystals[rows], task.y[rows]), task.crystals[task.scored]
 
 
-def run(task, name, n_train, seed):
+def run(task, name, n_train, seed, epochs):
     """Fit once; return what goes behind the keys of a row."""
     rows = np.random.default_rng(seed).permutation(task.pool)[: n_train or None]
-    fit = fit_control if name in CONTROLS else fit_network
     start = time.process_time()
-    model, X = fit(name, task, rows, seed)
+    if name in CONTROLS:
+        model, X = fit_control(name, task, rows, seed)
+    else:
+        model, X = fit_network(name, task, rows, seed, epochs)
     seconds = round(time.process_time() - start, 1)
     y, accuracy, macro = task.y[task.scored], "", ""
     if task.is_classification:
@@ -135,6 +145,7 @@ def main():
     p.add_argument("--models", nargs="+", default=names, choices=names)
     p.add_argument("--n", type=int, default=3000, help="training rows; 0 for all")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    p.add_argument("--epochs", type=int, default=50, help="of networks; classifiers stop early")
     p.add_argument("--validation", action="store_true")
     p.add_argument("--symmetry", type=Path, default=Path("symmetry"), help="kept once found")
     p.add_argument("--threads", type=int, default=1)
@@ -156,7 +167,7 @@ def main():
                     continue
                 task = symmetry_task(name, args.data, args.symmetry)
                 task = validation_task(task) if args.validation else task
-                row = [*key, *run(task, model, args.n, seed)]
+                row = [*key, *run(task, model, args.n, seed, args.epochs)]
                 with args.output.open("a", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerow(row)
                 print(*row, flush=True)
