@@ -34,7 +34,7 @@ def card_of(
     ----------
     model : estimator
         Of several parts.
-    parts : list of CrystalEstimator and ElementTable
+    parts : list of CrystalEstimator, ElementTable and models of CatBoost
         Those of skuae.
     units : dict of str, list of str or None
     license : str or None

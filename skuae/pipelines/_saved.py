@@ -26,6 +26,7 @@ from skuae.estimators import (
     write_model,
 )
 from skuae.pipelines._card import card_of, notes_of
+from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
 
 _PART = "a part that skuae saves"  # key of the dict that stands for it
 _SKOPS = "scikit-learn"  # name of the array with what skops wrote
@@ -82,7 +83,8 @@ def save(
     ``model.safetensors``; ``README.md`` says in words what it is. Nothing is pickled.
 
     Estimators of scikit-learn are written by skops (``pip install "skuae[save]"``), those of skuae
-    as by `save_pretrained`, without the state of their training.
+    as by `save_pretrained`, without the state of their training, and those of CatBoost in its own
+    format.
 
     Parameters
     ----------
@@ -142,9 +144,9 @@ def save(
     tensors = {_SKOPS: np.frombuffer(content, dtype=np.uint8)}
     configs = []
     for number, part in enumerate(parts):
-        is_table = isinstance(part, ElementTable)
-        config, arrays = encode_table(part) if is_table else encode_whole(part)
-        configs.append({"table": config} if is_table else {"estimator": config})
+        kind, encode = _way_of(part)
+        config, arrays = encode(part)
+        configs.append({kind: config})
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
     config = {"skuae": __version__, "class": type(model).__name__, "parts": configs}
     card = card_of(model, parts, units, license, notes)
@@ -224,12 +226,20 @@ def _skops() -> Any:
 # -- writing --------------------------------------------------------------------------------------
 
 
+def _way_of(part: Any) -> tuple[str, Any]:
+    """Return what a part is called in the file, and what encodes it."""
+    if isinstance(part, ElementTable):
+        return "table", encode_table
+    return ("catboost", encode_catboost) if is_catboost(part) else ("estimator", encode_whole)
+
+
 def _taken_apart(model: Any) -> tuple[list[Any], Any]:
     """Return what skuae saves itself, and a copy of the model with its numbers in the places."""
     parts: list[Any] = []
     places: dict[int, Any] = {}  # by the identity of what they stand for
     for item in _items_in(model, set()):
-        if isinstance(item, (CrystalEstimator, ElementTable)) and id(item) not in places:
+        own = isinstance(item, (CrystalEstimator, ElementTable)) or is_catboost(item)
+        if own and id(item) not in places:
             places[id(item)] = {_PART: len(parts)}
             parts.append(item)
     for item in _items_in(model, set()):
@@ -297,6 +307,8 @@ def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
 def _part(folder: Any, entry: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:
     if "table" in entry:
         return decode_table(ElementTable, take(entry, "table", dict), arrays)
+    if "catboost" in entry:
+        return decode_catboost(take(entry, "catboost", dict), arrays)
     return decode_whole(folder, take(entry, "estimator", dict), arrays, device)
 
 
