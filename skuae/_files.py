@@ -10,7 +10,7 @@ import stat
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -66,7 +66,11 @@ def make_folder(path: str | PathLike[str]) -> Path:
     ------
     OSError
         If there is a file of that name, or the folder cannot be made.
+    ValueError
+        If it is an address, such as ``hf://owner/name``.
     """
+    if "://" in str(path):
+        raise ValueError(f"{path} is an address; give the path of a folder on this machine")
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +78,28 @@ def make_folder(path: str | PathLike[str]) -> Path:
         reason = "there is a file of that name, or on the way there; give the path of a folder"
         raise type(error)(error.errno, reason, str(path)) from error
     return folder
+
+
+def check_companions(folder: Path, names: Sequence[str]) -> None:
+    """Check that files to be replaced stand beside an older model, and so are its own.
+
+    Parameters
+    ----------
+    folder : Path
+    names : sequence of str
+        Files that are written with a model, such as its card.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file, but no model or table.
+    """
+    own = [folder / name for name in names if (folder / name).exists()]
+    if own and not any(folder.glob("*.safetensors")):
+        reason = (
+            "the file is not of a saved model, and is not replaced; save to a folder without it"
+        )
+        raise FileExistsError(errno.EEXIST, reason, str(own[0]))
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -350,6 +350,13 @@ def test_a_folder_is_no_file(tmp_path):
             _files.make_folder(path)
 
 
+def test_an_address_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="hf://owner/name is an address; give the path of a fold"):
+        _files.make_folder("hf://owner/name")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("text", ["[1, 2]", "3", '"a"', "null", "[" * 100_000, "9" * 5000, ""])
 def test_metadata_that_is_no_card(path, text):
     path.write_bytes(save({"a": np.zeros(2)}, metadata={"skuae": text}))

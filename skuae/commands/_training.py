@@ -247,6 +247,7 @@ def write(folder: Path, model: Any, scored: Scored | None, notes: dict[str, Any]
     notes : dict
     """
     clear(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # nobody minds: see check_free
     model.save_pretrained(folder, units=notes["units"] or None)
     if scored is not None:
         scored.write(folder, notes["units"])

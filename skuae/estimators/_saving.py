@@ -13,7 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._cards import take
 from skuae._doc_links import DocLinks
-from skuae._files import checked_content, make_folder, write_bytes, write_safetensors
+from skuae._files import (
+    check_companions,
+    checked_content,
+    make_folder,
+    write_bytes,
+    write_safetensors,
+)
 from skuae._hub import MODEL_FILE
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
@@ -103,7 +109,8 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         ValueError
             If there are units of unknown targets.
         OSError
-            If the file cannot be written. An older model is still there.
+            If the file cannot be written, or the folder has a README.md that is not of a model. An
+            older model is still there.
         """
         check_is_fitted(self)
         for name, text in (("license", license), ("notes", notes)):
@@ -231,8 +238,10 @@ def write_model(
     Raises
     ------
     OSError
-        If the file cannot be written. An older model is still there.
+        If the file cannot be written, or there is a README.md and no model. An older model is still
+        there.
     """
+    check_companions(folder, ["README.md"])
     with suppress(FileNotFoundError):
         (folder / "README.md").unlink()  # that of an older model must not stand by this one
     write_safetensors(folder / MODEL_FILE, tensors, config, format=FORMAT)

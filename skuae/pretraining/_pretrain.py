@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Bunch
 
 from skuae._elements import SYMBOLS
-from skuae._files import make_folder, write_bytes
+from skuae._files import check_companions, make_folder, write_bytes
 from skuae._version import __version__
 from skuae._warnings import warn
 from skuae.crystals import as_crystals
@@ -35,6 +35,7 @@ _IN_CARD = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "
             "element_features", "front_end", "random_state", "fit_seconds", "crystals_per_element",
             "skuae", "torch")  # fmt: skip
 _CHECKPOINTS = ".skuae-checkpoints"  # no name that a user would give to a folder: it is deleted
+_COMPANIONS = ("config.json", "README.md", "split.csv")  # of the table, in its folder
 
 
 def pretrain(
@@ -173,6 +174,7 @@ def pretrain(
         print(f"{name}: {counts_of(split)}", flush=True)
 
     folder = make_folder(folder)
+    check_companions(folder, _COMPANIONS)
     checkpoints = folder / _CHECKPOINTS
     front_end.set_params(checkpoint_dir=checkpoints, verbose=max(verbose, 0))
     try:
@@ -218,7 +220,7 @@ def pretrain(
         "crystals_per_element": _count_elements(crystals[train]),
     }
     table = _with_card(front_end.element_table_, config)
-    for file in ("config.json", "README.md", "split.csv"):  # of an earlier table there
+    for file in _COMPANIONS:  # of an earlier table there
         (folder / file).unlink(missing_ok=True)
     table.save(folder / f"{name}.safetensors")
     front_end.set_params(checkpoint_dir=None)

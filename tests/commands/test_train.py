@@ -176,6 +176,10 @@ def test_overwriting_leaves_nothing_of_the_older_model(train, cifs, classifier, 
         file.name for file in (files / "m").iterdir()
     }
     assert notes_of(files / "m")["targets"] == ["en"]
+    (files / "new").mkdir()
+    (files / "new/README.md").write_text("# Mine")
+    assert train(cifs, "new", *more) == 0  # --overwrite says so
+    assert "Mine" not in (files / "new/README.md").read_text()
 
 
 def test_ctrl_c_ends_with_130_and_no_model(train, cifs, files, monkeypatch, capsys):

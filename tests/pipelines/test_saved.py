@@ -77,6 +77,19 @@ class TestBare:
         with pytest.raises(ValueError, match="no finite number"):
             skuae.save(network().fit(X, Y), tmp_path, scores=scores)
 
+    @pytest.mark.parametrize("folder", ["", "."])
+    def test_a_readme_of_something_else_stays(self, folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        readme = tmp_path / "README.md"
+        readme.write_text("# My project")
+        model = network().fit(X, Y)
+        with pytest.raises(FileExistsError, match="not of a saved model, and is not replaced"):
+            skuae.save(model, folder)
+        assert [readme] == list(tmp_path.iterdir()) and readme.read_text() == "# My project"
+        readme.unlink()
+        for _ in range(2):  # the card of a model is replaced with it
+            skuae.save(model, folder)
+
     def test_a_search_is_refused(self, tmp_path):
         search = GridSearchCV(network(), {"batch_size": [8]}, cv=2).fit(X, Y)
         with pytest.raises(TypeError, match="save its best_estimator_"):

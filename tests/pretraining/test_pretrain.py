@@ -46,6 +46,14 @@ def test_no_formula_is_on_both_sides(data, tmp_path):
     assert (part[250:] == "held out").all()
 
 
+@pytest.mark.parametrize("name", ["config.json", "README.md", "split.csv"])
+def test_files_of_something_else_stay(name, data, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"not of a saved model.*{name}"):
+        run(data, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 def test_what_is_written_tells_what_was_done(data, tmp_path):
     result = run(data, tmp_path, name="mine", source="Materials Project", licence="CC BY 4.0",
                  units={"band_gap": "eV"}, validation_fraction=0.01,
