@@ -96,9 +96,7 @@ def check_companions(folder: Path, names: Sequence[str]) -> None:
     """
     own = [folder / name for name in names if (folder / name).exists()]
     if own and not any(folder.glob("*.safetensors")):
-        reason = (
-            "the file is not of a saved model, and is not replaced; save to a folder without it"
-        )
+        reason = "the file is not of a saved model, and is not replaced; save to another folder"
         raise FileExistsError(errno.EEXIST, reason, str(own[0]))
 
 

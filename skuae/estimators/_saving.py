@@ -266,12 +266,16 @@ def encode_estimator(estimator: Any) -> dict[str, Any]:
     return saved | {name: _names_alone(saved[name]) for name in _TABLES if name in saved}
 
 
-def encode_whole(estimator: PretrainedEstimator) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def encode_whole(
+    estimator: PretrainedEstimator, units: Mapping[str, str] | Sequence[str] | None = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return what a file holds of an estimator, fitted or not; see `decode_whole`.
 
     Parameters
     ----------
     estimator : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
+    units : dict of str by target name, list of str or None, default=None
+        Units of the targets, if it is fitted.
 
     Returns
     -------
@@ -280,7 +284,7 @@ def encode_whole(estimator: PretrainedEstimator) -> tuple[dict[str, Any], dict[s
     tensors : dict of ndarray
     """
     if hasattr(estimator, "net_"):
-        return estimator._content()
+        return estimator._content(units)
     return {"class": type(estimator).__name__, "params": encode_estimator(estimator)}, {}
 
 

@@ -9,6 +9,7 @@ import sklearn
 from pymatgen.core import Composition
 from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
 
 from skuae._elements import SYMBOLS
 from skuae._markdown import escape
@@ -54,9 +55,9 @@ def card_of(
         raise ValueError(f"license must be a text; got {license!r}")
     task = "classification" if is_classifier(model) else "regression"
     facts = [f"- Unit: {_units(units)}"] if units else []
-    targets = [names for part in parts if (names := getattr(part, "target_names_", None))]
+    targets = getattr(end_of(model), "target_names_", None)
     if targets:
-        facts.append(f"- Targets: {', '.join(map(escape, targets[0]))}")
+        facts.append(f"- Targets: {', '.join(map(escape, targets))}")
     if is_classifier(model):
         facts.append(f"- Classes: {', '.join(map(escape, model.classes_))}")
     if isinstance(model, TransformedTargetRegressor):
@@ -70,7 +71,7 @@ def card_of(
 # {type(model).__name__}
 
 Fitted with skuae {__version__} and scikit-learn {sklearn.__version__}.
-It is read where `pip install "skuae[save]"` was run.
+To read it, install skuae with skops: `pip install "skuae[save]"`.
 
 ```python
 import skuae
@@ -85,6 +86,23 @@ model.predict(structures)
 
 {notes}
 """
+
+
+def end_of(model: Any) -> Any:
+    """Return what predicts in a pipeline, perhaps of pipelines: its last step.
+
+    Parameters
+    ----------
+    model : estimator
+
+    Returns
+    -------
+    estimator
+        The model itself if it is no pipeline.
+    """
+    while isinstance(model, Pipeline):
+        model = model.steps[-1][1]
+    return model
 
 
 def _units(units: Any) -> str:
@@ -103,7 +121,7 @@ def _inverse(model: Any) -> str:
         how = f"inverse_transform of {model.transformer_!r}"
     else:
         how = getattr(model.inverse_func, "__name__", repr(model.inverse_func))
-    return f"{escape(how)}, applied to those of {inner}"
+    return f"{escape(how)}, applied to the output of {inner}"
 
 
 def notes_of(notes: str, scores: Mapping[str, float] | None, trained_on: Any) -> str:

@@ -25,14 +25,17 @@ from skuae.estimators import (
     read_model_folder,
     write_model,
 )
-from skuae.pipelines._card import card_of, notes_of
+from skuae.pipelines._card import card_of, end_of, notes_of
 from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
+from skuae.training import resolve_device
 
 _PART = "a part that skuae saves"  # key of the dict that stands for it
 _SKOPS = "scikit-learn"  # name of the array with what skops wrote
 # Beside what skops trusts. All are data, and none runs what a file names.
 _TRUSTED = frozenset(
     [
+        "numpy.dtype",
+        "numpy.number",
         "skuae.datasets._folds.FormulaKFold",
         "skuae.datasets._folds.StratifiedFormulaKFold",
         "skuae.embedding._uae.UAETransformer",
@@ -45,11 +48,15 @@ _TRUSTED = frozenset(
         "skuae.pipelines._gp.ActivationGPRegressor",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
+        "sklearn.compose._column_transformer.make_column_selector",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.feature_selection._univariate_selection.f_classif",
         "sklearn.feature_selection._univariate_selection.f_regression",
         "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.feature_selection._mutual_info.mutual_info_classif",
+        "sklearn.feature_selection._mutual_info.mutual_info_regression",
+        "sklearn.neighbors._ball_tree.BallTree",
         "sklearn.neighbors._kd_tree.KDTree",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.tree._tree.Tree",
@@ -60,6 +67,18 @@ _TRUSTED = frozenset(
                 "CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared",
                 "Exponentiation", "Matern", "Product", "RBF", "RationalQuadratic", "Sum",
                 "WhiteKernel",
+            )
+        ),
+        *(
+            f"sklearn.metrics._dist_metrics.{name}Distance64"
+            for name in ("Chebyshev", "Euclidean", "Manhattan", "Minkowski")
+        ),
+        *(
+            f"sklearn.model_selection._split.{name}"
+            for name in (
+                "GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut",
+                "ShuffleSplit", "StratifiedGroupKFold", "StratifiedKFold",
+                "StratifiedShuffleSplit",
             )
         ),
     ]
@@ -93,7 +112,8 @@ def save(
     folder : str or path-like
         Made if missing; an older model in it is replaced at once.
     units : dict of str by target name, list of str or None, default=None
-        Units of the targets.
+        Units of the targets. A pipeline that ends with a network also keeps them as its
+        `target_units_`.
     license : str, optional
         Of the model, as Hugging Face abbreviates it, e.g. ``"cc-by-4.0"``.
     notes : str, optional
@@ -112,9 +132,11 @@ def save(
         If a part cannot be saved without pickle: a function of your own, an estimator of another
         library (which have files of their own), or a search (save its ``best_estimator_``).
     ValueError
-        If a text is none.
+        If `license` or `notes` is no text, a score is no finite number, units do not fit the
+        targets, or a row of `trained_on` cannot be read.
     OSError
-        If the file cannot be written. An older model is still there.
+        If the file cannot be written, or the folder has a README.md that is not of a model. An
+        older model is still there.
 
     See Also
     --------
@@ -144,8 +166,7 @@ def save(
     tensors = {_SKOPS: np.frombuffer(content, dtype=np.uint8)}
     configs = []
     for number, part in enumerate(parts):
-        kind, encode = _way_of(part)
-        config, arrays = encode(part)
+        kind, (config, arrays) = _encoded(part, units if part is end_of(model) else None)
         configs.append({kind: config})
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
     config = {"skuae": __version__, "class": type(model).__name__, "parts": configs}
@@ -179,7 +200,8 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") ->
     ImportError
         If skops is needed and not installed.
     ValueError
-        If the file was changed or cut short, or this version cannot read it.
+        If the file was changed or cut short, this version cannot read it, or there is no such
+        device.
 
     Warns
     -----
@@ -195,6 +217,7 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") ->
     >>> import skuae
     >>> model = skuae.load("my_model")  # doctest: +SKIP
     """
+    resolve_device(device)  # what is wrong with it is no fault of the file
     config, tensors = read_model_folder(folder)
     if "parts" not in config:
         return decode_whole(folder, config, tensors, device)
@@ -226,11 +249,13 @@ def _skops() -> Any:
 # -- writing --------------------------------------------------------------------------------------
 
 
-def _way_of(part: Any) -> tuple[str, Any]:
-    """Return what a part is called in the file, and what encodes it."""
+def _encoded(part: Any, units: Any) -> tuple[str, tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    """Return what a part is called in the file, and its content."""
     if isinstance(part, ElementTable):
-        return "table", encode_table
-    return ("catboost", encode_catboost) if is_catboost(part) else ("estimator", encode_whole)
+        return "table", encode_table(part)
+    if is_catboost(part):
+        return "catboost", encode_catboost(part)
+    return "estimator", encode_whole(part, units)
 
 
 def _taken_apart(model: Any) -> tuple[list[Any], Any]:

@@ -10,17 +10,31 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.compose import (
+    ColumnTransformer,
+    TransformedTargetRegressor,
+    make_column_selector,
+)
+from sklearn.ensemble import (
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    StackingRegressor,
+    VotingRegressor,
+)
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    PowerTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVR
 from sklearn.utils.validation import check_is_fitted
 
@@ -37,6 +51,7 @@ from skuae._files import read_safetensors, write_safetensors
 from skuae.datasets import FormulaKFold, make_toy_crystals
 from skuae.embedding import get_table
 from skuae.estimators import load_pretrained
+from skuae.estimators._reading import FORMAT
 from skuae.featurizers import BackboneTransformer, SymmetryTransformer
 from skuae.pipelines import ActivationGPClassifier, ActivationGPRegressor
 
@@ -128,6 +143,13 @@ MODELS = {
     ),
     "chosen": behind(SelectKBest(f_regression, k=5), Ridge()),
     "frozen": behind(FrozenEstimator(network().fit(X, Y))),
+    "imputed": behind(SimpleImputer(), Ridge()),
+    "ball tree": behind(KNeighborsRegressor(2, metric="manhattan", algorithm="ball_tree")),
+    "folds": StackingRegressor(
+        [("a", behind(Ridge()))],
+        RidgeCV(cv=KFold(2)),
+        cv=KFold(2, shuffle=True, random_state=np.random.RandomState(0)),
+    ),
     "function": behind(FunctionTransformer(np.tanh), Ridge()),
 }
 
@@ -154,6 +176,9 @@ def test_classifiers(tmp_path):
         behind(LogisticRegression()),
         behind(gnn),
         CalibratedClassifierCV(gnn, cv=2),
+        CalibratedClassifierCV(
+            behind(LogisticRegression()), method="temperature", cv=StratifiedKFold(2, shuffle=True)
+        ),
         behind(StandardScaler(), ActivationGPClassifier(random_state=0)),
     ]
     for model in models:
@@ -195,7 +220,7 @@ def test_the_card(tmp_path):
     for said in (
         'license: "cc-by-4.0"',
         "- Unit: K&lt;VRH&gt; (GPa)",
-        "- Predictions: exp, applied to those of Pipeline",
+        "- Predictions: exp, applied to the output of Pipeline",
         "Made *here*.",
         "| MAE (GPa) | 12.5 |",
         "3 crystals of 2 formulas: KCl, NaCl.",
@@ -210,6 +235,55 @@ def test_the_card(tmp_path):
     skuae.save(behind(network()).fit(X, pd.Series(Y, name="gap")), tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert "- Targets: gap" in card and "- Element tables: magpie" in card
+
+
+def test_targets_of_the_card_are_those_of_the_model(tmp_path):
+    pytest.importorskip("skops.io")
+    large = network().fit(X, pd.Series(Y, name="formation energy"))
+    model = make_pipeline(BackboneTransformer(large), Ridge()).fit(X, pd.Series(Y, name="gap"))
+    skuae.save(model, tmp_path)
+    assert "- Targets" not in (tmp_path / "README.md").read_text()  # Ridge keeps no names
+    skuae.save(make_pipeline(behind(large)), tmp_path)
+    assert "- Targets: formation energy" in (tmp_path / "README.md").read_text()
+
+
+def test_units_are_those_of_the_network_that_predicts(tmp_path):
+    pytest.importorskip("skops.io")
+    model = make_pipeline(behind(network())).fit(X, pd.Series(Y, name="gap"))
+    for units, message in (
+        ({"gapp": "eV"}, "units has 'gapp'"),
+        (["eV", "K"], "2 entries for 1 targets"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            skuae.save(model, tmp_path / "new", units=units)
+        assert not (tmp_path / "new").exists()
+    skuae.save(model, tmp_path, units={"gap": "eV"})
+    assert skuae.load(tmp_path)[-1][-1].target_units_ == ["eV"]
+    log = TransformedTargetRegressor(network(), func=np.log, inverse_func=np.exp).fit(X, Y)
+    skuae.save(log, tmp_path, units=["GPa"])
+    assert skuae.load(tmp_path).regressor_.target_units_ is None  # it predicts logarithms
+
+
+def test_columns_are_chosen_by_type(tmp_path):
+    pytest.importorskip("skops.io")
+    frame = pd.DataFrame({"structure": X, "pressure": Y})
+    numbers = make_column_selector(dtype_include=np.number)
+    chosen = ColumnTransformer(
+        [("elements", UAETransformer("magpie"), "structure"), ("numbers", "passthrough", numbers)]
+    )
+    model = make_pipeline(chosen, Ridge()).fit(frame, Y)
+    skuae.save(model, tmp_path)
+    read = skuae.load(tmp_path)
+    np.testing.assert_array_equal(read.predict(frame), model.predict(frame))
+    np.testing.assert_array_equal(read.fit(frame, Y).predict(frame), model.predict(frame))
+
+
+@pytest.mark.parametrize("model", [behind(Ridge()), behind(network())])
+def test_a_device_that_is_not_there_is_no_fault_of_the_file(model, tmp_path):
+    pytest.importorskip("skops.io")
+    skuae.save(model.fit(X, Y), tmp_path)
+    with pytest.raises(ValueError, match=r"^device must be"):
+        skuae.load(tmp_path, device="abacus")
 
 
 def _own(values):
@@ -243,17 +317,15 @@ def test_load_pretrained_names_load(tmp_path):
 class TestForgedFiles:
     """Their checksum is right: somebody wrote them so."""
 
-    FORMAT = "skuae-model-6"
-
     @pytest.fixture
     def saved(self, tmp_path):
         pytest.importorskip("skops.io")
         skuae.save(behind(network()).fit(X, Y), tmp_path)
-        tensors, card = read_safetensors(tmp_path / "model.safetensors", format=self.FORMAT)
+        tensors, card = read_safetensors(tmp_path / "model.safetensors", format=FORMAT)
 
         def write(tensors=tensors, card=card):
             path = tmp_path / "model.safetensors"
-            write_safetensors(path, tensors, card, format=self.FORMAT)
+            write_safetensors(path, tensors, card, format=FORMAT)
             return tmp_path
 
         return tensors, card, write
