@@ -99,7 +99,9 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         of the values given here. Predictions stay as they are. The factor is that of split
         conformal prediction with normalised residuals (Lei et al., J. Am. Stat. Assoc. 113, 1094,
         2018), so the intervals of this level, not those of others, hold as often for new crystals
-        of the same kind.
+        of the same kind. Of `log_targets`, the interval is one of logarithms:
+        ``mean * exp(±1.645 std / mean)``. A target that was constant in `fit` keeps its standard
+        deviation of 0.
 
         Parameters
         ----------

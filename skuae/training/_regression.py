@@ -217,13 +217,16 @@ class FittedRegression(FittedTask):
         Raises
         ------
         ValueError
-            If a target has too few known values.
+            If a target that is not constant has too few known values.
         """
         plain = replace(self, std_factors=())
         mean, log_variance = (part.double().numpy() for part in plain._read(outputs))
         distances = np.abs(mean - self.encode(targets.values)) * np.exp(-log_variance / 2)
         factors = []
         for column, distance in enumerate(distances.T):
+            if self.scaler.scale_[column] == 0:  # its deviation is 0, whatever the factor
+                factors.append(1.0)
+                continue
             known = np.sort(distance[~np.isnan(distance)])
             rank = _ceil((len(known) + 1) * level)  # as in split conformal prediction
             if rank > len(known):

@@ -116,6 +116,18 @@ def test_calibration_is_kept_and_forgotten(make, X, y, tmp_path):
     np.testing.assert_array_equal(model.fit(X, y).predict(X, return_std=True)[1], plain)
 
 
+def test_calibration_leaves_constant_targets_as_they_are(make, X, y):
+    """Their standard deviation is 0; they do not stop the calibration of the others."""
+    both = np.column_stack([y, np.full(len(y), 3.0)])
+    model = make(loss="gaussian_nll").fit(X, both).calibrate_std(X, both)
+    alone = make(loss="gaussian_nll").fit(X, both[:, :1]).calibrate_std(X, both[:, :1])
+    assert model.task_.std_factors[0] != 1 != alone.task_.std_factors[0]
+    assert model.task_.std_factors[1] == 1
+    mean, std = model.predict(X, return_std=True)
+    assert (mean[:, 1] == 3).all() and (std[:, 1] == 0).all()
+    assert np.isfinite(std).all() and (std[:, 0] > 0).all()
+
+
 def test_calibration_says_what_is_wrong(make, X, y):
     with pytest.raises(ValueError, match=r'set loss="gaussian_nll" \(it was \'huber\'\)'):
         make(loss="huber").fit(X, y).calibrate_std(X, y)
