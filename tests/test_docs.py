@@ -106,6 +106,26 @@ def test_code_for_those_who_come_from_elsewhere_runs(tmp_path, monkeypatch):
     assert names["gnn"].predict(toy.structures).shape == (40,)
 
 
+def test_the_tutorial_of_a_folder_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    toy = make_toy_crystals(12, random_state=0)
+    for folder in ("my_folder", "new_crystals"):
+        (tmp_path / folder).mkdir()
+        for i, structure in enumerate(toy.structures):
+            structure.to(filename=str(tmp_path / folder / f"c{i}.cif"))
+    rows = [f"c{i},{y}" for i, y in enumerate(toy.target)]
+    (tmp_path / "my_folder/id_prop.csv").write_text("\n".join(["id,band_gap", *rows]))
+    text = (ROOT / "docs/folder_of_files.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        block = block.replace("random_state=0, verbose=1", "random_state=0, max_epochs=2")
+        exec(compile(block.replace("n_jobs=-1", "n_jobs=1"), "folder_of_files.md", "exec"), names)
+    assert load_pretrained("my_model").target_units_ == ["eV"]
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 13
+
+
 COMMON_ERRORS = re.findall(
     r"^Message: `(.*?)`\n\n```\{code-block\} python\n:caption: raises the error\n\n(.*?)```",
     (ROOT / "docs/common_errors.md").read_text(encoding="utf-8"),
