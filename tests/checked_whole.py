@@ -1,5 +1,7 @@
 """Cases of the page "What skuae checks": formulas, and whole models in a folder."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from checked_inputs import NACL
@@ -88,6 +90,14 @@ WHOLE = {
             {"dummyregressor__strategy": ["mean", "median"]},
             cv=2,
         ).fit(SALTS, [1.0, 2.0, 3.0, 4.0])
+    ),
+    "a model to be saved beside a README.md of something else": lambda _: (
+        Path("README.md").write_text("Mine."),
+        skuae.save(pipeline(), "."),
+    ),
+    "an address as the folder to save to": lambda _: skuae.save(pipeline(), "hf://owner/name"),
+    "a device that is not there, for a pipeline": lambda _: (
+        kept(pipeline()) and skuae.load("m", device="abacus")
     ),
     "the folder of a pipeline given to `load_pretrained`": lambda _: (
         kept(pipeline()) and load_pretrained("m")
