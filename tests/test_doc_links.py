@@ -29,6 +29,7 @@ def estimators():
     yield UAETransformer()
     yield skuae.featurizers.SymmetryTransformer()
     yield skuae.featurizers.BackboneTransformer(None)
+    yield skuae.featurizers.PotentialTransformer()
     yield skuae.pipelines.ActivationGPRegressor()
     yield skuae.pipelines.ActivationGPClassifier()
     yield from (kind() for kind in BACKBONES.values())

@@ -35,7 +35,7 @@ FIXED = {
         "potentials",
     ],
     "skuae.datasets": ["load_mp_mini", "make_toy_crystals", "read_folder"],
-    "skuae.featurizers": ["BackboneTransformer", "SymmetryTransformer"],
+    "skuae.featurizers": ["BackboneTransformer", "PotentialTransformer", "SymmetryTransformer"],
     "skuae.models": ["CGCNN"],
     "skuae.potentials": ["CHGNet", "CrystalPotential"],
 }

@@ -3,6 +3,7 @@
 from skuae.embedding._features import StructureFeatures, crystals_and_table
 from skuae.embedding._featurizer import FeaturizerMixin
 from skuae.embedding._join import join_tables
+from skuae.embedding._pooling import check_statistics
 from skuae.embedding._registry import (
     ONE_TABLE,
     TABLE_FILES,
@@ -23,6 +24,7 @@ __all__ = [
     "FeaturizerMixin",
     "StructureFeatures",
     "UAETransformer",
+    "check_statistics",
     "crystals_and_table",
     "decode_table",
     "encode_table",

@@ -85,6 +85,16 @@ def _weighted_sum(values, weights):
 def check_pooling(statistics, on_missing):
     """Raise ValueError unless the two options of `pool` mean something."""
     check_on_missing(on_missing)
+    check_statistics(statistics)
+
+
+def check_statistics(statistics):
+    """Raise ValueError unless these are statistics, each one once.
+
+    Parameters
+    ----------
+    statistics : sequence of {"mean", "std", "min", "max"}
+    """
     known = isinstance(statistics, (list, tuple)) and all(s in STATISTICS for s in statistics)
     if not known or len(set(statistics)) != len(statistics) or not statistics:
         raise ValueError(

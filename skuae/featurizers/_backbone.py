@@ -2,22 +2,19 @@
 
 import copy
 from collections.abc import Callable
-from numbers import Integral
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._progress import progress_bar, show_progress
 from skuae.crystals import Crystals
 from skuae.embedding import FeaturizerMixin, crystals_and_table
-from skuae.estimators import load_pretrained
+from skuae.estimators import CrystalEstimator, load_pretrained
+from skuae.featurizers._model import KeepsModel, check_count, kept, unwrapped
 from skuae.models import CrystalModule, backbone_name
 from skuae.training import (
     CrystalDataset,
@@ -30,7 +27,7 @@ from skuae.training import (
 )
 
 
-class BackboneTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
+class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
     """Features of crystals from the layers of a fitted network, which stays as it is.
 
     A network that was trained on many crystals knows much about others, also about properties that
@@ -197,9 +194,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
             return self._resolve()
 
     def _resolve(self) -> tuple[Any, dict[str, int]]:
-        size = self.batch_size
-        if not isinstance(size, Integral) or isinstance(size, bool) or int(size) < 1:
-            raise ValueError(f"batch_size must be an integer, at least 1; got {size!r}")
+        check_count("batch_size", self.batch_size)
         if self.device is not None:
             resolve_device(self.device)
         model = _resolve_model(self.model, self.device)
@@ -228,38 +223,19 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         check_finite(features, crystals)
         return np.ascontiguousarray(features, dtype=np.float32)
 
-    # -- what scikit-learn asks for ---------------------------------------------------------------
-
-    def __sklearn_clone__(self) -> Self:
-        # scikit-learn clones parameters too, and a clone of a fitted model is not fitted.
-        bare = copy.copy(self)
-        bare.model = None
-        return BaseEstimator.__sklearn_clone__(bare).set_params(model=self.model)
-
 
 def _resolve_model(model: Any, device: Any) -> Any:
     """Return the fitted estimator that `model` stands for, a copy that no other fit changes."""
     if isinstance(model, (str, PathLike)):
         return load_pretrained(model, device="auto" if device is None else device)
-    if isinstance(model, FrozenEstimator):
-        model = model.estimator
-    if isinstance(model, Pipeline):
-        model = model[-1]
-    if not hasattr(model, "save_pretrained"):
+    model = unwrapped(model)
+    if not isinstance(model, CrystalEstimator):
         raise TypeError(
             "model must be a fitted CrystalGNNRegressor, CrystalGNNClassifier or "
             "CrystalTransformerRegressor, a Pipeline that ends with one, or the folder of a saved "
             f"one; got {type(model).__name__}. Of a search, pass its best_estimator_"
         )
-    try:
-        check_is_fitted(model)
-    except NotFittedError as error:
-        raise NotFittedError(
-            f"model is a {type(model).__name__} that is not fitted; fit it first. A search clones "
-            "its candidates: put fitted models into sklearn.frozen.FrozenEstimator, or pass the "
-            "folders of saved ones"
-        ) from error
-    return copy.copy(model)
+    return kept(model)
 
 
 def _widths(model: Any) -> dict[str, int]:

@@ -157,7 +157,8 @@ class CHGNetModule(PotentialModule):
             AngleGate(4, dim, hidden=False, norm=norm) for _ in between
         )
         self.magmom = nn.Linear(dim, 1)
-        layers: list[nn.Module] = [nn.LayerNorm(dim)] if norm else []
+        self.readout_norm = nn.LayerNorm(dim) if norm else nn.Identity()
+        layers: list[nn.Module] = []
         for _ in range(n_readout):
             layers += [nn.Linear(dim, dim), nn.SiLU()]
         self.readout = nn.Sequential(*layers, nn.Linear(dim, 1))
@@ -178,5 +179,5 @@ class CHGNetModule(PotentialModule):
                 new = self.angle_updates[i](x, pairs[: near.n_short], angles, near)
                 angles = new + both_ways(angles, len(new))
         magmoms = self.magmom(x).abs()[:, 0]
-        x = self.atom_updates[-1](x, pairs, edge_weights, near)
-        return SiteOutputs(self.readout(x)[:, 0], magmoms)
+        x = self.readout_norm(self.atom_updates[-1](x, pairs, edge_weights, near))
+        return SiteOutputs(self.readout(x)[:, 0], magmoms, x)

@@ -54,10 +54,13 @@ class SiteOutputs(NamedTuple):
         In eV.
     magmoms : Tensor of shape (N,), or None
         Sizes of magnetic moments in Bohr magnetons; None if the network has none.
+    features : Tensor of shape (N, width)
+        What energies are read from.
     """
 
     energies: Tensor
     magmoms: Tensor | None
+    features: Tensor
 
 
 class PotentialModule(nn.Module):

@@ -1,19 +1,21 @@
 """A trained potential: its network, what it knows of elements, and predictions in batches."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skuae._elements import N_ELEMENTS, SYMBOLS
-from skuae.crystals import Crystals, PackedTensors
+from skuae._progress import progress_bar
+from skuae.crystals import CrystalBatch, Crystals, PackedTensors
 from skuae.models import ElementEmbedding
 from skuae.potentials._contract import Potential, PotentialModule, evaluate
-from skuae.potentials._edges import pack_edges
+from skuae.potentials._edges import check_ordered, pack_edges
 
 _FITS_A_CACHE = 8_192  # edges of a batch on a CPU: more only makes memory the limit
 
@@ -97,12 +99,15 @@ class FittedPotential:
         return {SYMBOLS[i]: float(self.references[i]) for i in np.flatnonzero(self.seen)}
 
     def check(self, crystals: Crystals) -> None:
-        """Raise ValueError at the first crystal with an element that was not trained on.
+        """Raise ValueError at the first crystal that the potential cannot treat.
+
+        It is disordered, or has an element that was not trained on.
 
         Parameters
         ----------
         crystals : Crystals
         """
+        check_ordered(crystals)
         refuse_elements(
             crystals,
             self.seen,
@@ -137,14 +142,12 @@ class FittedPotential:
         -------
         Predictions
         """
-        self.check(crystals)
-        packed = self.pack(crystals)
-        at_once = edges_at_once(max_edges, self.device)
-        cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), at_once)
-        with fixed_weights(self.module), torch.set_grad_enabled(derivatives):
-            parts = [
-                evaluate(self.module, packed.batch(rows), derivatives=derivatives) for rows in cuts
-            ]
+        with torch.set_grad_enabled(derivatives):
+            parts = self._in_batches(
+                lambda batch: evaluate(self.module, batch, derivatives=derivatives),
+                crystals,
+                max_edges,
+            )
         energies, *others = (
             None if column[0] is None else torch.cat(column).double().cpu().numpy()
             for column in zip(*parts, strict=True)
@@ -154,8 +157,46 @@ class FittedPotential:
             magmoms = None
         found = Predictions(energies + self.energies_of_elements(crystals), forces, stresses,
                             magmoms)  # fmt: skip
-        _check_finite(found, crystals)
+        finite = np.repeat(np.isfinite(found.energies), crystals.sizes)
+        if forces is not None:
+            finite &= np.isfinite(forces).all(axis=1)
+        _check_finite(finite, crystals)
         return found
+
+    def site_features(self, crystals: Crystals, max_edges: int) -> np.ndarray:
+        """Return what energies of sites are read from.
+
+        Parameters
+        ----------
+        crystals : Crystals
+        max_edges : int
+            Of a batch.
+
+        Returns
+        -------
+        ndarray of shape (n_sites, width)
+        """
+        with progress_bar(len(crystals), "features", "crystals") as bar, torch.no_grad():
+
+            def run(batch: CrystalBatch) -> Tensor:
+                bar.update(len(batch))
+                return self.module(batch, batch.vectors).features
+
+            found = torch.cat(self._in_batches(run, crystals, max_edges))
+        features: np.ndarray = found.cpu().numpy()
+        _check_finite(np.isfinite(features).all(axis=1), crystals)
+        return features
+
+    def _in_batches(
+        self, run: Callable[[CrystalBatch], Any], crystals: Crystals, max_edges: int
+    ) -> list[Any]:
+        """Return what a function returns for all crystals, cut by edges."""
+        self.check(crystals)
+        packed = self.pack(crystals)
+        at_once = edges_at_once(max_edges, self.device)
+        cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), at_once)
+        with fixed_weights(self.module):
+            return [run(packed.batch(rows)) for rows in cuts]
 
     def energies_of_elements(self, crystals: Crystals) -> np.ndarray:
         """Return what reference energies add up to, in eV per cell.
@@ -281,14 +322,12 @@ def cut_by_edges(rows: np.ndarray, n_edges: np.ndarray, max_edges: int) -> Itera
     yield rows[first:]
 
 
-def _check_finite(found: Predictions, crystals: Crystals) -> None:
-    bad = ~np.isfinite(found.energies)
-    if found.forces is not None:
-        wrong = ~np.isfinite(found.forces).all(axis=1)
-        bad |= np.add.reduceat(wrong, crystals.offsets[:-1]) > 0
+def _check_finite(sites: np.ndarray, crystals: Crystals) -> None:
+    """Raise ValueError at the first crystal with a site (n_sites,) that is not finite."""
+    bad = ~np.logical_and.reduceat(sites, crystals.offsets[:-1])
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"{crystals.where(row)}: the potential gives no finite energy or forces "
+            f"{crystals.where(row)}: the potential gives no finite numbers "
             f"({int(bad.sum())} such rows); atoms may be far too close, or training has diverged"
         )

@@ -9,20 +9,17 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._progress import show_progress
-from skuae.crystals import Crystals
 from skuae.embedding import crystals_and_table
 from skuae.potentials._checks import check_at_least, check_flags, check_numbers
-from skuae.potentials._edges import check_ordered
 from skuae.potentials._fit import fit_potential, loss_of
-from skuae.potentials._fitted import Predictions
 from skuae.potentials._labels import read_labels
-from skuae.potentials._pretrained import PretrainedPotential
+from skuae.potentials._predicting import PredictingPotential
 from skuae.potentials._relax import Relaxation, relax
 from skuae.potentials._scores import error_table
 from skuae.training import library_defaults
 
 
-class CrystalPotential(PretrainedPotential):
+class CrystalPotential(PredictingPotential):
     """An interatomic potential: energies, forces and stresses of crystals.
 
     Parameters
@@ -186,81 +183,7 @@ class CrystalPotential(PretrainedPotential):
             self.fitted_, self.history_ = fit_potential(self, X, y)
         return self
 
-    # -- prediction -------------------------------------------------------------------------------
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict energies.
-
-        Parameters
-        ----------
-        X : array-like of crystals of shape (n_samples,)
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_samples,)
-            In eV per cell.
-
-        Raises
-        ------
-        ValueError
-            If a crystal is disordered or has an element that was not trained on.
-        """
-        return self._predict(X, derivatives=False)[1].energies
-
-    def predict_forces(self, X: Any) -> list[np.ndarray]:
-        """Predict forces.
-
-        Parameters
-        ----------
-        X : array-like of crystals of shape (n_samples,)
-
-        Returns
-        -------
-        list of ndarray of float64 of shape (n_sites, 3)
-            In eV/Å, one array per crystal.
-        """
-        return self.predict_all(X)["forces"].tolist()
-
-    def predict_stress(self, X: Any) -> np.ndarray:
-        """Predict stresses.
-
-        Parameters
-        ----------
-        X : array-like of crystals of shape (n_samples,)
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_samples, 3, 3)
-            In GPa, positive under tension.
-        """
-        stresses: Any = self._predict(X, derivatives=True)[1].stresses
-        return stresses
-
-    def predict_all(self, X: Any) -> pd.DataFrame:
-        """Predict all labels at once.
-
-        Parameters
-        ----------
-        X : array-like of crystals of shape (n_samples,)
-
-        Returns
-        -------
-        DataFrame
-            Columns ``energy``, ``forces`` and ``stress`` in the units of labels, and ``magmoms`` if
-            the potential was trained on them.
-        """
-        crystals, found = self._predict(X, derivatives=True)
-        cuts = crystals.offsets[1:-1]
-        forces: Any = found.forces
-        stresses: Any = found.stresses
-        columns = {
-            "energy": found.energies,
-            "forces": np.split(forces, cuts),
-            "stress": list(stresses),
-        }
-        if found.magmoms is not None:
-            columns["magmoms"] = np.split(found.magmoms, cuts)
-        return pd.DataFrame(columns)
+    # -- errors -----------------------------------------------------------------------------------
 
     def evaluate(self, X: Any, y: Any = None) -> pd.DataFrame:
         """Return errors of energies, forces, stresses and moments.
@@ -311,12 +234,6 @@ class CrystalPotential(PretrainedPotential):
                 errors = torch.tensor(ours[known] - theirs[known])
                 total += weight * settings.measure(errors).mean().item()
         return -total
-
-    def _predict(self, X: Any, *, derivatives: bool) -> tuple[Crystals, Predictions]:
-        check_is_fitted(self)
-        with library_defaults():
-            crystals, _ = crystals_and_table(X)
-            return crystals, self.fitted_.predict(crystals, self.max_edges, derivatives=derivatives)
 
     # -- moving atoms -----------------------------------------------------------------------------
 
@@ -374,7 +291,6 @@ class CrystalPotential(PretrainedPotential):
         with library_defaults(), show_progress(self.verbose):
             crystals, _ = crystals_and_table(X)
             self.fitted_.check(crystals)
-            check_ordered(crystals)
             return relax(
                 self.fitted_, crystals, fmax=fmax, cell=cell, max_steps=max_steps,
                 max_edges=self.max_edges,

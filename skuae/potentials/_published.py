@@ -148,10 +148,9 @@ def _take_gate(left: dict[str, Tensor], weights: dict[str, Tensor], ours: str, t
 
 def _take_readout(left: dict[str, Tensor], weights: dict[str, Tensor], backbone: Any) -> None:
     """Layers alternate with activations; a dropout stands before the last one."""
-    first = int(backbone.norm)
     for kind in ("weight", "bias"):
         if backbone.norm:
-            weights[f"readout.0.{kind}"] = left.pop(f"readout_norm.{kind}")
+            weights[f"readout_norm.{kind}"] = left.pop(f"readout_norm.{kind}")
         for i in range(backbone.n_readout + 1):
             place = 2 * i + (i == backbone.n_readout)
-            weights[f"readout.{first + 2 * i}.{kind}"] = left.pop(f"mlp.layers.{place}.{kind}")
+            weights[f"readout.{2 * i}.{kind}"] = left.pop(f"mlp.layers.{place}.{kind}")

@@ -26,6 +26,7 @@ from skuae import (
 )
 from skuae.embedding import get_table
 from skuae.featurizers import BackboneTransformer
+from skuae.potentials import CrystalPotential
 
 
 def test_features_are_means_over_all_sites(network, toy):
@@ -209,6 +210,7 @@ def test_on_another_device(network, toy):
         ({"model": CrystalGNNRegressor()}, NotFittedError, "put fitted models into .*FrozenEstima"),
         ({"model": Ridge()}, TypeError, "model must be a fitted CrystalGNNRegressor.*got Ridge"),
         ({"model": None}, TypeError, "got NoneType"),
+        ({"model": CrystalPotential()}, TypeError, "got CrystalPotential"),
         ({"model": "no/such/folder"}, FileNotFoundError, "holds no model"),
         ({"layers": "layer9"}, ValueError, "different ones of layer0, layer1, layer2, embed; got"),
         ({"layers": []}, ValueError, "layers must be"),

@@ -1,0 +1,260 @@
+"""Atom features of a frozen interatomic potential as features of crystals."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skuae.crystals import Crystals
+from skuae.embedding import FeaturizerMixin, check_statistics, crystals_and_table
+from skuae.featurizers._model import KeepsModel, check_count, kept, unwrapped
+from skuae.potentials import CrystalPotential
+from skuae.training import library_defaults, resolve_device
+
+_CITATION = """\
+@article{deng2023chgnet,
+  title = {{CHGNet} as a pretrained universal neural network potential for charge-informed
+    atomistic modelling},
+  author = {Deng, Bowen and Zhong, Peichen and Jun, KyuJung and Riebesell, Janosh and Han, Kevin
+    and Bartel, Christopher J. and Ceder, Gerbrand},
+  journal = {Nature Machine Intelligence}, volume = {5}, pages = {1031--1041}, year = {2023},
+  doi = {10.1038/s42256-023-00716-3}
+}"""
+
+
+class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
+    """Features of crystals from the atoms of an interatomic potential, which stays as it is.
+
+    A potential computes a vector for each atom, from which it reads the energy of the atom. The
+    features are statistics of these vectors over the atoms of a crystal.
+
+    Parameters
+    ----------
+    model : str, path, CrystalPotential or Pipeline that ends with one, default="chgnet-0.3.0"
+        ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"`` where the chgnet package is
+        installed (``pip install "skuae[chgnet]"``), the folder of a saved potential, or a fitted
+        one. Clones of this transformer keep the fitted potential. A search clones its candidates:
+        in the grid of a search, put fitted potentials into
+        :class:`sklearn.frozen.FrozenEstimator`, or pass names and folders.
+    statistics : tuple of {"mean", "std", "min", "max"}, default=("mean", "std", "min", "max")
+        What is taken over the atoms of a crystal; "std" is the population standard deviation.
+    max_edges : int, default=200000
+        Edges that are computed at once; on a CPU, 8,192 at most.
+    device : str, torch.device or None, default=None
+        Where the network runs. None: where the potential is, and "auto" for names and folders.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    model_ : CrystalPotential
+        The fitted potential. Fitting `model` again does not change it.
+    n_features_out_ : int
+        Number of features.
+
+    See Also
+    --------
+    BackboneTransformer : Features from the layers of a fitted graph network.
+    skuae.potentials.CrystalPotential.site_features : The vectors of the atoms.
+
+    Notes
+    -----
+    Potentials read positions and cells as they are: equal crystals in different states of
+    relaxation have different features. A supercell has the features of its cell.
+
+    The published potentials of CHGNet were trained on energies, forces, stresses and magnetic
+    moments of MPtrj: 1.58 million structures from relaxations of 146,000 materials of the Materials
+    Project. They have seen the energies of nearly all crystals of that project. So errors of models
+    on these features are too small where targets are energies of the Materials Project (formation
+    energies, energies above the hull), for the test rows were in the training data of the
+    potential. The same holds in part for properties that go with the energy.
+
+    CHGNet of 64 columns has 256 features. Elements that the potential was not trained on and
+    disordered crystals are refused by row. Features are float32.
+
+    Examples
+    --------
+    >>> from skuae.datasets import make_toy_crystals
+    >>> from skuae.featurizers import PotentialTransformer
+    >>> from skuae.potentials import CHGNet, CrystalPotential
+    >>> X = make_toy_crystals(8, random_state=0).structures
+    >>> y = [{"energy": -3.0 * len(crystal)} for crystal in X]
+    >>> small = CHGNet(dim=8, n_blocks=2, n_radial=5, n_angular=5)
+    >>> potential = CrystalPotential(small, max_epochs=2, random_state=0).fit(X, y)
+    >>> features = PotentialTransformer(potential, statistics=["mean", "std"])
+    >>> features.fit_transform(X).shape
+    (8, 16)
+    >>> features.get_feature_names_out()[:2]
+    array(['chgnet_mean_0', 'chgnet_mean_1'], dtype=object)
+    """
+
+    def __init__(
+        self,
+        model="chgnet-0.3.0",
+        statistics=("mean", "std", "min", "max"),
+        *,
+        max_edges=200_000,
+        device=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.statistics = statistics
+        self.max_edges = max_edges
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Read the potential and check the crystals; nothing is learned from them.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+        y : ignored
+            For scikit-learn.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ImportError
+            If a published potential is asked for, and the chgnet package is not installed.
+        NotFittedError
+            If the potential is not fitted.
+        TypeError
+            If `model` is something else, or a row is not a structure.
+        ValueError
+            If a structure or a parameter makes no sense, a crystal is disordered, or it has an
+            element that the potential was not trained on.
+        """
+        self._check_params()
+        with library_defaults():
+            model = _resolve_model(self.model, self.device)
+            crystals, _ = crystals_and_table(X)
+            model.fitted_.check(crystals)
+        self.model_ = model
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the features of crystals.
+
+        Parameters
+        ----------
+        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+            Structures; see :func:`skuae.as_crystals`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), float32
+            One block of columns per statistic.
+
+        Raises
+        ------
+        ValueError
+            If a structure makes no sense, a crystal is disordered, or it has an element that the
+            potential was not trained on.
+        """
+        check_is_fitted(self)
+        with library_defaults():
+            crystals, _ = crystals_and_table(X)
+        return self._featurizer()(crystals)
+
+    @property
+    def n_features_out_(self) -> int:
+        """Number of features."""
+        if not hasattr(self, "model_"):
+            raise AttributeError("n_features_out_ is there after fit")
+        return len(self.feature_labels())
+
+    # -- what FeaturizerMixin builds on -----------------------------------------------------------
+
+    def feature_labels(self) -> list[str]:
+        """Return the names of the features, before ``fit`` too.
+
+        Returns
+        -------
+        list of str
+            ``"<network>_<statistic>_<number>"``.
+        """
+        spec = self._ready().fitted_.backbone
+        name = type(spec).__name__.lower()
+        return [f"{name}_{s}_{i}" for s in self.statistics for i in range(spec.dim)]
+
+    def citations(self) -> list[str]:
+        """Return what to cite, in BibTeX: the paper of CHGNet.
+
+        Returns
+        -------
+        list of str
+        """
+        return [_CITATION]
+
+    def _featurizer(self) -> Callable[[Crystals], np.ndarray]:
+        model, statistics = copy.copy(self._ready()), tuple(self.statistics)
+        model.set_params(max_edges=self.max_edges, verbose=self.verbose)
+
+        def compute(crystals: Crystals) -> np.ndarray:
+            return _pooled(np.concatenate(model.site_features(crystals)), crystals, statistics)
+
+        return compute
+
+    def _ready(self) -> CrystalPotential:
+        """Return the fitted potential."""
+        self._check_params()
+        if hasattr(self, "model_"):
+            return self.model_
+        with library_defaults():
+            return _resolve_model(self.model, self.device)
+
+    def _check_params(self) -> None:
+        check_statistics(self.statistics)
+        check_count("max_edges", self.max_edges)
+        if self.device is not None:
+            resolve_device(self.device)
+
+
+def _resolve_model(model: Any, device: Any) -> CrystalPotential:
+    """Return the fitted potential that `model` stands for, a copy that no other fit changes."""
+    if isinstance(model, (str, PathLike)):
+        return CrystalPotential.from_pretrained(model, device="auto" if device is None else device)
+    model = unwrapped(model)
+    if not isinstance(model, CrystalPotential):
+        raise TypeError(
+            "model must be a fitted CrystalPotential, a Pipeline that ends with one, the folder of "
+            'a saved one, or a name such as "chgnet-0.3.0"; got '
+            f"{type(model).__name__}. Of a search, pass its best_estimator_"
+        )
+    model = kept(model)
+    if device is not None and resolve_device(device) != model.fitted_.device:
+        module = copy.deepcopy(model.fitted_.module).to(resolve_device(device))
+        model.fitted_ = replace(model.fitted_, module=module)
+    return model
+
+
+def _pooled(sites: np.ndarray, crystals: Crystals, statistics: tuple[str, ...]) -> np.ndarray:
+    """Take statistics of vectors of sites (n_sites, d) over the sites of each crystal."""
+    starts, sizes = crystals.offsets[:-1], crystals.sizes[:, None]
+    sites = sites.astype(np.float64)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, starts) / sizes
+
+    def std(values: np.ndarray) -> np.ndarray:
+        # Deviations from the mean, not E[x²] - E[x]²: that cancels to noise.
+        return np.sqrt(mean((values - np.repeat(mean(values), crystals.sizes, axis=0)) ** 2))
+
+    functions = {
+        "mean": mean,
+        "std": std,
+        "min": lambda values: np.minimum.reduceat(values, starts),
+        "max": lambda values: np.maximum.reduceat(values, starts),
+    }
+    blocks = [functions[name](sites) for name in statistics]
+    return np.ascontiguousarray(np.concatenate(blocks, axis=1), dtype=np.float32)
