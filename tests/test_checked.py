@@ -8,9 +8,10 @@ import pytest
 from checked_commands import COMMANDS
 from checked_inputs import FILES, SAVED, STRUCTURES, TRAINING
 from checked_labels import LABELS
+from checked_potentials import POTENTIALS
 from checked_whole import FORMULAS, WHOLE
 
-CASES = FILES | STRUCTURES | LABELS | TRAINING | COMMANDS | SAVED | FORMULAS | WHOLE
+CASES = FILES | STRUCTURES | LABELS | TRAINING | COMMANDS | SAVED | FORMULAS | WHOLE | POTENTIALS
 PAGE = Path(__file__).parents[1] / "docs/what_is_checked.md"
 
 
