@@ -4,8 +4,8 @@
     python benchmarks/bench_chgnet.py
 
 Energy, forces and stress of cells of about 64 atoms without symmetry; a training step on four of
-them; a batch of bundled crystals; and their features. CPU time, in turns, least of the repeats; ours includes the
-search for neighbours, as theirs does.
+them; a batch of bundled crystals; and their features. CPU time, in turns, least of the repeats;
+ours includes the search for neighbours, as theirs does.
 """
 
 import argparse
