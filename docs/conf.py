@@ -114,8 +114,7 @@ html_sidebars = {"index": [], "installation": []}
 
 EXAMPLES = (
     "quickstart features grid_search classifier uncertainty transfer attribution crystalbert sen "
-    "element_classes probes compare_tables oxides perovskite_gp "
-    "invariance"
+    "potential element_classes probes compare_tables oxides perovskite_gp invariance"
 )
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
