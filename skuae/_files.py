@@ -230,10 +230,10 @@ def read_safetensors(
     except Exception as error:  # damage gives a dozen kinds, from SafetensorError to RecursionError
         raise ValueError(f"{path} is not a {format} file, or is damaged ({error})") from error
     if found != format:
-        raise ValueError(
-            f"{path} has format {found!r}, expected {format!r}: another version of skuae wrote it; "
-            "use that version, or write the file again with this one"
-        )
+        why = "another version of skuae wrote it; use that version, or write it again with this one"
+        if str(found).rpartition("-")[0] != format.rpartition("-")[0]:
+            why = "it holds another kind of thing; read it by the class that wrote it"
+        raise ValueError(f"{path} has format {found!r}, expected {format!r}: {why}")
     if expected != _sha256(tensors, card):
         raise ValueError(f"{path} was changed since it was written: its checksum does not match")
     return tensors, card

@@ -27,6 +27,7 @@ from skuae.estimators import (
 )
 from skuae.pipelines._card import card_of, end_of, notes_of
 from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
+from skuae.potentials import CrystalPotential
 from skuae.training import resolve_device
 
 _PART = "a part that skuae saves"  # key of the dict that stands for it
@@ -130,7 +131,8 @@ def save(
         If skops is needed and not installed.
     TypeError
         If a part cannot be saved without pickle: a function of your own, an estimator of another
-        library (which have files of their own), or a search (save its ``best_estimator_``).
+        library (which have files of their own), an interatomic potential (save it by its
+        `save_pretrained`), or a search (save its ``best_estimator_``).
     ValueError
         If `license` or `notes` is no text, a score is no finite number, units do not fit the
         targets, or a row of `trained_on` cannot be read.
@@ -156,6 +158,11 @@ def save(
     if hasattr(model, "best_estimator_"):
         raise TypeError(f"{type(model).__name__} is a search; save its best_estimator_")
     check_is_fitted(model)
+    if any(isinstance(item, CrystalPotential) for item in _items_in(model, set())):
+        raise TypeError(
+            f"{type(model).__name__} is or holds an interatomic potential; save the potential by "
+            "its save_pretrained(folder), and make the other parts anew"
+        )
     notes = notes_of(notes, scores, trained_on)
     if isinstance(model, CrystalEstimator):
         model.save_pretrained(folder, units=units, license=license, notes=notes)

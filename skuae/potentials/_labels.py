@@ -13,11 +13,11 @@ from skuae.crystals import Crystals
 from skuae.potentials._contract import GPA
 
 NAMES = ("energy", "forces", "stress", "magmoms")
-_SHAPES = {
+_MEANINGS = {
     "energy": "a number, in eV per cell",
-    "forces": "(n_sites, 3), in eV/Å",
-    "stress": "(3, 3), in GPa and positive under tension",
-    "magmoms": "(n_sites,), in Bohr magnetons",
+    "forces": "a row per site, in eV/Å",
+    "stress": "a tensor in GPa, positive under tension",
+    "magmoms": "a number per site, in Bohr magnetons",
 }
 _LARGEST = 1e8  # more than the energy of all electrons of a heavy atom
 _SYMMETRIC = 1e-2  # of the largest entry; codes of density functionals round
@@ -152,14 +152,14 @@ def _value(row: Mapping, name: str, shape: tuple[int, ...], where: str) -> np.nd
         if name == "stress" and array.shape == (6,):
             hint = "; the order of six numbers differs between codes: write the tensor in full"
         raise ValueError(
-            f"{where}: {name} has shape {array.shape}, expected {shape}: {_SHAPES[name]}{hint}"
+            f"{where}: {name} has shape {array.shape}, expected {shape}: {_MEANINGS[name]}{hint}"
         )
     if np.isinf(array).any():
         raise ValueError(f"{where}: {name} is infinite; use NaN for unknown labels")
     if np.any(np.abs(array) > _LARGEST):
         largest = array.flat[np.nanargmax(np.abs(array))]
         raise ValueError(
-            f"{where}: {name} is {largest:.3g}, which no crystal has; expected {_SHAPES[name]}"
+            f"{where}: {name} is {largest:.3g}, which no crystal has; expected {_MEANINGS[name]}"
         )
     return array
 
