@@ -73,7 +73,7 @@ plt.show()
 # Relaxation of 20 crystals
 # -------------------------
 # `relax` moves atoms and cells of all crystals at once. The table says how many steps each crystal
-# took and why it ended. To see the energies on the way, we stop after some steps and go on.
+# took and why it ended. To see the energies on the way, we run it with several limits of steps.
 steps = [0, 2, 5, 10, 20, 40]
 energy = [potential.relax(test[:20], fmax=0.02, max_steps=n).table["energy"] for n in steps]
 relaxed = potential.relax(test[:20], fmax=0.02)
