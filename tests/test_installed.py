@@ -81,7 +81,7 @@ def test_core_dependencies_do_or_the_extra_is_named(python, tmp_path):
     assert set(found["stopped"].values()) <= {"analysis"}
     extras = PROJECT["project"]["optional-dependencies"]
     assert set(found["extras"]) == set(extras)
-    assert set(found["needs"]) == set(extras) - {"all", "ase", "docs", "test"}
+    assert set(found["needs"]) == set(extras) - {"all", "docs", "test"}
 
 
 def test_command_line_is_installed(python, tmp_path):
