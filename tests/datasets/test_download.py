@@ -22,7 +22,9 @@ HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 def zipped(member="file", method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
-        archive.writestr(member, CONTENT)
+        entry = zipfile.ZipInfo(member)  # with a fixed date: files of two seconds are equal
+        entry.compress_type = method
+        archive.writestr(entry, CONTENT)
     return buffer.getvalue()
 
 
