@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._warnings import warn
@@ -32,6 +31,7 @@ from skuae.training import (
     library_defaults,
     name_uncloneable,
     resolve_device,
+    seed_of,
     split_validation,
 )
 
@@ -96,7 +96,7 @@ class CrystalEstimator(PretrainedEstimator):
             check_rows(rows, crystals, name)
         targets = task.read(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
-        seed = _seed(self.random_state)
+        seed = seed_of(self.random_state)
         start = None if source is None else source.net_.module_
 
         @cache  # the trainings of early stopping share rows and table
@@ -219,17 +219,6 @@ def _warn_if_interrupted(trained: Trained, stop: KeyboardInterrupt | None) -> No
         warn("training interrupted; the model is as it was then")
     elif trained.was_cut:
         warn("training interrupted by a callback; the model is as it was then")
-
-
-def _seed(random_state: Any) -> int:
-    """Return the seed of a fit."""
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
-        raise ValueError(
-            f"random_state must be an integer from 0 to {2**32 - 1}, a RandomState or None; got "
-            f"{random_state!r}"
-        ) from error
 
 
 def without_source(source: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skuae.crystals import Crystals
@@ -27,7 +26,7 @@ from skuae.potentials._start import (
     resolve_potential,
 )
 from skuae.potentials._training import LOSSES, LossSettings, TorchLabels, TrainingSettings, train
-from skuae.training import SCHEDULES, resolve_device
+from skuae.training import SCHEDULES, resolve_device, seed_of
 
 History = list[dict[str, Any]]
 
@@ -53,7 +52,7 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
     rows = np.flatnonzero(_known(estimator, labels, crystals))
     if not len(rows):
         raise ValueError("y has no known label with a weight: there is nothing to learn from")
-    seed = _seed(estimator.random_state)
+    seed = seed_of(estimator.random_state)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fitted = _start(estimator, crystals, table)
@@ -77,16 +76,6 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
     elif estimator.init_from is not None:
         fitted.has_magmoms = False  # the vectors that moments are read from have changed
     return fitted, history
-
-
-def _seed(random_state: Any) -> int:
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
-        raise ValueError(
-            f"random_state must be an integer from 0 to {2**32 - 1}, a RandomState or None; got "
-            f"{random_state!r}"
-        ) from error
 
 
 def read_source(source: str | PathLike[str]) -> tuple[FittedPotential, History]:

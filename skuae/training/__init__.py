@@ -17,7 +17,7 @@ from skuae.training._labels import check_two_classes, read_labels
 from skuae.training._learned_input import LearnedInput, check_in_reach
 from skuae.training._net import CrystalNet, check_finite, outputs_of
 from skuae.training._network import ElementInput, Network
-from skuae.training._params import check_training_params, resolve_device
+from skuae.training._params import check_training_params, resolve_device, seed_of
 from skuae.training._precision import resolve_precision
 from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._schedule import SCHEDULES, learning_rate
@@ -66,6 +66,7 @@ __all__ = [
     "read_labels",
     "resolve_device",
     "resolve_precision",
+    "seed_of",
     "seen_elements",
     "split_validation",
     "table_digest",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
 from skuae._numbers import is_real
 from skuae.training._callbacks import check_callbacks
@@ -62,6 +63,31 @@ def check_training_params(estimator: Any) -> None:
             f"got {estimator.validation_fraction!r}"
         )
     check_callbacks(estimator.callbacks)
+
+
+def seed_of(random_state: Any) -> int:
+    """Return the seed of a fit.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ValueError(
+            f"random_state must be an integer from 0 to {2**32 - 1}, a RandomState or None; got "
+            f"{random_state!r}"
+        ) from error
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
