@@ -106,12 +106,12 @@ def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray])
     """Return the module of a network with the weights that are left in a file."""
     with _Sparing(arrays):
         module = network.build(n_outputs)
-    state = {
-        name: torch.tensor(
-            take_array(arrays, f"module.{name}", value.numpy().dtype, tuple(value.shape))
-        )
-        for name, value in module.state_dict().items()
-    }
+    state = {}
+    for name, value in module.state_dict().items():
+        key, dtype = f"module.{name}", value.numpy().dtype
+        halved = key in arrays and (arrays[key].dtype, dtype) == (np.float16, np.float32)
+        array = take_array(arrays, key, np.float16 if halved else dtype, tuple(value.shape))
+        state[name] = torch.tensor(array, dtype=value.dtype)
     check_all_taken(arrays)
     negative = next((n for n in state if n.endswith("running_var") and (state[n] < 0).any()), None)
     if negative is not None:

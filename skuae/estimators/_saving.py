@@ -48,6 +48,7 @@ from skuae.training import (
 )
 
 _NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
+_DTYPES = ("float32", "float16")  # of weights in a file
 _TABLES = ("embedding", "element_features")  # parameters that may be tables
 
 
@@ -84,6 +85,7 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         units: Mapping[str, str] | Sequence[str] | None = None,
         license: str | None = None,
         notes: str = "",
+        dtype: str = "float32",
     ) -> None:
         """Write the fitted estimator to a folder, for `from_pretrained`.
 
@@ -103,11 +105,14 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
             Of the model, as Hugging Face abbreviates it, e.g. ``"cc-by-4.0"``.
         notes : str, optional
             What else people should know, in Markdown: data, errors, limits.
+        dtype : {"float32", "float16"}, default="float32"
+            Of the weights in the file. "float16" halves the file and rounds weights to three
+            digits; the model that is read computes in float32.
 
         Raises
         ------
         ValueError
-            If there are units of unknown targets.
+            If there are units of unknown targets, or a weight is too large for float16.
         OSError
             If the file cannot be written, or the folder has a README.md that is not of a model. An
             older model is still there.
@@ -116,7 +121,12 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         for name, text in (("license", license), ("notes", notes)):
             if not isinstance(text, str) and not (text is None and name == "license"):
                 raise ValueError(f"{name} must be a text; got {text!r}")
+        if dtype not in _DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}")
         config, tensors = self._content(units)
+        if dtype == "float16":
+            weights = {f"module.{name}" for name, _ in self.net_.module_.named_parameters()}
+            tensors |= {name: _halved(name, tensors[name]) for name in weights}
         folder = make_folder(folder)
         write_model(folder, config, tensors, model_card(self, config, license, notes))
 
@@ -219,6 +229,13 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         module = read_module(network, task.n_outputs, arrays)
         settings = settings_of(self, network, device, 0, self.max_epochs)
         self.net_ = make_net(module, task, settings)
+
+
+def _halved(name: str, weights: np.ndarray) -> np.ndarray:
+    """Return weights in float16."""
+    if np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
+        raise ValueError(f'{name!r} has weights that are too large for dtype="float16"')
+    return weights.astype(np.float16)
 
 
 def write_model(

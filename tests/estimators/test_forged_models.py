@@ -112,7 +112,7 @@ def test_whatever_a_card_says_is_read_or_refused(name, originals, forged, X, tmp
 def test_tensors_are_all_there_and_no_others(name, originals, forged, tmp_path):
     tensors = originals[name][1]
     for number, (key, array) in enumerate(tensors.items()):
-        for other in (None, np.stack([array, array]), array.astype(np.float16)):
+        for other in (None, np.stack([array, array]), array.astype(np.int8)):
             if number % 25 and other is not None:  # some are enough
                 continue
 

@@ -292,3 +292,33 @@ def test_loading_leaves_the_numbers_of_a_running_fit_alone(fitted, tmp_path):
         thread.start()
         thread.join(60)
         assert not thread.is_alive()  # it did not wait
+
+
+def test_weights_of_half_the_size(gnn, X, y, tmp_path):
+    """They are rounded to three digits; statistics of batch norms and tables are not."""
+    model = gnn(embedding="magpie").fit(X, y)
+    for dtype in ("float32", "float16"):
+        model.save_pretrained(tmp_path / dtype, dtype=dtype)
+    whole, half = (type(model).from_pretrained(tmp_path / d) for d in ("float32", "float16"))
+    states = [found.net_.module_.state_dict() for found in (whole, half)]
+    rounded = {name for name, _ in half.net_.module_.named_parameters()}
+    for name, exact in states[0].items():
+        expected = exact.half().float() if name in rounded else exact
+        assert torch.equal(states[1][name], expected), name
+    assert rounded < set(states[0])
+    np.testing.assert_allclose(half.predict(X), whole.predict(X), rtol=0.02, atol=0.02 * y.std())
+    sizes = [(tmp_path / dtype / "model.safetensors").stat().st_size for dtype in
+             ("float32", "float16")]  # fmt: skip
+    n = sum(p.numel() for p in half.net_.module_.parameters())
+    assert sizes[0] - sizes[1] == pytest.approx(2 * n, rel=0.05)
+
+
+def test_weights_that_half_precision_cannot_hold(gnn, X, y, tmp_path):
+    model = gnn().fit(X, y)
+    with pytest.raises(ValueError, match="dtype must be one of float32, float16; got 'int8'"):
+        model.save_pretrained(tmp_path, dtype="int8")
+    with torch.no_grad():
+        next(model.net_.module_.parameters()).fill_(1e5)
+    with pytest.raises(ValueError, match="has weights that are too large"):
+        model.save_pretrained(tmp_path, dtype="float16")
+    assert not list(tmp_path.iterdir())
