@@ -47,7 +47,8 @@ from skuae.training import (
     resolve_device,
 )
 
-_NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device"}
+_NOT_SAVED = {"callbacks", "checkpoint_dir", "init_from", "warm_start", "random_state", "device",
+              "verbose"}  # fmt: skip
 _DTYPES = ("float32", "float16")  # of weights in a file
 _TABLES = ("embedding", "element_features")  # parameters that may be tables
 
@@ -164,7 +165,8 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
         Parameters
         ----------
         folder : str or path-like
-            The folder, or ``hf://owner/name`` for one at Hugging Face
+            The folder; or the name of a model that ships with skuae, see
+            `skuae.pretrained.names`; or ``hf://owner/name`` for one at Hugging Face
             (``pip install "skuae[hub]"``), perhaps with ``@revision``.
         device : str or torch.device, default="auto"
 
@@ -179,7 +181,7 @@ class PretrainedEstimator(DocLinks, BaseEstimator):
             If the folder holds no model.
         ValueError
             If the file was changed or cut short, holds a model of another class, or one that this
-            version cannot read.
+            version cannot read; or if a folder has the name of a model that ships with skuae.
         """
         config, tensors = read_model_folder(folder)
         if config.get("class") != cls.__name__:
