@@ -66,7 +66,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
             Structures; see :func:`skuae.as_crystals`.
         return_std : bool, default=False
             Return the standard deviations of the targets too. The model must have been fitted with
-            ``loss="gaussian_nll"``.
+            ``loss="gaussian_nll"`` or ``"laplace_nll"``.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         if return_std and not self.task_.has_std:
             raise ValueError(
                 "return_std=True needs a model that has learned how uncertain it is; set "
-                f'loss="gaussian_nll" (it was {self.task_.loss!r}) and fit again'
+                f'loss="gaussian_nll" or "laplace_nll" (it was {self.task_.loss!r}) and fit again'
             )
         y = self.task_.decode(outputs)
         return (y, self.task_.decode_std(outputs)) if return_std else y
@@ -126,7 +126,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         if not self.task_.has_std:
             raise ValueError(
                 "there are no standard deviations to calibrate; set "
-                f'loss="gaussian_nll" (it was {self.task_.loss!r}) and fit again'
+                f'loss="gaussian_nll" or "laplace_nll" (it was {self.task_.loss!r}) and fit again'
             )
         if not isinstance(level, Real) or not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1; got {level!r}")

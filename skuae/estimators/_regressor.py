@@ -42,9 +42,12 @@ class CrystalGNNRegressor(CrystalRegressor):
         Not applied to biases, norms and the element table.
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
     lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
-    loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}, default="squared_error"
-        On standardised targets. "gaussian_nll" learns a mean and a variance for every crystal, for
-        ``predict(X, return_std=True)``.
+    loss : str, default="squared_error"
+        Of standardised targets: "squared_error", "absolute_error", "huber", or one that learns a
+        standard deviation for every crystal too, for ``predict(X, return_std=True)``:
+        "gaussian_nll", the likelihood of normally distributed errors, or "laplace_nll", that of
+        Laplace's distribution. With the latter, predictions are medians rather than means, and
+        single large errors of labels count less.
     log_targets : {"all"}, list of int or str, or None, default=None
         Targets of which the common logarithm is learned, by number or name: such that are above 0
         and range over orders of magnitude, as elastic moduli do. Predictions are in the units of y.
@@ -53,7 +56,7 @@ class CrystalGNNRegressor(CrystalRegressor):
         Find out how many epochs are best. A random part of the rows is held back. The network is
         trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter, a half and all
         of them, as long as the mean absolute error of the rows held back falls (with
-        ``loss="gaussian_nll"``, as long as their likelihood rises); see `epochs_tried_`. That
+        these two losses, as long as their likelihood rises); see `epochs_tried_`. That
         takes up to three times as long as `max_epochs`.
     validation_fraction : float, default=0.2
         Part of the rows that `early_stopping` holds back.
@@ -106,7 +109,7 @@ class CrystalGNNRegressor(CrystalRegressor):
     epochs_tried_ : list of dict
         With `early_stopping`, ``"epochs"`` and ``"error"`` of each training that had rows held
         back: their mean absolute error in units of y, of several targets in standard deviations;
-        with ``loss="gaussian_nll"``, their negative log-likelihood.
+        with a loss that learns standard deviations, their negative log-likelihood.
     target_names_ : list of str or None
         The column names of y, or its name.
     target_units_ : list of str or None
@@ -115,8 +118,9 @@ class CrystalGNNRegressor(CrystalRegressor):
 
     Notes
     -----
-    With ``loss="gaussian_nll"``, a head of two outputs per target gives mean and variance, trained
-    with the likelihood in its beta form [3]_. That costs one training. It does not tell what the
+    With ``loss="gaussian_nll"`` and ``"laplace_nll"``, a head of two outputs per target gives
+    prediction and variance, trained with the likelihood in its beta form [3]_. That costs one
+    training. It does not tell what the
     network has never seen: an ensemble does, by the disagreement of its members; see
     `CrystalVotingRegressor`.
 

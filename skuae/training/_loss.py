@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LOSSES = ("squared_error", "absolute_error", "huber", "gaussian_nll")
+LIKELIHOODS = ("gaussian_nll", "laplace_nll")  # losses that learn standard deviations
+LOSSES = ("squared_error", "absolute_error", "huber", *LIKELIHOODS)
 _BETA = 0.5
 _BOUND = 12.0  # of log-variances: standard deviations of 0.0025 to 400 times that of the targets
 
@@ -18,8 +19,8 @@ class MaskedLoss(nn.Module):
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}
-        With "gaussian_nll", there are two outputs per target; see `mean_and_log_variance`.
+    loss : {"squared_error", "absolute_error", "huber", "gaussian_nll", "laplace_nll"}
+        With the last two, there are two outputs per target; see `mean_and_log_variance`.
     task_weights : sequence of float of length n_targets, or None
     """
 
@@ -35,7 +36,7 @@ class MaskedLoss(nn.Module):
         true, weights = targets
         unknown = torch.isnan(true)
         log_variance = None
-        if self.loss == "gaussian_nll":
+        if self.loss in LIKELIHOODS:
             predicted, log_variance = mean_and_log_variance(predicted)
         error = torch.where(unknown, 0, predicted - true)  # (B, n_targets)
         losses = self._losses(error, log_variance)
@@ -53,13 +54,33 @@ class MaskedLoss(nn.Module):
         return F.huber_loss(error, torch.zeros_like(error), reduction="none")
 
     def _likelihood(self, error: Tensor, log_variance: Tensor) -> Tensor:
-        nll = (error.square() * (-log_variance).exp() + log_variance) / 2
+        nll = negative_log_likelihood(self.loss, error, log_variance)
         if not self.training:  # a proper score, which epochs can be compared by
             return nll
         # The likelihood pulls at the mean with error / variance: rows that are predicted badly are
         # soon called noisy and then ignored. A weight of variance ** beta, itself not trained,
-        # leaves error / std (Seitzer et al., ICLR 2022: beta-NLL); what is fitted stays the same.
+        # leaves error / std (Seitzer et al., ICLR 2022: beta-NLL), with Laplace's distribution the
+        # sign of the error; what is fitted stays the same.
         return nll * (_BETA * log_variance.detach()).exp()
+
+
+def negative_log_likelihood(loss: str, error: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the negative logarithms of the likelihoods of errors, without constants.
+
+    Parameters
+    ----------
+    loss : {"gaussian_nll", "laplace_nll"}
+        A normal distribution, or Laplace's: the larger an error, the less a further one counts.
+    error, log_variance : Tensor of shape (B, n_targets)
+
+    Returns
+    -------
+    Tensor of shape (B, n_targets)
+    """
+    if loss == "gaussian_nll":
+        return (error.square() * (-log_variance).exp() + log_variance) / 2
+    # The variance of Laplace's distribution is twice the square of its scale.
+    return 2**0.5 * error.abs() * (-log_variance / 2).exp() + log_variance / 2
 
 
 def mean_and_log_variance(outputs: Tensor) -> tuple[Tensor, Tensor]:

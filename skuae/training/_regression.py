@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from skuae._cards import take, take_array
 from skuae.crystals import Crystals
-from skuae.training._loss import MaskedLoss, mean_and_log_variance
+from skuae.training._loss import (
+    LIKELIHOODS,
+    MaskedLoss,
+    mean_and_log_variance,
+    negative_log_likelihood,
+)
 from skuae.training._targets import TargetScaler, check_targets
 from skuae.training._task import Array, FittedTask, Targets, Task, mean_loss
 
@@ -27,7 +32,7 @@ class RegressionTask(Task):
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "huber", "gaussian_nll"}
+    loss : {"squared_error", "absolute_error", "huber", "gaussian_nll", "laplace_nll"}
     task_weights : sequence of float of length n_targets, optional
         Weights of the targets in the loss; ones by default.
     log_targets : {"all"}, sequence of int or str, or None
@@ -71,7 +76,7 @@ class RegressionTask(Task):
                 f"y has {n} targets, the fit before had {n_before}; set warm_start=False to start "
                 "anew"
             )
-        if (self.loss == "gaussian_nll") != (before.loss == "gaussian_nll"):
+        if (self.loss in LIKELIHOODS) != (before.loss in LIKELIHOODS):
             raise ValueError(
                 f"loss is {self.loss!r}, and was {before.loss!r} in the fit before, which has "
                 "another head; set warm_start=False to start anew, and init_from to keep all but "
@@ -157,7 +162,7 @@ class FittedRegression(FittedTask):
     @property
     def has_std(self) -> bool:
         """Whether the network has learned standard deviations."""
-        return self.loss == "gaussian_nll"
+        return self.loss in LIKELIHOODS
 
     @property
     def n_targets(self) -> int:
@@ -247,11 +252,12 @@ class FittedRegression(FittedTask):
         return y
 
     def error(self, outputs: Array, values: Array, sample_weight: Array | None) -> float:
-        mean, log_variance = (part.double().numpy() for part in self._read(outputs))
+        mean, log_variance = (part.double() for part in self._read(outputs))
         true = self.encode(values)
-        losses = np.abs(mean - true)  # in standard deviations
+        losses = np.abs(mean.numpy() - true)  # in standard deviations
         if self.has_std:  # a model that is to know its errors is judged by its likelihood
-            losses = (losses**2 * np.exp(-log_variance) + log_variance) / 2
+            off = torch.from_numpy(losses)
+            losses = negative_log_likelihood(self.loss, off, log_variance).numpy()
         weights = ~np.isnan(true) * (1.0 if sample_weight is None else sample_weight[:, None])
         error = np.average(mean_loss(losses, weights), weights=self.target_weights)
         in_units = self.n_targets == 1 and not self.has_std

@@ -62,6 +62,19 @@ def test_the_mean_is_not_shifted(fitted, noisy):
     assert fitted.score(X[test], clean[test]) > 0.95
 
 
+def test_outliers_move_medians_less_than_means(noisy):
+    """One label in ten is wrong by five standard deviations, always upward."""
+    X, y, clean = noisy[0], noisy[1][:400], noisy[1]
+    wrong = y + 5 * y.std() * (np.arange(400) % 10 == 0)
+    errors = {}
+    for loss in ("gaussian_nll", "laplace_nll"):
+        model = CrystalGNNRegressor(BACKBONE, loss=loss, max_epochs=15, random_state=0)
+        mean, std = model.fit(X[:400], wrong).predict(X[400:], return_std=True)
+        errors[loss] = np.abs(mean - clean[400:]).mean()
+        assert (std > 0).all()
+    assert errors["laplace_nll"] < 0.7 * errors["gaussian_nll"]
+
+
 def test_early_stopping_goes_by_the_likelihood(front_end, noisy):
     """A plain one, by which models compare; the loss of training is none."""
     X, y = noisy[0][:400], noisy[1][:400]
@@ -129,7 +142,7 @@ def test_calibration_leaves_constant_targets_as_they_are(make, X, y):
 
 
 def test_calibration_says_what_is_wrong(make, X, y):
-    with pytest.raises(ValueError, match=r'set loss="gaussian_nll" \(it was \'huber\'\)'):
+    with pytest.raises(ValueError, match=r'"laplace_nll" \(it was \'huber\'\)'):
         make(loss="huber").fit(X, y).calibrate_std(X, y)
     model = make(loss="gaussian_nll").fit(X, pd.Series(y, name="gap"))
     few = np.where(np.arange(24) < 8, y, np.nan)
@@ -151,7 +164,7 @@ def test_calibration_says_what_is_wrong(make, X, y):
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
 def test_other_losses_have_no_deviations(make, X, y, loss):
-    with pytest.raises(ValueError, match=rf'set loss="gaussian_nll" \(it was \'{loss}\'\)'):
+    with pytest.raises(ValueError, match=rf'"laplace_nll" \(it was \'{loss}\'\)'):
         make(loss=loss).fit(X, y).predict(X, return_std=True)
 
 

@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import laplace, norm
 
-from skuae.training._loss import LOSSES, LogLoss, MaskedLoss, mean_and_log_variance
+from skuae.training._loss import (
+    LIKELIHOODS,
+    LOSSES,
+    LogLoss,
+    MaskedLoss,
+    mean_and_log_variance,
+)
 from skuae.training._schedule import SCHEDULES, learning_rate
 from skuae.training._targets import loss_weights
 
 NAN = float("nan")
-POINT_LOSSES = [loss for loss in LOSSES if loss != "gaussian_nll"]
+POINT_LOSSES = [loss for loss in LOSSES if loss not in LIKELIHOODS]
 
 
 def plain_loss(loss, predicted, true, weights=None, task_weights=None):
@@ -149,16 +156,21 @@ def bounded(raw):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task_weights", [None, (1.0, 0.5, 2.0), (0, 1, 0)])
 @pytest.mark.parametrize("training", [False, True])
-def test_gaussian_loss_against_numpy(gaussian, weighted, task_weights, training):
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_likelihoods_against_numpy(gaussian, weighted, task_weights, training, name):
     outputs, true = gaussian
     weights = np.random.default_rng(1).uniform(0, 3, 10) if weighted else None
-    loss = MaskedLoss("gaussian_nll", task_weights).train(training)
+    loss = MaskedLoss(name, task_weights).train(training)
     got = loss(torch.tensor(outputs), full_batch(true, weights)).item()
     expected = 0.0
     for j in range(3):
         known = ~np.isnan(true[:, j])
         variance = np.exp(bounded(outputs[known, 3 + j]))
-        values = (true[known, j] - outputs[known, j]) ** 2 / (2 * variance) + np.log(variance) / 2
+        off = np.abs(true[known, j] - outputs[known, j])
+        if name == "gaussian_nll":
+            values = off**2 / (2 * variance) + np.log(variance) / 2
+        else:
+            values = off / np.sqrt(variance / 2) + np.log(variance) / 2
         if training:
             values *= np.sqrt(variance)
         mean = np.average(values, weights=None if weights is None else weights[known])
@@ -166,16 +178,20 @@ def test_gaussian_loss_against_numpy(gaussian, weighted, task_weights, training)
     assert got == pytest.approx(expected, rel=1e-6)
 
 
-def test_gaussian_loss_is_the_likelihood_of_scipy(gaussian):
-    from scipy.stats import norm
-
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_losses_are_the_likelihoods_of_scipy(gaussian, name):
     outputs, true = gaussian
     known = ~np.isnan(true[:, 1])
     one = torch.tensor(outputs[:, [1, 4]])[known]
-    got = MaskedLoss("gaussian_nll").eval()(one, (torch.tensor(true[known, 1:2]), None))
+    got = MaskedLoss(name).eval()(one, (torch.tensor(true[known, 1:2]), None))
     std = np.exp(bounded(outputs[known, 4]) / 2)
-    expected = -norm.logpdf(true[known, 1], outputs[known, 1], std).mean()
-    assert got.item() + np.log(2 * np.pi) / 2 == pytest.approx(expected, rel=1e-9)
+    if name == "gaussian_nll":
+        likelihood, constant = norm(outputs[known, 1], std), np.log(2 * np.pi) / 2
+    else:
+        likelihood, constant = laplace(outputs[known, 1], std / 2**0.5), np.log(2) / 2
+    np.testing.assert_allclose(likelihood.std(), std)
+    expected = -likelihood.logpdf(true[known, 1]).mean()
+    assert got.item() + constant == pytest.approx(expected, rel=1e-9)
 
 
 def test_gradients_of_the_gaussian_loss():
@@ -197,6 +213,27 @@ def test_gradients_of_the_gaussian_loss():
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), outputs)
 
 
+def test_gradients_of_the_laplace_loss():
+    """In closed form, beta = 1/2: the pull at the median knows only the side it is on."""
+    median, raw, true = 0.3, -1.2, 1.5
+    outputs = torch.tensor([[median, raw]], dtype=torch.float64, requires_grad=True)
+    MaskedLoss("laplace_nll")(outputs, (torch.tensor([[true]]).double(), None)).backward()
+    log_variance = bounded(raw)
+    std, slope = np.exp(log_variance / 2), 1 - (log_variance / 12) ** 2
+    expected = [-(2**0.5), std * slope * (1 - 2**0.5 * (true - median) / std) / 2]
+    np.testing.assert_allclose(outputs.grad[0].numpy(), expected, rtol=1e-9)
+
+
+def test_laplace_scales_that_fit_are_mean_absolute_errors():
+    """Where median and log-variance are free, both gradients vanish at those of y."""
+    true = torch.tensor([[-1.0], [0.5], [0.6], [2.0], [4.5]], dtype=torch.float64)
+    scale = (true - true.median()).abs().mean()
+    raw = 12 * torch.atanh((2 * scale**2).log() / 12)
+    outputs = torch.stack([true.median(), raw]).requires_grad_()
+    MaskedLoss("laplace_nll")(outputs.expand(5, 2), (true, None)).backward()
+    np.testing.assert_allclose(outputs.grad.numpy(), 0, atol=1e-12)
+
+
 def test_variances_that_fit_are_those_of_the_errors():
     """Where mean and log-variance are free, both gradients vanish at mean and variance of y."""
     true = torch.tensor([[-1.0], [0.5], [2.0], [4.5]], dtype=torch.float64)
@@ -207,9 +244,10 @@ def test_variances_that_fit_are_those_of_the_errors():
     np.testing.assert_allclose(outputs.grad.numpy(), 0, atol=1e-12)
 
 
-def test_unknown_targets_have_no_gradient_in_the_gaussian_loss(gaussian):
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_unknown_targets_have_no_gradient_in_likelihoods(gaussian, name):
     outputs = torch.tensor(gaussian[0], requires_grad=True)
-    MaskedLoss("gaussian_nll")(outputs, (torch.tensor(gaussian[1]), None)).backward()
+    MaskedLoss(name)(outputs, (torch.tensor(gaussian[1]), None)).backward()
     unknown = torch.tensor(np.tile(np.isnan(gaussian[1]), 2))
     assert (outputs.grad[unknown] == 0).all()
     assert (outputs.grad[~unknown] != 0).all()
@@ -217,9 +255,10 @@ def test_unknown_targets_have_no_gradient_in_the_gaussian_loss(gaussian):
 
 @pytest.mark.parametrize("raw", [-1e6, -50.0, 50.0, 1e6])
 @pytest.mark.parametrize("error", [0.0, 1e3])
-def test_no_output_makes_the_gaussian_loss_explode(raw, error):
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_no_output_makes_a_likelihood_explode(raw, error, name):
     outputs = torch.tensor([[error, raw]], requires_grad=True)
-    loss = MaskedLoss("gaussian_nll")(outputs, (torch.zeros(1, 1), None))
+    loss = MaskedLoss(name)(outputs, (torch.zeros(1, 1), None))
     loss.backward()
     assert loss.isfinite()
     assert outputs.grad.isfinite().all()

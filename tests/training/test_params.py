@@ -101,7 +101,10 @@ def test_a_rate_of_the_backbone():
 
 @pytest.mark.parametrize("estimator", REGRESSORS)
 def test_losses(estimator):
-    message = "loss must be one of squared_error, absolute_error, huber, gaussian_nll; got 'mse'"
+    message = (
+        "loss must be one of squared_error, absolute_error, huber, gaussian_nll, laplace_nll; "
+        "got 'mse'"
+    )
     with pytest.raises(ValueError, match=message):
         check_training_params(estimator(loss="mse"))
 

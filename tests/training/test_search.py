@@ -138,11 +138,12 @@ def test_a_constant_target_has_no_error():
     assert task.error(np.ones((3, 1), np.float32), y, None) == 0
 
 
-def test_uncertain_models_go_by_the_likelihood():
+@pytest.mark.parametrize(("loss", "error"), [("gaussian_nll", 0.25), ("laplace_nll", 0.5**0.5)])
+def test_uncertain_models_go_by_the_likelihood(loss, error):
     y = np.array([[-1.0], [1.0]])
-    task = RegressionTask(loss="gaussian_nll").fit(Targets(y, y, None, True), np.arange(2), None)
+    task = RegressionTask(loss=loss).fit(Targets(y, y, None, True), np.arange(2), None)
     outputs = np.array([[0.0, 0.0], [1.0, 0.0]], np.float32)  # variance 1
-    assert task.error(outputs, y, None) == pytest.approx(0.25)
+    assert task.error(outputs, y, None) == pytest.approx(error)
 
 
 def test_classifiers_go_by_the_log_loss():
