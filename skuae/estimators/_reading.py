@@ -109,8 +109,9 @@ def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray])
     state = {}
     for name, value in module.state_dict().items():
         key, dtype = f"module.{name}", value.numpy().dtype
-        halved = key in arrays and (arrays[key].dtype, dtype) == (np.float16, np.float32)
-        array = take_array(arrays, key, np.float16 if halved else dtype, tuple(value.shape))
+        if dtype == np.float32 and key in arrays and arrays[key].dtype == np.float16:
+            dtype = arrays[key].dtype  # as `save_pretrained` halves files
+        array = take_array(arrays, key, dtype, tuple(value.shape))
         state[name] = torch.tensor(array, dtype=value.dtype)
     check_all_taken(arrays)
     negative = next((n for n in state if n.endswith("running_var") and (state[n] < 0).any()), None)
