@@ -30,6 +30,14 @@ def fit(*, X=(SALT, IRON), **labels):
 fitted = cache(fit)
 
 
+def fit_holding_back(crystal, *, early_stopping=True, **labels):
+    """Fit two crystals, and hold back a third one."""
+    params = {"max_epochs": 1, "device": "cpu", "random_state": 0}
+    model = CrystalPotential(SPEC, early_stopping=early_stopping, **params)
+    return model.fit([SALT, IRON], [ENERGIES[0] | labels, ENERGIES[1]],
+                     X_val=[crystal], y_val=[{"energy": -3.0}])  # fmt: skip
+
+
 def atoms(structure, **calc):
     """Return Atoms of ASE, with the results of a calculator if any are given."""
     found = AseAtomsAdaptor.get_atoms(structure)
@@ -97,6 +105,13 @@ POTENTIALS = {
     "Atoms that are periodic, with our calculator": lambda _: computed(True),
     "Atoms that are not periodic, with our calculator": lambda _: computed(False),
     "a crystal that fails during the relaxation of others": lambda _: half_relaxed(),
+    "rows held back with an element that no row of X has": lambda _: fit_holding_back(CAESIUM),
+    "rows held back, without early stopping": lambda _: fit_holding_back(
+        IRON, early_stopping=False
+    ),
+    "rows held back without forces, where X has forces": lambda _: fit_holding_back(
+        IRON, forces=np.zeros((2, 3))
+    ),
     "a potential that is not fitted, to start from": lambda _: CrystalPotential(
         SPEC, init_from=CrystalPotential(SPEC)
     ).fit([SALT], [{"energy": -9.0}]),

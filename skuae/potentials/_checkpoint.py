@@ -15,6 +15,7 @@ from skuae._files import checked_content, make_folder, read_safetensors, write_s
 from skuae.crystals import Crystals
 from skuae.potentials._fitted import FittedPotential
 from skuae.potentials._labels import Labels
+from skuae.potentials._state import History, TrainingState
 
 FORMAT = "skuae-potential-checkpoint-1"
 SECONDS_BETWEEN = 10.0
@@ -32,26 +33,17 @@ class PotentialCheckpoint:
     Parameters
     ----------
     path : Path
-    module : torch.nn.Module
-    optimizer : torch.optim.Optimizer
-    max_epochs : int
+    state : TrainingState
     """
 
-    def __init__(
-        self,
-        path: Path,
-        module: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        max_epochs: int,
-    ) -> None:
-        self.path, self.module, self.optimizer = path, module, optimizer
-        self.max_epochs = max_epochs
+    def __init__(self, path: Path, state: TrainingState) -> None:
+        self.path, self.state = path, state
         self.written = time.monotonic()
 
     @classmethod
     def of(
         cls, estimator: Any, fitted: FittedPotential, crystals: Crystals, labels: Labels,
-        optimizer: torch.optim.Optimizer,
+        rows: np.ndarray, state: TrainingState,
     ) -> Self | None:  # fmt: skip
         """Return the checkpoint of a fit that is about to start, or None.
 
@@ -61,7 +53,9 @@ class PotentialCheckpoint:
         fitted : FittedPotential
         crystals : Crystals
         labels : Labels
-        optimizer : torch.optim.Optimizer
+        rows : ndarray of int
+            Crystals to train on.
+        state : TrainingState
 
         Returns
         -------
@@ -86,29 +80,38 @@ class PotentialCheckpoint:
         module = fitted.module
         arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets]
         arrays += [labels.energies, labels.forces, labels.stresses, labels.magmoms]
-        arrays += [fitted.references, *(v.cpu().numpy() for v in module.state_dict().values())]
+        arrays += [rows, fitted.references]
+        arrays += [v.cpu().numpy() for v in module.state_dict().values()]
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         name = f"{digest.hexdigest()[:16]}.safetensors"
         path = make_folder(estimator.checkpoint_dir) / name
-        return cls(path, module, optimizer, estimator.max_epochs)
+        return cls(path, state)
 
-    def resume(self) -> list[dict[str, Any]]:
-        """Bring module and optimiser to where the file left off, and return the epochs done."""
+    def resume(self) -> None:
+        """Bring the state of training to where the file left off, if there is one."""
         if not self.path.exists():
-            return []
+            return
+        state = self.state
         arrays, card = read_safetensors(self.path, format=FORMAT)
         with checked_content(self.path, "a checkpoint of this fit"):
-            history: list[dict[str, Any]] = take(card, "history", list)
-            if not 0 < len(history) <= self.max_epochs:
-                raise ValueError(f"it has {len(history)} epochs of {self.max_epochs}")
+            history: History = take(card, "history", list)
+            if not 0 < len(history) <= state.max_epochs:
+                raise ValueError(f"it has {len(history)} epochs of {state.max_epochs}")
             module = {
                 name: _take_like(value, arrays, f"module/{name}")
-                for name, value in self.module.state_dict().items()
+                for name, value in state.module.state_dict().items()
             }
+            weights = state.weights
+            mean, best = (
+                None if kind is None else [
+                    _take_like(value, arrays, f"{name}/{i}") for i, value in enumerate(weights)
+                ]
+                for name, kind in (("mean", state.mean), ("best", state.best))
+            )  # fmt: skip
             slots: dict[int, dict[str, torch.Tensor]] = {}
             for index in take(card, "trained", list):
-                like = self._weights()[index]
+                like = weights[index]
                 slots[index] = {
                     slot: _take_like(
                         torch.zeros(()) if slot == "step" else like, arrays, f"{index}/{slot}"
@@ -116,33 +119,30 @@ class PotentialCheckpoint:
                     for slot in _SLOTS
                 }
             check_all_taken(arrays)
-        self.module.load_state_dict(module)
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
-        return history
+        state.module.load_state_dict(module)
+        optimizer = state.optimizer
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+        device = weights[0].device
+        state.history = history
+        state.mean = None if mean is None else [value.to(device) for value in mean]
+        state.best = None if best is None else [value.to(device) for value in best]
 
-    def keep(self, history: list[dict[str, Any]]) -> None:
-        """Write the file if the last one is old, or training ends here.
-
-        Parameters
-        ----------
-        history : list of dict
-            Epochs that are done.
-        """
-        last = len(history) == self.max_epochs
-        if not last and time.monotonic() - self.written < SECONDS_BETWEEN:
+    def keep(self) -> None:
+        """Write the file if the last one is old, or training ends here."""
+        training = self.state
+        if not training.is_done and time.monotonic() - self.written < SECONDS_BETWEEN:
             return
-        state = self.optimizer.state_dict()["state"]
-        tensors = {f"module/{k}": v for k, v in self.module.state_dict().items()}
+        state = training.optimizer.state_dict()["state"]
+        tensors = {f"module/{k}": v for k, v in training.module.state_dict().items()}
+        for name, kind in (("mean", training.mean), ("best", training.best)):
+            tensors |= {f"{name}/{i}": value for i, value in enumerate(kind or ())}
         for index, slot in state.items():
             tensors |= {f"{index}/{k}": torch.as_tensor(slot[k]) for k in _SLOTS}
         arrays = {k: v.detach().cpu().numpy() for k, v in tensors.items()}
         write_safetensors(
-            self.path, arrays, {"history": history, "trained": list(state)}, format=FORMAT
+            self.path, arrays, {"history": training.history, "trained": list(state)}, format=FORMAT
         )
         self.written = time.monotonic()
-
-    def _weights(self) -> list[torch.Tensor]:
-        return [p.detach() for group in self.optimizer.param_groups for p in group["params"]]
 
 
 def _take_like(value: torch.Tensor, arrays: dict[str, np.ndarray], name: str) -> torch.Tensor:

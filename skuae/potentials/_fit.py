@@ -9,11 +9,14 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._numbers import is_real
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, crystals_and_table
 from skuae.potentials._checkpoint import PotentialCheckpoint
 from skuae.potentials._checks import check_at_least, check_flags, check_numbers
+from skuae.potentials._edges import check_ordered
 from skuae.potentials._fitted import FittedPotential, edges_at_once
+from skuae.potentials._holdout import check_both_parts, has_new_elements, hold_back
 from skuae.potentials._labels import Labels, read_labels
 from skuae.potentials._published import PUBLISHED
 from skuae.potentials._saving import DTYPES, read_potential
@@ -25,13 +28,14 @@ from skuae.potentials._start import (
     published_potential,
     resolve_potential,
 )
+from skuae.potentials._state import History, TrainingState
 from skuae.potentials._training import LOSSES, LossSettings, TorchLabels, TrainingSettings, train
 from skuae.training import SCHEDULES, resolve_device, seed_of
 
-History = list[dict[str, Any]]
 
-
-def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, History]:
+def fit_potential(
+    estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any
+) -> tuple[FittedPotential, History]:
     """Train a potential.
 
     Parameters
@@ -40,6 +44,8 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
         Read only.
     X : array-like of crystals
     y : DataFrame, list of dicts or None
+    X_val, y_val : same, or None
+        To hold back in place of rows of X.
 
     Returns
     -------
@@ -49,10 +55,19 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
     _check_params(estimator)
     crystals, table = crystals_and_table(X)
     labels = read_labels(y, crystals, X)
-    rows = np.flatnonzero(_known(estimator, labels, crystals))
+    n_train = len(crystals)
+    if X_val is not None or y_val is not None:
+        crystals, labels = _with_validation(estimator, crystals, labels, X_val, y_val)
+    n_known = labels.n_known(crystals.offsets) * (np.array(loss_of(estimator).weights) > 0)
+    rows = np.flatnonzero(n_known.any(axis=1))
+    rows, valid = rows[rows < n_train], rows[rows >= n_train]
     if not len(rows):
         raise ValueError("y has no known label with a weight: there is nothing to learn from")
     seed = seed_of(estimator.random_state)
+    if X_val is not None:
+        check_both_parts(n_known[rows], n_known[valid])
+    elif estimator.early_stopping:
+        rows, valid = hold_back(crystals, n_known, rows, estimator.validation_fraction, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fitted = _start(estimator, crystals, table)
@@ -65,17 +80,48 @@ def fit_potential(estimator: Any, X: Any, y: Any) -> tuple[FittedPotential, Hist
     )  # fmt: skip
     trained = [p for p in fitted.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=estimator.lr, weight_decay=estimator.weight_decay)
-    checkpoint = PotentialCheckpoint.of(estimator, fitted, crystals, labels, optimizer)
-    history = checkpoint.resume() if checkpoint else []
+    patience = estimator.n_iter_no_change if estimator.early_stopping else None
+    state = TrainingState(
+        fitted.module, optimizer, estimator.max_epochs, estimator.ema_decay, patience
+    )
+    checkpoint = PotentialCheckpoint.of(estimator, fitted, crystals, labels, rows, state)
+    if checkpoint is not None:
+        checkpoint.resume()
     train(
-        fitted.module, packed, on_device, rows, _settings(estimator, seed, fitted.device),
-        history=history, optimizer=optimizer, after_epoch=checkpoint.keep if checkpoint else None,
+        packed, on_device, rows, valid, _settings(estimator, seed, fitted.device), state,
+        after_epoch=checkpoint.keep if checkpoint else None,
     )  # fmt: skip
+    state.finish()
     if np.isfinite(labels.magmoms).any() and estimator.magmom_weight:
         fitted.has_magmoms = True
     elif estimator.init_from is not None:
         fitted.has_magmoms = False  # the vectors that moments are read from have changed
-    return fitted, history
+    return fitted, state.history
+
+
+def _with_validation(
+    estimator: Any, crystals: Crystals, labels: Labels, X_val: Any, y_val: Any
+) -> tuple[Crystals, Labels]:
+    """Return crystals and labels of training, and then those that the user holds back."""
+    if not estimator.early_stopping or X_val is None:
+        wrong = "y_val without X_val" if X_val is None else "X_val with early_stopping=False"
+        raise ValueError(f"{wrong}: pass both, and set early_stopping=True")
+    try:
+        held_back, _ = crystals_and_table(X_val)
+        more = read_labels(y_val, held_back, X_val)
+        check_ordered(held_back)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"X_val and y_val: {error}") from error
+    joined = Crystals.concatenate([crystals, held_back])
+    valid = np.arange(len(crystals), len(joined))
+    new = has_new_elements(joined, np.arange(len(crystals)), valid)
+    if new.any():
+        row = int(new.argmax())
+        raise ValueError(
+            f"X_val and y_val: {held_back.where(row)} has an element that no row of X has "
+            f"({int(new.sum())} such rows); drop the row, or move it to X"
+        )
+    return joined, labels.joined(more)
 
 
 def read_source(source: str | PathLike[str]) -> tuple[FittedPotential, History]:
@@ -181,31 +227,11 @@ def _set_references(
         fitted.references = fitted.references + fit_references(crystals, rest, rows)
 
 
-def _known(estimator: Any, labels: Labels, crystals: Crystals) -> np.ndarray:
-    """Return which crystals have a label that counts."""
-    starts = crystals.offsets[:-1]
-    parts = (
-        (estimator.energy_weight, np.isfinite(labels.energies)),
-        (estimator.stress_weight, np.isfinite(labels.stresses).any(axis=(1, 2))),
-        (estimator.force_weight, _any_site(np.isfinite(labels.forces).any(axis=1), starts)),
-        (estimator.magmom_weight, _any_site(np.isfinite(labels.magmoms), starts)),
-    )
-    known = np.zeros(len(crystals), dtype=bool)
-    for weight, mask in parts:
-        if weight:
-            known |= mask
-    return known
-
-
-def _any_site(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    return np.logical_or.reduceat(mask, starts)
-
-
 def _check_params(estimator: Any) -> None:
-    for name in ("max_epochs", "batch_size", "max_edges"):
+    for name in ("max_epochs", "batch_size", "max_edges", "n_iter_no_change"):
         check_at_least(estimator, name, 1)
     check_at_least(estimator, "verbose", 0)
-    check_flags(estimator, "freeze_embedding")
+    check_flags(estimator, "freeze_embedding", "early_stopping")
     check_numbers(estimator, "lr", "huber_delta")
     check_numbers(
         estimator, "energy_weight", "force_weight", "stress_weight", "magmom_weight",
@@ -213,6 +239,10 @@ def _check_params(estimator: Any) -> None:
     )  # fmt: skip
     if estimator.clip_norm is not None:
         check_numbers(estimator, "clip_norm")
+    for name in ("validation_fraction", "ema_decay"):
+        value = getattr(estimator, name)
+        if not (name == "ema_decay" and value is None) and not (is_real(value) and 0 < value < 1):
+            raise ValueError(f"{name} must lie between 0 and 1, exclusive; got {value!r}")
     for name, choices in (
         ("loss", LOSSES), ("dtype", tuple(DTYPES)), ("lr_schedule", SCHEDULES),
     ):  # fmt: skip

@@ -44,6 +44,41 @@ class Labels:
     stresses: np.ndarray
     magmoms: np.ndarray
 
+    def n_known(self, offsets: np.ndarray) -> np.ndarray:
+        """Count the known labels of each crystal.
+
+        Parameters
+        ----------
+        offsets : ndarray of int of shape (n + 1,)
+            Of the sites of crystals.
+
+        Returns
+        -------
+        ndarray of int of shape (n, 4)
+            Energies, components of forces and of stresses, and moments.
+        """
+        columns = (self.energies, self.forces, self.stresses, self.magmoms)
+        known = [np.isfinite(c).reshape(len(c), -1).sum(axis=1) for c in columns]
+        for i in (1, 3):
+            known[i] = np.add.reduceat(known[i], offsets[:-1])
+        return np.stack(known, axis=1)
+
+    def joined(self, others: "Labels") -> "Labels":
+        """Return these labels, and then those of other crystals.
+
+        Parameters
+        ----------
+        others : Labels
+
+        Returns
+        -------
+        Labels
+        """
+        names = ("energies", "forces", "stresses", "magmoms")
+        return Labels(
+            *(np.concatenate([getattr(self, name), getattr(others, name)]) for name in names)
+        )
+
 
 def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
     """Read labels row by row.

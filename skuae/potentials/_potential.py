@@ -59,6 +59,18 @@ class CrystalPotential(PredictingPotential):
         Of AdamW.
     clip_norm : float or None, default=10.0
         Largest norm of the gradient.
+    ema_decay : float or None, default=None
+        Keep an exponential mean of the weights of all steps, of which a step leaves so much, and
+        predict with it: 0.99 or 0.999 are usual. Among the first n steps it is at most
+        (1 + n) / (10 + n).
+    early_stopping : bool, default=False
+        Hold back a random part of the rows, or take `X_val` of `fit`. Their loss is measured after
+        each epoch, with the mean of weights if there is one. The weights of the best epoch are
+        kept.
+    validation_fraction : float, default=0.1
+        Part of the rows that `early_stopping` holds back.
+    n_iter_no_change : int, default=10
+        With `early_stopping`, training ends after so many epochs without a smaller loss.
     init_from : str, path, CrystalPotential or None, default=None
         What training starts from: ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"``
         where the chgnet package is installed, the folder of a saved potential, or a fitted one.
@@ -68,7 +80,7 @@ class CrystalPotential(PredictingPotential):
     device : str, default="auto"
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
-        1 prints the loss of every epoch.
+        1 prints the losses of every epoch.
 
     Attributes
     ----------
@@ -77,7 +89,8 @@ class CrystalPotential(PredictingPotential):
     element_table_ : ElementTable
         Vectors of elements as they are after fit.
     history_ : list of dict
-        Number, loss and seconds of every epoch.
+        Number, ``"train_loss"`` and seconds of every epoch, and ``"valid_loss"`` with
+        `early_stopping`.
 
     Notes
     -----
@@ -123,6 +136,10 @@ class CrystalPotential(PredictingPotential):
         lr_schedule: str = "cosine",
         weight_decay: float = 0.0,
         clip_norm: float | None = 10.0,
+        ema_decay: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
         init_from: Any = None,
         checkpoint_dir: Any = None,
         device: str = "auto",
@@ -147,6 +164,10 @@ class CrystalPotential(PredictingPotential):
         self.lr_schedule = lr_schedule
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.init_from = init_from
         self.checkpoint_dir = checkpoint_dir
         self.device = device
@@ -155,7 +176,7 @@ class CrystalPotential(PredictingPotential):
 
     # -- training ---------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
         """Train the potential.
 
         Parameters
@@ -167,6 +188,9 @@ class CrystalPotential(PredictingPotential):
             ((3, 3), GPa, positive under tension) and ``magmoms`` ((n_sites,), Bohr magnetons). Each
             may be left out, in all rows or, as None or NaN, in some. None takes what the
             calculators of ASE Atoms hold.
+        X_val, y_val : same, or None
+            For `early_stopping`, to hold back in place of rows of X: such as all frames of some
+            materials. Each of their elements must be in X.
 
         Returns
         -------
@@ -176,11 +200,12 @@ class CrystalPotential(PredictingPotential):
         ------
         ValueError
             If a parameter makes no sense, a crystal is disordered, a label has a wrong shape (the
-            row is named), or no label is known.
+            row is named), no label is known, or a kind of label is known only in the rows to train
+            on or only in those held back.
         """
         self.__dict__.pop("fitted_", None)  # if this fit fails, the potential is not fitted
         with library_defaults():
-            self.fitted_, self.history_ = fit_potential(self, X, y)
+            self.fitted_, self.history_ = fit_potential(self, X, y, X_val, y_val)
         return self
 
     # -- errors -----------------------------------------------------------------------------------

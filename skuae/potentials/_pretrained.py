@@ -9,9 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae.embedding import ElementTable
 from skuae.models import Elements
-from skuae.potentials._fit import History, read_source
+from skuae.potentials._fit import read_source
 from skuae.potentials._fitted import FittedPotential
 from skuae.potentials._saving import write_potential
+from skuae.potentials._state import History
 from skuae.training import library_defaults, resolve_device
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,9 @@ from torch.nn import functional as F
 
 from skuae.crystals import CrystalBatch, PackedTensors
 from skuae.potentials._contract import Outputs, PotentialModule, evaluate
-from skuae.potentials._fitted import count_edges, cut_by_edges
+from skuae.potentials._fitted import count_edges, cut_by_edges, fixed_weights
 from skuae.potentials._labels import Labels
+from skuae.potentials._state import TrainingState
 from skuae.training import learning_rate
 
 LOSSES = ("huber", "mse", "mae")
@@ -91,10 +91,8 @@ class TorchLabels:
                    labels.magmoms)  # fmt: skip
         self._columns = [torch.tensor(c, device=device, dtype=dtype) for c in columns]
         self._offsets = offsets
-        # Known labels of each crystal, by which a step that is cut into parts weighs these.
-        known = [np.isfinite(c).reshape(len(c), -1).sum(axis=1) for c in columns]
-        sites = [np.add.reduceat(known[i], offsets[:-1]) for i in (1, 3)]
-        self.n_known = np.stack([known[0], sites[0], known[2], sites[1]], axis=1)
+        # By which a step that is cut into parts weighs these.
+        self.n_known = labels.n_known(offsets)
 
     def take(self, rows: np.ndarray) -> list[Tensor]:
         """Return energies per atom, forces, stresses and moments of some crystals.
@@ -140,80 +138,120 @@ def summed_losses(
 
 
 def train(
-    module: PotentialModule,
     packed: PackedTensors,
     labels: TorchLabels,
     rows: np.ndarray,
+    held_back: np.ndarray,
     settings: TrainingSettings,
+    state: TrainingState,
     *,
-    history: list[dict[str, Any]],
-    optimizer: torch.optim.Optimizer,
-    after_epoch: Callable[[list[dict[str, Any]]], None] | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> None:
     """Train a network in place; what it becomes depends on the seed alone.
+
+    Parameters
+    ----------
+    packed : PackedTensors
+    labels : TorchLabels
+        Of all crystals of `packed`.
+    rows : ndarray of int
+        Crystals to train on.
+    held_back : ndarray of int
+        Crystals to measure the loss on after each epoch; may be empty.
+    settings : TrainingSettings
+    state : TrainingState
+        With the epochs that are done.
+    after_epoch : callable, optional
+        Called after each.
+    """
+    n_edges = count_edges(packed)
+    n_batches = -(-len(rows) // settings.batch_size)
+    n_steps = n_batches * settings.max_epochs
+    while not state.is_done:
+        start, epoch = time.monotonic(), len(state.history)
+        order = rows[np.random.default_rng([settings.seed, epoch]).permutation(len(rows))]
+        total = 0.0
+        for i, batch in enumerate(np.array_split(order, n_batches), epoch * n_batches):
+            rate = settings.lr * learning_rate(settings.lr_schedule, i / n_steps)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            total += _step(packed, labels, batch, n_edges, settings, state)
+            state.average(i)
+        losses = {"train_loss": total / n_batches}
+        if len(held_back):
+            with state.averaged():
+                losses["valid_loss"] = mean_loss(
+                    state.module, packed, labels, held_back, n_edges, settings
+                )
+        if not np.isfinite(list(losses.values())).all():
+            raise ValueError(
+                f"the loss of epoch {epoch + 1} is not finite: training diverged; choose a smaller "
+                "lr, or look for labels that are wrong"
+            )
+        state.end_epoch({"epoch": epoch + 1, **losses, "dur": time.monotonic() - start})
+        if settings.verbose:
+            said = f", of rows held back {losses['valid_loss']:.6f}" if len(held_back) else ""
+            print(f"epoch {epoch + 1}: loss {losses['train_loss']:.6f}{said}")
+        if after_epoch is not None:
+            after_epoch()
+
+
+def mean_loss(
+    module: PotentialModule, packed: PackedTensors, labels: TorchLabels, rows: np.ndarray,
+    n_edges: np.ndarray, settings: TrainingSettings,
+) -> float:  # fmt: skip
+    """Return the loss of crystals that are not trained on.
 
     Parameters
     ----------
     module : PotentialModule
     packed : PackedTensors
     labels : TorchLabels
-        Of all crystals of `packed`.
     rows : ndarray of int
-        Crystals to train on.
+    n_edges : ndarray of int
+        Of all crystals of `packed`.
     settings : TrainingSettings
-    history : list of dict
-        Epochs that are done; one is appended after each.
-    optimizer : torch.optim.Optimizer
-        Of the weights of the module.
-    after_epoch : callable, optional
-        Called with the history after each.
+
+    Returns
+    -------
+    float
+        As `CrystalPotential.score` measures it, with the other sign.
     """
-    n_edges = count_edges(packed)
-    n_batches = -(-len(rows) // settings.batch_size)
-    n_steps = n_batches * settings.max_epochs
-    for epoch in range(len(history), settings.max_epochs):
-        start = time.monotonic()
-        order = rows[np.random.default_rng([settings.seed, epoch]).permutation(len(rows))]
-        total = 0.0
-        for i, batch in enumerate(np.array_split(order, n_batches)):
-            rate = settings.lr * learning_rate(
-                settings.lr_schedule, (epoch * n_batches + i) / n_steps
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            total += _step(module, packed, labels, batch, n_edges, settings, optimizer)
-        history.append({"epoch": epoch + 1, "train_loss": total / n_batches,
-                        "dur": time.monotonic() - start})  # fmt: skip
-        if not np.isfinite(total):
-            raise ValueError(
-                f"the loss of epoch {epoch + 1} is not finite: training diverged; choose a smaller "
-                "lr, or look for labels that are wrong"
-            )
-        if settings.verbose:
-            print(f"epoch {epoch + 1}: loss {total / n_batches:.6f}")
-        if after_epoch is not None:
-            after_epoch(history)
+    factors, derivatives = _factors(labels, rows, settings.loss)
+    total = 0.0
+    with fixed_weights(module), torch.set_grad_enabled(derivatives):
+        for part in cut_by_edges(rows, n_edges, settings.max_edges):
+            batch = packed.batch(part)
+            found = evaluate(module, batch, derivatives=derivatives)
+            sums = summed_losses(found, labels.take(part), batch, settings.loss)
+            total += sum(f * s.item() for f, s in zip(factors, sums, strict=True) if f)
+    return total
 
 
 def _step(
-    module: PotentialModule, packed: PackedTensors, labels: TorchLabels, rows: np.ndarray,
-    n_edges: np.ndarray, settings: TrainingSettings, optimizer: torch.optim.Optimizer,
+    packed: PackedTensors, labels: TorchLabels, rows: np.ndarray, n_edges: np.ndarray,
+    settings: TrainingSettings, state: TrainingState,
 ) -> float:  # fmt: skip
     """Take one step; a batch with too many edges is computed in parts, with the same result."""
-    n_known = labels.n_known[rows].sum(axis=0)
-    factors = [w / n if n else 0.0 for w, n in zip(settings.loss.weights, n_known, strict=True)]
-    optimizer.zero_grad()
+    factors, derivatives = _factors(labels, rows, settings.loss)
+    state.optimizer.zero_grad()
     loss = 0.0
-    derivatives = bool(n_known[1] * factors[1] or n_known[2] * factors[2])
     for part in cut_by_edges(rows, n_edges, settings.max_edges):
         batch = packed.batch(part)
-        found = evaluate(module, batch, derivatives=derivatives, create_graph=True)
+        found = evaluate(state.module, batch, derivatives=derivatives, create_graph=True)
         sums = summed_losses(found, labels.take(part), batch, settings.loss)
         weighted = sum(f * s for f, s in zip(factors, sums, strict=True) if f)
         if isinstance(weighted, Tensor):
             weighted.backward()
             loss += weighted.item()
     if settings.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(module.parameters(), settings.clip_norm)
-    optimizer.step()
+        torch.nn.utils.clip_grad_norm_(state.module.parameters(), settings.clip_norm)
+    state.optimizer.step()
     return loss
+
+
+def _factors(labels: TorchLabels, rows: np.ndarray, loss: LossSettings) -> tuple[list[float], bool]:
+    """Return what sums of losses are multiplied with, and whether forces or stresses count."""
+    n_known = labels.n_known[rows].sum(axis=0)
+    factors = [w / n if n else 0.0 for w, n in zip(loss.weights, n_known, strict=True)]
+    return factors, bool(factors[1] or factors[2])

@@ -11,47 +11,18 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from small_potentials import rattled
+from small_springs import dimers, potential, state
 
 from skuae import ElementTable, as_crystals
 from skuae.potentials import CHGNet, CrystalPotential
 from skuae.potentials._fitted import cut_by_edges
 
-TINY = CHGNet(dim=8, n_blocks=2, n_radial=5, n_angular=5, n_readout=1, cutoff=4.0)
-SPRING = 2.0
-
-
-def dimers(n=12):
-    """Return cells with two atoms, and the labels of a spring between these."""
-    rng = np.random.default_rng(0)
-    structures, labels = [], []
-    for i in range(n):
-        vector = rng.standard_normal(3)
-        vector *= rng.uniform(1.8, 2.6) / np.linalg.norm(vector)
-        cell = Structure(Lattice.cubic(12.0), ["Na", "Cl"] if i % 3 else ["K", "Cl"],
-                         [[0, 0, 0], vector], coords_are_cartesian=True)  # fmt: skip
-        length = np.linalg.norm(vector)
-        pull = SPRING * (length - 2.2) * vector / length
-        energy = SPRING / 2 * (length - 2.2) ** 2 + (-5.0 if i % 3 else -7.0)
-        structures.append(cell)
-        labels.append({"energy": energy, "forces": np.array([pull, -pull])})
-    return as_crystals(structures), labels
-
-
 X, Y = dimers()
-
-
-def potential(**params):
-    defaults = {"backbone": TINY, "max_epochs": 3, "random_state": 0, "lr": 3e-3}
-    return CrystalPotential(**{**defaults, **params})
 
 
 @pytest.fixture(scope="module")
 def fitted():
     return potential().fit(X, Y)
-
-
-def state(model):
-    return model.fitted_.module.state_dict()
 
 
 def same(one, other):
@@ -240,9 +211,9 @@ def test_checkpoints_go_on_to_the_same_bits(tmp_path, monkeypatch, fitted):
 
     keep = _checkpoint.PotentialCheckpoint.keep
 
-    def stopping(self, history):
-        keep(self, history)
-        if len(history) == 2:
+    def stopping(self):
+        keep(self)
+        if len(self.state.history) == 2:
             raise Stop
 
     with monkeypatch.context() as patch:
