@@ -6,7 +6,7 @@ from pymatgen.core import Lattice, Structure
 
 from skuae import as_crystals
 from skuae.models import ElementEmbedding
-from skuae.potentials import CHGNet
+from skuae.potentials import CHGNet, M3GNet
 from skuae.potentials._contract import evaluate
 from skuae.potentials._edges import pack_edges
 
@@ -15,11 +15,17 @@ PLAIN = CHGNet(
     dim=8, n_blocks=3, n_radial=5, n_angular=5, n_readout=1, exponent=5, norm=False,
     message_bias=True,
 )  # fmt: skip
+THREE_BODY = M3GNet(dim=8, n_blocks=2, max_n=2, n_readout=1)
 
 
 def build(spec=SMALL, dtype=torch.float64, seed=0):
     torch.manual_seed(seed)
-    return spec.build(ElementEmbedding(torch.randn(94, spec.dim), frozen=False)).to(dtype)
+    module = spec.build(ElementEmbedding(torch.randn(94, spec.dim), frozen=False)).to(dtype)
+    if isinstance(spec, M3GNet):  # no norms: what small weights do is too small to tell
+        with torch.no_grad():
+            for name, weight in module.named_parameters():
+                weight *= 60 if name.startswith("three_body") else 2
+    return module
 
 
 def rattled(structure, seed=0, by=0.15):
@@ -52,3 +58,7 @@ def moved(structure, site, step):
     copy = structure.copy()
     copy.translate_sites([site], step, frac_coords=False, to_unit_cell=False)
     return copy
+
+
+def molecule(*places, edge=20.0):
+    return Structure(Lattice.cubic(edge), ["Si"] * len(places), places, coords_are_cartesian=True)

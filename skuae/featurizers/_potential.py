@@ -16,7 +16,8 @@ from skuae.featurizers._model import KeepsModel, check_count, kept, unwrapped
 from skuae.potentials import CrystalPotential
 from skuae.training import library_defaults, resolve_device
 
-_CITATION = """\
+_CITATIONS = {
+    "chgnet": """\
 @article{deng2023chgnet,
   title = {{CHGNet} as a pretrained universal neural network potential for charge-informed
     atomistic modelling},
@@ -24,7 +25,15 @@ _CITATION = """\
     and Bartel, Christopher J. and Ceder, Gerbrand},
   journal = {Nature Machine Intelligence}, volume = {5}, pages = {1031--1041}, year = {2023},
   doi = {10.1038/s42256-023-00716-3}
-}"""
+}""",
+    "m3gnet": """\
+@article{chen2022m3gnet,
+  title = {A universal graph deep learning interatomic potential for the periodic table},
+  author = {Chen, Chi and Ong, Shyue Ping},
+  journal = {Nature Computational Science}, volume = {2}, pages = {718--728}, year = {2022},
+  doi = {10.1038/s43588-022-00349-3}
+}""",
+}
 
 
 class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
@@ -74,8 +83,8 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
     energies, energies above the hull), for the test rows were in the training data of the
     potential. The same holds in part for properties that go with the energy.
 
-    CHGNet of 64 columns has 256 features. Elements that the potential was not trained on and
-    disordered crystals are refused by row. Features are float32.
+    CHGNet and M3GNet of 64 columns have 256 features. Elements that the potential was not trained
+    on and disordered crystals are refused by row. Features are float32.
 
     Examples
     --------
@@ -183,18 +192,21 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         list of str
             ``"<network>_<statistic>_<number>"``.
         """
-        spec = self._ready().fitted_.backbone
-        name = type(spec).__name__.lower()
-        return [f"{name}_{s}_{i}" for s in self.statistics for i in range(spec.dim)]
+        dim = self._ready().fitted_.backbone.dim
+        name = self._network()
+        return [f"{name}_{s}_{i}" for s in self.statistics for i in range(dim)]
 
     def citations(self) -> list[str]:
-        """Return what to cite, in BibTeX: the paper of CHGNet.
+        """Return what to cite, in BibTeX: the paper of the network.
 
         Returns
         -------
         list of str
         """
-        return [_CITATION]
+        return [_CITATIONS[self._network()]]
+
+    def _network(self) -> str:
+        return type(self._ready().fitted_.backbone).__name__.lower()
 
     def _featurizer(self) -> Callable[[Crystals], np.ndarray]:
         model, statistics = copy.copy(self._ready()), tuple(self.statistics)

@@ -5,6 +5,8 @@ from typing import Any
 
 from skuae._numbers import is_real
 
+FARTHEST = 20.0  # Å; there are 30,000 atoms in such a sphere of iron
+
 
 def check_at_least(owner: Any, name: str, least: int) -> None:
     """Raise ValueError unless a parameter is an integer of at least so much.
@@ -50,3 +52,20 @@ def check_flags(owner: Any, *names: str) -> None:
     for name in names:
         if not isinstance(getattr(owner, name), bool):
             raise ValueError(f"{name} must be True or False; got {getattr(owner, name)!r}")
+
+
+def check_cutoffs(owner: Any) -> None:
+    """Raise ValueError unless the cutoffs of a potential make sense.
+
+    Parameters
+    ----------
+    owner : Potential
+        Has `cutoff` and `bond_cutoff`.
+    """
+    check_numbers(owner, "cutoff", "bond_cutoff")
+    if owner.cutoff > FARTHEST:
+        raise ValueError(f"cutoff must be at most {FARTHEST} Å; got {owner.cutoff}")
+    if owner.bond_cutoff > owner.cutoff:
+        raise ValueError(
+            f"bond_cutoff must be at most the cutoff of {owner.cutoff} Å; got {owner.bond_cutoff}"
+        )

@@ -1,11 +1,9 @@
 """CHGNet: the crystal Hamiltonian graph network, Deng et al. 2023."""
 
 from skuae.models import Elements
-from skuae.potentials._checks import check_at_least, check_flags, check_numbers
+from skuae.potentials._checks import check_at_least, check_cutoffs, check_flags
 from skuae.potentials._chgnet_module import CHGNetModule
 from skuae.potentials._contract import Potential, PotentialModule
-
-FARTHEST = 20.0  # Å; there are 30,000 atoms in such a sphere of iron
 
 
 class CHGNet(Potential):
@@ -58,6 +56,8 @@ class CHGNet(Potential):
     CHGNet(n_blocks=3)
     """
 
+    has_magmoms = True
+
     def __init__(
         self,
         dim: int = 64,
@@ -94,13 +94,7 @@ class CHGNet(Potential):
                 f"n_angular must be odd: a constant, sines and cosines; got {self.n_angular}"
             )
         check_flags(self, "norm", "message_bias")
-        check_numbers(self, "cutoff", "bond_cutoff")
-        if self.cutoff > FARTHEST:
-            raise ValueError(f"cutoff must be at most {FARTHEST} Å; got {self.cutoff}")
-        if self.bond_cutoff > self.cutoff:
-            raise ValueError(
-                f"bond_cutoff must be at most the cutoff of {self.cutoff} Å; got {self.bond_cutoff}"
-            )
+        check_cutoffs(self)
 
     def build(self, elements: Elements) -> PotentialModule:
         return CHGNetModule(

@@ -22,10 +22,13 @@ class Potential(BaseEstimator):
         How far an atom sees, in Å.
     dim : int
         Columns of the vectors of elements that it reads without a layer of its own.
+    has_magmoms : bool
+        Whether its networks have magnetic moments.
     """
 
     cutoff: float
     dim: int
+    has_magmoms: bool = False
 
     def check(self) -> None:
         """Raise ValueError at the first parameter that makes no sense."""

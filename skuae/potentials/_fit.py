@@ -92,7 +92,7 @@ def fit_potential(
         after_epoch=checkpoint.keep if checkpoint else None,
     )  # fmt: skip
     state.finish()
-    if np.isfinite(labels.magmoms).any() and estimator.magmom_weight:
+    if n_known[rows, 3].any():
         fitted.has_magmoms = True
     elif estimator.init_from is not None:
         fitted.has_magmoms = False  # the vectors that moments are read from have changed
@@ -152,11 +152,12 @@ def loss_of(estimator: Any) -> LossSettings:
     -------
     LossSettings
     """
+    has_magmoms = resolve_potential(estimator.backbone).has_magmoms
     weights = (
         estimator.energy_weight,
         estimator.force_weight,
         estimator.stress_weight,
-        estimator.magmom_weight,
+        estimator.magmom_weight if has_magmoms else 0.0,
     )
     return LossSettings(weights, estimator.loss, estimator.huber_delta)
 

@@ -1,6 +1,7 @@
 """Bonds and angles of a batch: index arithmetic, and geometry that gradients run through."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,12 +26,11 @@ class Neighborhood:
     pairs : Incidence of E edges in P pairs
     n_short : int
         Pairs within the cutoff of bonds.
+    bonds : Incidence of S bonds in E edges
     bond_centers : Incidence of S bonds in N sites
     bond_pairs : Incidence of S bonds in the first `n_short` pairs
     directions : Tensor of shape (S, 3)
         Unit vectors of bonds.
-    legs : tuple of Incidence of T angles in S bonds
-        The two bonds of each angle, at one site. Each angle occurs once.
     """
 
     batch: CrystalBatch
@@ -39,15 +39,22 @@ class Neighborhood:
     neighbors: Incidence
     pairs: Incidence
     n_short: int
+    bonds: Incidence
     bond_centers: Incidence
     bond_pairs: Incidence
     directions: Tensor
-    legs: tuple[Incidence, Incidence]
 
     @property
     def n_sites(self) -> int:
         """N."""
         return len(self.batch.numbers)
+
+    @cached_property
+    def legs(self) -> tuple[Incidence, Incidence]:
+        """The two bonds of each of T angles, at one site. Each angle occurs once."""
+        first, second = _angles(self.bond_centers.index, self.n_sites)
+        n_bonds = len(self.bond_centers)
+        return Incidence(first, n_bonds), Incidence(second, n_bonds)
 
     def cosines(self) -> Tensor:
         """Return the cosine of each angle, shape (T,)."""
@@ -75,7 +82,6 @@ def neighborhood(batch: CrystalBatch, vectors: Tensor, bond_cutoff: float) -> Ne
     bonds = (pair < n_short).nonzero()[:, 0]
     bond_centers = batch.centers.index_select(0, bonds)
     bond_vectors = vectors.index_select(0, bonds)
-    legs = _angles(bond_centers, n_sites)
     return Neighborhood(
         batch=batch,
         distances=_lengths(vectors.index_select(0, first)),
@@ -83,10 +89,10 @@ def neighborhood(batch: CrystalBatch, vectors: Tensor, bond_cutoff: float) -> Ne
         neighbors=Incidence(batch.neighbors, n_sites),
         pairs=Incidence(pair, len(first)),
         n_short=n_short,
+        bonds=Incidence(bonds, len(batch.centers)),
         bond_centers=Incidence(bond_centers, n_sites),
         bond_pairs=Incidence(pair.index_select(0, bonds), n_short),
         directions=bond_vectors / _lengths(bond_vectors)[:, None],
-        legs=(Incidence(legs[0], len(bonds)), Incidence(legs[1], len(bonds))),
     )
 
 

@@ -24,7 +24,7 @@ class CrystalPotential(PredictingPotential):
 
     Parameters
     ----------
-    backbone : {"chgnet"} or CHGNet, default="chgnet"
+    backbone : {"chgnet", "m3gnet"}, CHGNet or M3GNet, default="chgnet"
         The network.
     embedding : str, path, ElementTable, DataFrame or None, default=None
         Vectors of elements to start from. None draws vectors of H to Pu, as published. A table
@@ -38,7 +38,8 @@ class CrystalPotential(PredictingPotential):
     energy_weight, force_weight : float, default=1.0
         Of energies per atom and of components of forces in the loss.
     stress_weight, magmom_weight : float, default=0.1
-        Of components of stresses and of magnetic moments.
+        Of components of stresses and of magnetic moments. M3GNet has no moments: their labels do
+        not count.
     loss : {"huber", "mse", "mae"}, default="huber"
         Each kind of label is averaged over the known ones of a batch, in eV per atom, eV/Å, GPa and
         Bohr magnetons.

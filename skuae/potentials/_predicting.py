@@ -104,8 +104,9 @@ class PredictingPotential(PretrainedPotential):
         Returns
         -------
         list of ndarray of shape (n_sites, width)
-            One array per crystal, in the precision of the network. CHGNet has `dim` columns: the
-            vectors of atoms after the last update, and after the layer norm where there is one.
+            One array per crystal, in the precision of the network. CHGNet and M3GNet have `dim`
+            columns: the vectors of atoms after the last update, and after the layer norm where
+            there is one.
 
         Raises
         ------

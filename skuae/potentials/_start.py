@@ -15,9 +15,10 @@ from skuae.models import ElementEmbedding
 from skuae.potentials._chgnet import CHGNet
 from skuae.potentials._contract import Potential
 from skuae.potentials._fitted import FittedPotential, compositions, refuse_elements
+from skuae.potentials._m3gnet import M3GNet
 from skuae.potentials._published import read_published
 
-BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet}
+BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet, "m3gnet": M3GNet}
 N_OWN = 94  # elements with vectors of the network's own: H to Pu, as published
 _RIDGE = 1e-4  # beside sums of squared shares of elements: decides what labels leave open
 
