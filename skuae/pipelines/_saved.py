@@ -27,9 +27,10 @@ from skuae.estimators import (
 )
 from skuae.pipelines._card import card_of, end_of, notes_of
 from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
-from skuae.potentials import CrystalPotential
+from skuae.potentials import CrystalPotential, decode_potential, encode_potential
 from skuae.training import resolve_device
 
+_OWN = (CrystalEstimator, CrystalPotential)  # with networks, which skops does not write
 _PART = "a part that skuae saves"  # key of the dict that stands for it
 _SKOPS = "scikit-learn"  # name of the array with what skops wrote
 # Beside what skops trusts. All are data, and none runs what a file names.
@@ -44,6 +45,7 @@ _TRUSTED = frozenset(
         "skuae.estimators._stacking.CrystalStackingRegressor",
         "skuae.estimators._voting.CrystalVotingRegressor",
         "skuae.featurizers._backbone.BackboneTransformer",
+        "skuae.featurizers._potential.PotentialTransformer",
         "skuae.featurizers._symmetry.SymmetryTransformer",
         "skuae.pipelines._gp.ActivationGPClassifier",
         "skuae.pipelines._gp.ActivationGPRegressor",
@@ -104,7 +106,7 @@ def save(
 
     Estimators of scikit-learn are written by skops (``pip install "skuae[save]"``), those of skuae
     as by `save_pretrained`, without the state of their training, and those of CatBoost in its own
-    format.
+    format. Interatomic potentials may be parts, too, as in a `PotentialTransformer`.
 
     Parameters
     ----------
@@ -131,8 +133,7 @@ def save(
         If skops is needed and not installed.
     TypeError
         If a part cannot be saved without pickle: a function of your own, an estimator of another
-        library (which have files of their own), an interatomic potential (save it by its
-        `save_pretrained`), or a search (save its ``best_estimator_``).
+        library (which have files of their own), or a search (save its ``best_estimator_``).
     ValueError
         If `license` or `notes` is no text, a score is no finite number, units do not fit the
         targets, or a row of `trained_on` cannot be read.
@@ -158,11 +159,6 @@ def save(
     if hasattr(model, "best_estimator_"):
         raise TypeError(f"{type(model).__name__} is a search; save its best_estimator_")
     check_is_fitted(model)
-    if any(isinstance(item, CrystalPotential) for item in _items_in(model, set())):
-        raise TypeError(
-            f"{type(model).__name__} is or holds an interatomic potential; save the potential by "
-            "its save_pretrained(folder), and make the other parts anew"
-        )
     notes = notes_of(notes, scores, trained_on)
     if isinstance(model, CrystalEstimator):
         model.save_pretrained(folder, units=units, license=license, notes=notes)
@@ -262,6 +258,8 @@ def _encoded(part: Any, units: Any) -> tuple[str, tuple[dict[str, Any], dict[str
         return "table", encode_table(part)
     if is_catboost(part):
         return "catboost", encode_catboost(part)
+    if isinstance(part, CrystalPotential):
+        return "potential", encode_potential(part)
     return "estimator", encode_whole(part, units)
 
 
@@ -270,7 +268,7 @@ def _taken_apart(model: Any) -> tuple[list[Any], Any]:
     parts: list[Any] = []
     places: dict[int, Any] = {}  # by the identity of what they stand for
     for item in _items_in(model, set()):
-        own = isinstance(item, (CrystalEstimator, ElementTable)) or is_catboost(item)
+        own = isinstance(item, (*_OWN, ElementTable)) or is_catboost(item)
         if own and id(item) not in places:
             places[id(item)] = {_PART: len(parts)}
             parts.append(item)
@@ -287,7 +285,7 @@ def _items_in(item: Any, seen: set[int]) -> Iterator[Any]:
         return
     seen.add(id(item))
     yield item
-    if isinstance(item, CrystalEstimator):
+    if isinstance(item, _OWN):
         return
     inner: Any = ()
     if isinstance(item, dict):
@@ -341,6 +339,8 @@ def _part(folder: Any, entry: Any, arrays: dict[str, np.ndarray], device: Any) -
         return decode_table(ElementTable, take(entry, "table", dict), arrays)
     if "catboost" in entry:
         return decode_catboost(take(entry, "catboost", dict), arrays)
+    if "potential" in entry:
+        return decode_potential(take(entry, "potential", dict), arrays, device)
     return decode_whole(folder, take(entry, "estimator", dict), arrays, device)
 
 

@@ -4,5 +4,13 @@ from skuae.potentials._chgnet import CHGNet
 from skuae.potentials._m3gnet import M3GNet
 from skuae.potentials._potential import CrystalPotential
 from skuae.potentials._relax import Relaxation
+from skuae.potentials._whole import decode_potential, encode_potential
 
-__all__ = ["CHGNet", "CrystalPotential", "M3GNet", "Relaxation"]
+__all__ = [
+    "CHGNet",
+    "CrystalPotential",
+    "M3GNet",
+    "Relaxation",
+    "decode_potential",
+    "encode_potential",
+]

@@ -15,13 +15,14 @@ from skuae._version import __version__
 from skuae.models import ElementEmbedding
 from skuae.potentials._fitted import FittedPotential
 from skuae.potentials._start import BACKBONES
+from skuae.potentials._state import History
 
 FORMAT = "skuae-potential-1"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def write_potential(
-    folder: str | PathLike[str], fitted: FittedPotential, history: list[dict[str, Any]], notes: str
+    folder: str | PathLike[str], fitted: FittedPotential, history: History, notes: str
 ) -> None:
     """Write a potential to a folder, all or nothing.
 
@@ -33,6 +34,27 @@ def write_potential(
     history : list of dict
     notes : str
     """
+    card, arrays = encode_fitted(fitted, history)
+    card["notes"] = notes
+    write_safetensors(make_folder(folder) / MODEL_FILE, arrays, card, format=FORMAT)
+
+
+def encode_fitted(
+    fitted: FittedPotential, history: History
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what a file holds of a potential; see `decode_fitted`.
+
+    Parameters
+    ----------
+    fitted : FittedPotential
+    history : list of dict
+
+    Returns
+    -------
+    card : dict
+        What JSON can hold.
+    arrays : dict of ndarray
+    """
     names = {kind: name for name, kind in BACKBONES.items()}
     card = {
         "skuae": __version__,
@@ -42,15 +64,14 @@ def write_potential(
         "frozen": fitted.frozen,
         "dtype": str(fitted.dtype).removeprefix("torch."),
         "history": history,
-        "notes": notes,
     }
     module = fitted.module.state_dict()
     arrays = {f"module.{name}": value.cpu().numpy() for name, value in module.items()}
     arrays |= {"references": fitted.references, "seen": fitted.seen}
-    write_safetensors(make_folder(folder) / MODEL_FILE, arrays, card, format=FORMAT)
+    return card, arrays
 
 
-def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, list[dict[str, Any]]]:
+def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, History]:
     """Read what `write_potential` wrote.
 
     Parameters
@@ -72,26 +93,47 @@ def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, list[d
     path = Path(folder) / MODEL_FILE
     arrays, card = read_safetensors(path, format=FORMAT)
     with checked_content(path, "a potential"):
-        backbone = BACKBONES[take(card, "backbone", str, among=BACKBONES)](
-            **take(card, "params", dict)
-        )
-        backbone.check()
-        dtype = DTYPES[take(card, "dtype", str, among=DTYPES)]
-        references = take_array(arrays, "references", np.float64, (N_ELEMENTS,))
-        seen = take_array(arrays, "seen", bool, (N_ELEMENTS,))
-        frozen = take(card, "frozen", bool)
-        numpy_dtype = np.dtype(take(card, "dtype", str))
-        vectors = take_array(arrays, "module.elements.weight", numpy_dtype, (None, None))
-        module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
-        state = {"elements.weight": torch.tensor(vectors)}
-        for name, value in module.state_dict().items():
-            if name not in state:
-                shape = tuple(value.shape)
-                state[name] = torch.tensor(take_array(arrays, f"module.{name}", numpy_dtype, shape))
-        check_all_taken(arrays)
-        module.load_state_dict(state)
-        if seen[len(vectors) :].any():
-            raise ValueError("elements without a vector are among those of training")
-        has_magmoms = take(card, "has_magmoms", bool)
-        history = take(card, "history", list)
+        return decode_fitted(card, arrays)
+
+
+def decode_fitted(
+    card: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[FittedPotential, History]:
+    """Return the potential that `encode_fitted` encoded; arrays that are taken are removed.
+
+    Parameters
+    ----------
+    card : dict
+    arrays : dict of ndarray
+
+    Returns
+    -------
+    fitted : FittedPotential
+    history : list of dict
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If they hold something else.
+    """
+    backbone = BACKBONES[take(card, "backbone", str, among=BACKBONES)](**take(card, "params", dict))
+    backbone.check()
+    dtype = DTYPES[take(card, "dtype", str, among=DTYPES)]
+    references = take_array(arrays, "references", np.float64, (N_ELEMENTS,))
+    seen = take_array(arrays, "seen", bool, (N_ELEMENTS,))
+    frozen = take(card, "frozen", bool)
+    numpy_dtype = np.dtype(take(card, "dtype", str))
+    vectors = take_array(arrays, "module.elements.weight", numpy_dtype, (None, None))
+    module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
+    state = {"elements.weight": torch.tensor(vectors)}
+    for name, value in module.state_dict().items():
+        if name not in state:
+            shape = tuple(value.shape)
+            state[name] = torch.tensor(take_array(arrays, f"module.{name}", numpy_dtype, shape))
+    check_all_taken(arrays)
+    module.load_state_dict(state)
+    if seen[len(vectors) :].any():
+        raise ValueError("elements without a vector are among those of training")
+    has_magmoms = take(card, "has_magmoms", bool)
+    history = take(card, "history", list)
     return FittedPotential(backbone, module, references, seen, has_magmoms, frozen), history

@@ -52,9 +52,8 @@ from skuae.datasets import FormulaKFold, make_toy_crystals
 from skuae.embedding import get_table
 from skuae.estimators import load_pretrained
 from skuae.estimators._reading import FORMAT
-from skuae.featurizers import BackboneTransformer, PotentialTransformer, SymmetryTransformer
+from skuae.featurizers import BackboneTransformer, SymmetryTransformer
 from skuae.pipelines import ActivationGPClassifier, ActivationGPRegressor
-from skuae.potentials import CHGNet, CrystalPotential
 
 X, Y = make_toy_crystals(16, random_state=0, return_X_y=True)
 Y = Y - Y.min() + 1
@@ -110,15 +109,6 @@ class TestBare:
         search = GridSearchCV(network(), {"batch_size": [8]}, cv=2).fit(X, Y)
         with pytest.raises(TypeError, match="save its best_estimator_"):
             skuae.save(search, tmp_path)
-
-    def test_potentials_are_refused(self, tmp_path):
-        small = CHGNet(dim=4, n_blocks=2, n_radial=3, n_angular=3, n_readout=0, cutoff=4.0)
-        labels = [{"energy": -3.0 * len(crystal)} for crystal in X[:2]]
-        potential = CrystalPotential(small, max_epochs=1, random_state=0).fit(X[:2], labels)
-        features = make_pipeline(PotentialTransformer(potential), Ridge()).fit(X[:2], Y[:2])
-        for model in (potential, features):
-            with pytest.raises(TypeError, match="save the potential by its save_pretrained"):
-                skuae.save(model, tmp_path)
 
 
 MODELS = {
