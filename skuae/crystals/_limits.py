@@ -20,7 +20,8 @@ class Limits:
     file_bytes : int, default=268_435_456
         Size of a file that holds one structure, after it is decompressed: 256 MiB.
     table_bytes : int, default=2_147_483_648
-        Size of a compressed file that holds many structures, after it is decompressed: 2 GiB.
+        Size of a compressed or parquet file that holds many structures, after it is decompressed:
+        2 GiB.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
-from skuae.crystals import as_lists, is_file, parse_structure, warn_remarks
+from skuae.crystals import LIMITS, as_lists, is_file, parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_all_listed
 from skuae.datasets._id_prop import check_inside, check_once
@@ -24,6 +24,7 @@ _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
 _OCCUPANCIES = "site_occupancies"
 _ROWS_PER_TASK = 64
+_BYTES = "bytes after decompression"
 _LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
 
@@ -219,12 +220,20 @@ def _read_csv(path):
 
 def _read_parquet(path):
     try:
-        from pyarrow.parquet import read_schema
+        from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise ImportError(
             'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
         ) from error
-    check_names(path, read_schema(path).names)  # pandas would give pages of a schema
+    with ParquetFile(path) as file:
+        check_names(path, file.schema_arrow.names)  # pandas would give pages of a schema
+        groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
+        LIMITS.check("table_bytes", sum(group.total_byte_size for group in groups), _BYTES)
+        # A value that is repeated is written once, so the sizes in the file do not tell all.
+        size = 0
+        for batch in file.iter_batches(_ROWS_PER_TASK):
+            size += batch.nbytes
+            LIMITS.check("table_bytes", size, _BYTES)
     return pd.read_parquet(path)
 
 
