@@ -15,9 +15,9 @@ from pymatgen.core.structure import IStructure
 from skuae._elements import N_ELEMENTS
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
-from skuae.crystals._parsing import is_file, parse_structure
+from skuae.crystals._parsing import format_of, is_file, parse_structure
 from skuae.crystals._remarks import warn_remarks
-from skuae.crystals._symbols import is_formula
+from skuae.crystals._symbols import is_formula, wrong_in_formula
 from skuae.crystals._validation import check_geometry
 
 _ACCEPTED = (
@@ -251,7 +251,7 @@ def _to_structure(item: Any) -> tuple[Structure, list[str]]:
         try:
             return parse_structure(item)
         except ValueError as error:
-            raise ValueError(f"{_not_read(item)} ({error})") from error
+            raise ValueError(_not_read(item, error)) from error
     if isinstance(item, Site):
         raise TypeError(
             "this is a site, not a structure: the structures were taken apart on the way here "
@@ -279,16 +279,23 @@ _NO_POSITIONS = (
 )
 
 
-def _not_read(item: Any) -> str:
-    """Say what could not be read."""
+def _not_read(item: Any, error: ValueError) -> str:
+    """Say what could not be read, and why."""
     if isinstance(item, dict):
-        return "the dict is not one of Structure.as_dict()"
+        return f"the dict is not one of Structure.as_dict() ({error})"
     text = str(item)
     if len(text.splitlines()) > 1 or text.lstrip()[:1] in ("{", "["):
-        return f"cannot read the text {text.strip()[:40]!r}... as a structure"
-    if is_formula(text) and not is_file(Path(text)):
-        return f"{text!r} is a formula, not a file: {_NO_POSITIONS}"
-    return f"cannot read {text[:200]!r} as a structure file"
+        return f"cannot read the text {text.strip()[:40]!r}... as a structure ({error})"
+    if isinstance(item, str) and not is_file(Path(text)):
+        if is_formula(text):
+            return f"{text!r} is a formula, not a file: {_NO_POSITIONS}"
+        wrong = wrong_in_formula(text)
+        if wrong is not None and format_of(Path(text)) is None:
+            return (
+                f"there is no file {text[:200]!r}, and as a formula it has {wrong[:40]!r}, which "
+                "is no chemical element; formulas are written as in Li0.5CoO2"
+            )
+    return f"cannot read {text[:200]!r} as a structure file ({error})"
 
 
 def _is_ase(item: Any) -> bool:

@@ -124,6 +124,26 @@ def is_formula(text: object) -> bool:
     return isinstance(text, str) and bool(_FORMULA.fullmatch(without_subscripts(text)))
 
 
+def wrong_in_formula(text: str) -> str | None:
+    """Return the first part of a misspelt formula that is no element.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"NaCll"``, of which ``"Cll"`` is returned.
+
+    Returns
+    -------
+    str or None
+        None if the text can hardly be meant as a formula, or if all its symbols are known.
+    """
+    plain = without_subscripts(text)
+    if not re.fullmatch(r"[][()A-Za-z\d.\s+-]{1,99}", plain) or re.search(r"\.[A-Za-z]", plain):
+        return None
+    parts = re.findall("[A-Z][a-z]*|[a-z]+|[+-]", plain)
+    return next((part for part in parts if part not in _ELEMENTS), None)
+
+
 def without_subscripts(formula: str) -> str:
     """Return a formula with plain digits."""
     return formula.translate(_SUBSCRIPTS)

@@ -1,5 +1,7 @@
 """Formulas as rows."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,10 +93,28 @@ def test_what_holds_formulas(X):
     assert rows.tolist() == [0, 0, 1, 1] and numbers.tolist() == [11, 17, 17, 19]
 
 
+@pytest.mark.parametrize(
+    ("formula", "wrong"),
+    [("NaCll", "Cll"), ("nacl", "nacl"), ("Fe₂Ox3", "Ox"), ("Ca(OH)2xy", "xy"), ("NaCl+", "+")],
+)
+def test_a_lone_misspelt_formula_is_told_from_a_file(formula, wrong, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = f"row 0: there is no file {formula!r}, and as a formula it has {wrong!r}, which is no"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        as_contents([formula])
+    (tmp_path / formula).write_text("no structure")
+    with pytest.raises(ValueError, match="as a structure file"):
+        as_contents([formula])
+
+
+@pytest.mark.parametrize("name", ["POSCAR", "Fe2Ox3.cif", "data/NaCll", "my_file"])
+def test_names_of_missing_files_are_no_formulas(name):
+    with pytest.raises(ValueError, match=f"cannot read '{name}' as a structure file"):
+        as_contents([name])
+
+
 def test_structures_are_crystals():
     for X in ([NACL], as_contents([NACL]), [NACL.as_dict()], (NACL for _ in range(1))):
         assert isinstance(as_contents(X), Crystals)
-    with pytest.raises(ValueError, match="cannot read 'nacl' as a structure file"):
-        as_contents(["nacl"])
     with pytest.raises(TypeError, match="X is a int"):
         as_contents(5)
