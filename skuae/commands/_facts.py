@@ -1,5 +1,6 @@
 """What `skuae info` says of models, element tables and data sets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import pandas as pd
 
 from skuae._elements import SYMBOLS
 from skuae._hub import MODEL_FILE
-from skuae.commands._model import notes_on, units_of
+from skuae.commands._model import load_model, notes_on
 from skuae.datasets import formula_groups, read_structures
 from skuae.embedding import TABLE_FILES, ElementTable, get_table, table_names
-from skuae.estimators import load_pretrained, read_model_folder
+from skuae.estimators import CrystalEstimator, read_model_folder
 
 Facts = dict[str, Any]
 _MOST_ERRORS = 10
@@ -65,23 +66,33 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
 
 def _model(folder: Path) -> Facts:
     config, _ = read_model_folder(folder)
-    model = load_pretrained(folder, device="cpu")
-    notes = notes_on(folder)
-    units, table = units_of(model), model.element_table_
-    names = model.target_names_ or ["(not named)"]
-    facts: Facts = {
-        "model": type(model).__name__,
-        "back-end": str(model.network_.backbone),
-        "targets": [f"{name} ({units[name]})" if name in units else name for name in names],
-    }
-    if hasattr(model, "classes_"):
-        facts["classes"] = [str(label) for label in model.classes_]
+    known = load_model(str(folder), device="cpu")
+    model, notes = known.estimator, notes_on(folder)
+    names = known.targets or ["(not named)"]
+    facts: Facts = {"model": type(model).__name__}
+    alone = isinstance(model, CrystalEstimator)
+    if alone:
+        facts["back-end"] = str(model.network_.backbone)
+    else:
+        facts["parts"] = _parts(model)
+    facts["targets"] = [
+        f"{name} ({known.units[name]})" if name in known.units else name for name in names
+    ]
+    if known.classes is not None:
+        facts["classes"] = [str(label) for label in known.classes]
+    elements = known.elements
+    if alone:
+        table = model.element_table_
+        width = f"{len(table.symbols)} elements x {table.n_dims} columns"
+        facts |= {
+            "weights": sum(p.numel() for p in model.net_.module_.parameters()),
+            "epochs": model.n_iter_,
+            "element table": f"{table.name}, {width}",
+        }
+        elements = [SYMBOLS[i] for i in np.flatnonzero(model.network_.elements.seen)]
     facts |= {
-        "weights": sum(p.numel() for p in model.net_.module_.parameters()),
-        "epochs": model.n_iter_,
-        "element table": f"{table.name}, {len(table.symbols)} elements x {table.n_dims} columns",
         "training rows": notes.get("training_rows", "unknown"),
-        "training elements": _symbols(np.flatnonzero(model.network_.elements.seen) + 1),
+        "training elements": _listed(elements) if elements else "unknown",
     }
     errors = notes.get("errors") or {}
     for name in errors:
@@ -93,6 +104,19 @@ def _model(folder: Path) -> Facts:
     return facts
 
 
+def _parts(model: Any) -> list[str]:
+    """Return the steps of a pipeline or the members of an ensemble, as ``name: class``."""
+    named = getattr(model, "steps", None) or [*getattr(model, "named_estimators_", {}).items()]
+    if hasattr(model, "regressor_"):
+        named = [("regressor", model.regressor_)]
+    return [f"{name}: {' > '.join(_chain(part))}" for name, part in named] or ["(not named)"]
+
+
+def _chain(part: Any) -> list[str]:
+    """Return the classes of the steps of a pipeline, or the class of another estimator."""
+    return [type(step).__name__ for _, step in getattr(part, "steps", [("", part)])]
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -101,7 +125,7 @@ def _table(table: ElementTable) -> Facts:
     facts: Facts = {
         "element table": table.name,
         "columns": table.n_dims,
-        "elements": f"{len(table.symbols)}: {' '.join(table.symbols)}",
+        "elements": _listed(table.symbols),
     }
     for key in ("description", "targets", "rows", "source", "licence", "skuae"):
         value = table.metadata.get(key)
@@ -124,7 +148,7 @@ def _data(name: str, jobs: int | None, quiet: bool) -> Facts:
             "reduced formulas": int(groups.max()) + 1,
             "sites": f"{sizes.min()} to {sizes.max()}, {sizes.mean():.1f} on average",
             "disordered crystals": int(crystals.is_disordered.sum()),
-            "elements": _symbols(np.unique(numbers)),
+            "elements": _listed([SYMBOLS[z - 1] for z in np.unique(numbers)]),
             "labels": [_column(name, column) for name, column in data.labels.items()] or "none",
         }
     if len(errors):
@@ -135,8 +159,8 @@ def _data(name: str, jobs: int | None, quiet: bool) -> Facts:
     return facts
 
 
-def _symbols(numbers: np.ndarray) -> str:
-    return f"{len(numbers)}: {' '.join(SYMBOLS[number - 1] for number in numbers)}"
+def _listed(symbols: Sequence[str]) -> str:
+    return f"{len(symbols)}: {' '.join(symbols)}"
 
 
 def _column(name: str, column: pd.Series) -> str:

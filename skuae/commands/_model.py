@@ -3,30 +3,118 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from skuae._cards import take, take_texts
+from skuae._files import checked_content
 from skuae._hub import MODEL_FILE
-from skuae.estimators import load_pretrained
+from skuae.crystals import Crystals
+from skuae.estimators import (
+    CrystalEstimator,
+    predict_frame,
+    prediction_columns,
+    read_model_folder,
+)
+from skuae.pipelines import load
 
 NOTES = "metrics.json"
 
 
-def load_model(name: str, args: Any) -> Any:
-    """Return the fitted estimator that MODEL stands for.
+class SavedModel(NamedTuple):
+    """A fitted model, and what is known of it.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Fitted: a network, a pipeline or an ensemble.
+    targets : list of str or None
+        Names of the targets, if they are known.
+    units : dict of str by target name
+        Units of the targets that have one.
+    elements : list of str or None
+        Elements of the training set. None if they are unknown, or if the network knows them.
+    """
+
+    estimator: Any
+    targets: list[str] | None
+    units: dict[str, str]
+    elements: list[str] | None
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The classes of a classifier; None for a regressor."""
+        return getattr(self.estimator, "classes_", None)
+
+    @property
+    def n_targets(self) -> int | None:
+        """The number of targets, if it is known before a prediction."""
+        if hasattr(self.estimator, "task_"):
+            return int(self.estimator.task_.n_targets)
+        return None if self.targets is None else len(self.targets)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `predict`."""
+        return prediction_columns(self.estimator, self.targets, self.elements)
+
+    def predict(self, crystals: Crystals) -> pd.DataFrame:
+        """Return the predictions for crystals as a table; see `predict_frame`.
+
+        Parameters
+        ----------
+        crystals : Crystals
+
+        Returns
+        -------
+        DataFrame
+        """
+        return predict_frame(
+            self.estimator, crystals, target_names=self.targets, training_elements=self.elements
+        )
+
+
+def load_model(name: str, *, device: str | None = None, verbose: int | None = None) -> SavedModel:
+    """Return the model that MODEL stands for.
 
     Parameters
     ----------
     name : str
         The folder of a saved model.
-    args : argparse.Namespace
-        With the options `device` and `quiet`.
+    device : str, optional
+        Where networks run.
+    verbose : int, optional
+        Whether networks show progress bars.
 
     Returns
     -------
-    estimator
+    SavedModel
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        As `skuae.load` raises them; ValueError, too, if a classifier has several targets.
     """
-    model = load_pretrained(name, device=args.device or "auto")
-    return model.set_params(verbose=int(not args.quiet))
+    model = load(name, device=device or "auto", verbose=verbose)
+    if isinstance(getattr(model, "classes_", None), list):
+        raise ValueError(f"{name} is a classifier of several targets; use it in Python: skuae.load")
+    if isinstance(model, CrystalEstimator):
+        targets, units, elements = model.target_names_, model.target_units_, None
+    else:
+        config, _ = read_model_folder(name)
+        with checked_content(name, "a model"):
+            known = take(config, "about", dict)
+            targets, units, elements = (
+                _texts(known, key) for key in ("targets", "units", "elements")
+            )
+    named = dict(zip(targets or [], units or [], strict=False))
+    return SavedModel(model, targets, {key: unit for key, unit in named.items() if unit}, elements)
+
+
+def _texts(known: dict[str, Any], key: str) -> list[str] | None:
+    return None if take(known, key, list, None) is None else take_texts(known, key)
 
 
 def digest_of(folder: str | Path) -> str:
@@ -61,19 +149,3 @@ def notes_on(folder: str | Path) -> dict[str, Any]:
         return {}
     known = isinstance(notes, dict) and notes.get("model_sha256") == digest_of(folder)
     return notes if known else {}
-
-
-def units_of(model: Any) -> dict[str, str]:
-    """Return the units of targets by name, of those that have one.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted, and read from a folder.
-
-    Returns
-    -------
-    dict of str to str
-    """
-    pairs = zip(model.target_names_ or [], model.target_units_ or [], strict=False)
-    return {name: unit for name, unit in pairs if unit}

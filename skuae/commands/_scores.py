@@ -19,10 +19,9 @@ from sklearn.metrics import (
 
 from skuae._files import make_folder, write_bytes
 from skuae.analysis import ParityDisplay
-from skuae.commands._model import NOTES
+from skuae.commands._model import NOTES, SavedModel
 from skuae.commands._output import plain
 from skuae.crystals import Crystals
-from skuae.estimators import predict_frame
 
 _ERROR, _FOLD = "error", "fold"  # columns
 _PREDICTIONS = "predictions.csv"
@@ -87,14 +86,17 @@ class Scored(NamedTuple):
             errors = ParityDisplay.from_predictions(true, predicted.astype(float)).metrics_
             return errors if true.nunique() > 1 else {**errors, "R2": np.nan}
         codes, guesses = (_codes(labels, self.classes) for labels in (true, predicted))
-        shares = frame[[f"{column}_p_{label}" for label in self.classes]].to_numpy(float)
         # As balanced_accuracy_score, which warns of guesses that are the class of no row.
         balanced = recall_score(codes, guesses, labels=np.unique(codes), average="macro")
-        return {
+        errors = {
             "accuracy": float(accuracy_score(codes, guesses)),
             "balanced_accuracy": float(balanced),
-            "log_loss": float(log_loss(codes, shares, labels=np.arange(len(self.classes)))),
         }
+        columns = [f"{column}_p_{label}" for label in self.classes]
+        if set(columns) <= set(frame):  # some classifiers have no probabilities
+            shares = frame[columns].to_numpy(float)
+            errors["log_loss"] = float(log_loss(codes, shares, labels=np.arange(len(self.classes))))
+        return errors
 
     def first_failure(self) -> str:
         """Return which row is the first that could not be predicted, and why."""
@@ -142,14 +144,13 @@ class Scored(NamedTuple):
 
 
 def score(
-    model: Any, crystals: Crystals, labels: pd.DataFrame, constant_of: pd.DataFrame
+    model: SavedModel, crystals: Crystals, labels: pd.DataFrame, constant_of: pd.DataFrame
 ) -> Scored:
     """Predict crystals whose labels are known.
 
     Parameters
     ----------
-    model : estimator
-        Fitted.
+    model : SavedModel
     crystals : Crystals
     labels : DataFrame of shape (n_crystals, n_targets)
     constant_of : DataFrame of shape (n_rows, n_targets)
@@ -163,17 +164,20 @@ def score(
     ------
     ValueError
         If a label is a class that the model does not know, or a text and the model predicts
-        numbers, or if it is called as a column of the predictions is.
+        numbers; if it is called as a column of the predictions is; or if the model has more or
+        fewer targets.
     """
-    classes = getattr(model, "classes_", None)
+    classes = model.classes
     if classes is not None:
         _check_known(labels, classes)
     for name in labels if classes is None else ():
         if not pd.api.types.is_numeric_dtype(labels[name]):
             raise ValueError(f"{name} holds texts, and the model predicts numbers")
-    frame = predict_frame(model, crystals).set_index(labels.index)
+    frame = model.predict(crystals).set_index(labels.index)
     suffix = "_predicted"
     predicted = [c.removesuffix(suffix) for c in frame if c.endswith(suffix)]
+    if len(predicted) != labels.shape[1]:
+        raise ValueError(f"{labels.shape[1]} --target for a model with {len(predicted)}")
     taken = set(labels) & {*frame, _FOLD}
     if taken:
         raise ValueError(

@@ -12,38 +12,24 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 
+from skuae._elements import SYMBOLS
 from skuae._hub import MODEL_FILE
 from skuae._version import __version__
 from skuae._warnings import warn
 from skuae.commands._data import read_labelled
-from skuae.commands._model import digest_of
-from skuae.commands._options import with_params
+from skuae.commands._model import SavedModel, digest_of
+from skuae.commands._recipes import check_options, make_estimator
 from skuae.commands._scores import FILES as SCORE_FILES
 from skuae.commands._scores import Scored, clear, join, score, write_notes
 from skuae.commands._settings import parse_settings
 from skuae.commands._splits import check_split_options, make_splits
 from skuae.crystals import Crystals
 from skuae.embedding import resolve_table
-from skuae.estimators import CrystalGNNClassifier, CrystalGNNRegressor, encode_estimator
-from skuae.models import resolve_backbone
-from skuae.training import check_training_params, resolve_device
+from skuae.estimators import CrystalEstimator, encode_estimator
+from skuae.pipelines import save
+from skuae.training import resolve_device
 
-_ESTIMATORS: dict[str, Any] = {
-    "regression": CrystalGNNRegressor,
-    "classification": CrystalGNNClassifier,
-}
 FILES = (MODEL_FILE, "README.md", *SCORE_FILES)
-# Parameters that have an option of their own, or that make no sense for several fits in a row.
-_NOT_SET = {
-    "backbone": "use --backbone, or backbone__NAME=VALUE for its parameters",
-    "embedding": "use --embedding",
-    "random_state": "use --random-state",
-    "device": "use --device",
-    "verbose": "use --quiet",
-    "callbacks": "that is for Python",
-    "checkpoint_dir": "the fits of the folds would share it",
-    "warm_start": "each fit starts anew",
-}
 
 
 class Prepared(NamedTuple):
@@ -85,16 +71,13 @@ def prepare(args: argparse.Namespace) -> Prepared:
         If an option, a file or a label makes no sense.
     """
     settings = parse_settings(args.set or [])
-    for name in settings:
-        if name in _NOT_SET:
-            raise ValueError(f"--set {name}: {_NOT_SET[name]}")
     if args.unit and len(args.unit) != len(args.target):
         raise ValueError(f"{len(args.unit)} --unit for {len(args.target)} --target")
     check_split_options(args.folds, args.test_fraction)
     resolve_device(args.device or "auto")  # what is wrong is said before minutes of reading
     if args.embedding is not None:
         resolve_table(args.embedding)
-    _check_settings(args, settings)
+    check_options(args, settings)
     crystals, labels = read_labelled(args.data, args.target, args.jobs, bool(args.quiet))
     n_read, labels = len(labels), labels[args.target]
     known = labels.notna().any(axis=1).to_numpy()
@@ -104,33 +87,8 @@ def prepare(args: argparse.Namespace) -> Prepared:
     task = _task(labels, args.task)
     if task == "classification":
         labels = labels.apply(_as_classes)
-    return Prepared(task, _estimator(task, args, settings), crystals, labels, n_read)
-
-
-def _estimator(task: str, args: argparse.Namespace, settings: dict[str, Any]) -> Any:
-    model = _ESTIMATORS[task](
-        args.backbone,
-        embedding=args.embedding,
-        device=args.device or "auto",
-        random_state=args.random_state,
-        verbose=int(not args.quiet),
-    )
-    return with_params(model, settings)
-
-
-def _check_settings(args: argparse.Namespace, settings: dict[str, Any]) -> None:
-    """Raise ValueError if no estimator that may be meant has these settings."""
-    errors = []
-    tasks = [args.task] if args.task else list(_ESTIMATORS)  # else the labels tell
-    for task in tasks:
-        try:
-            model = _estimator(task, args, settings)
-            resolve_backbone(model.backbone)
-            check_training_params(model)
-        except ValueError as error:
-            errors.append(error)
-    if len(errors) == len(tasks):
-        raise errors[0]
+    model = make_estimator(task, args, settings, len(labels))
+    return Prepared(task, model, crystals, labels, n_read)
 
 
 def _task(labels: pd.DataFrame, asked: str | None) -> str:
@@ -202,14 +160,17 @@ def fit_and_score(
         fold = f"fold {k} of {len(splits)}: " if len(splits) > 1 else ""
         _say(args, f"{fold}{len(train)} rows to train on, {len(test)} held out")
         fitted = clone(model).fit(crystals[train], y.iloc[train])
-        parts.append(score(fitted, crystals[test], labels.iloc[test], labels.iloc[train]))
+        known = _known(fitted, args.target, crystals[train])
+        parts.append(score(known, crystals[test], labels.iloc[test], labels.iloc[train]))
     scored = join(parts) if parts else None
     errors = {} if scored is None else scored.measure()
     for name in errors if len(parts) > 1 else ():
         errors[name]["folds"] = [part.measure()[name] for part in parts]
     _say(args, f"the model: all {len(labels)} rows to train on")
     fitted = clone(model).fit(crystals, y)
+    alone = isinstance(fitted, CrystalEstimator)
     notes = {
+        "recipe": args.recipe,
         "task": task,
         "targets": args.target,
         "units": dict(zip(args.target, args.unit or [], strict=False)),
@@ -225,7 +186,7 @@ def fit_and_score(
         "rows_read": n_read,
         "training_rows": len(labels),
         "random_state": args.random_state,
-        "params": encode_estimator(fitted),
+        "params": encode_estimator(fitted) if alone else parse_settings(args.set or []),
         "seconds": round(time.monotonic() - started, 1),
         "versions": {
             "skuae": __version__,
@@ -236,22 +197,43 @@ def fit_and_score(
     return fitted, scored, notes
 
 
-def write(folder: Path, model: Any, scored: Scored | None, notes: dict[str, Any]) -> None:
+def _known(model: Any, targets: list[str], crystals: Crystals) -> SavedModel:
+    """Return a model that was fitted to crystals, with what is known of it."""
+    _, numbers, _ = crystals.composition()
+    return SavedModel(model, targets, {}, [SYMBOLS[z - 1] for z in np.unique(numbers)])
+
+
+def write(
+    folder: Path, model: Any, crystals: Crystals, scored: Scored | None, notes: dict[str, Any]
+) -> None:
     """Write the model and what is known of it.
 
     Parameters
     ----------
     folder : Path
     model : estimator
+    crystals : Crystals
+        The training rows.
     scored : Scored or None
     notes : dict
     """
     clear(folder)
     (folder / "README.md").unlink(missing_ok=True)  # nobody minds: see check_free
-    model.save_pretrained(folder, units=notes["units"] or None)
+    units = {target: notes["units"].get(target, "") for target in notes["targets"]}
+    save(model, folder, units=units, scores=_scores(notes), trained_on=crystals)
     if scored is not None:
         scored.write(folder, notes["units"])
     write_notes(folder, {**notes, "model_sha256": digest_of(folder)})
+
+
+def _scores(notes: dict[str, Any]) -> dict[str, float]:
+    """Return the errors on held-out rows by name, for the card."""
+    return {
+        f"{key} of {name} on held-out rows": value
+        for name, errors in notes["errors"].items()
+        for key, value in errors.items()
+        if isinstance(value, float) and np.isfinite(value)
+    }
 
 
 def _say(args: argparse.Namespace, text: str) -> None:

@@ -27,7 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         example="skuae evaluate my_model test_set.parquet --target band_gap -o report",
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a saved model")
+    add("model", metavar="MODEL", help="folder of a saved model: a network or a pipeline")
     add("data", nargs="+", metavar="DATA", help=DATA_HELP)
     add("--target", action="append", metavar="COLUMN", help="the label, once for each target of "
         "the model; default: as they were called in training")  # fmt: skip
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from skuae.commands._data import read_labelled
-    from skuae.commands._model import load_model, units_of
+    from skuae.commands._model import load_model
     from skuae.commands._output import check_free, show, show_json
     from skuae.commands._scores import FILES, as_table, clear, score, write_notes
 
@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
                 "-o is the folder of the model, whose own errors are there; give another"
             )
         check_free([folder / name for name in FILES], args.overwrite)
-    model = load_model(args.model, args)
-    targets = args.target or model.target_names_
+    model = load_model(args.model, device=args.device, verbose=int(not args.quiet))
+    targets = args.target or model.targets
     if targets is None:
         raise ValueError("the model does not know what its targets are called; give --target")
-    if len(targets) != model.task_.n_targets:
-        raise ValueError(f"{len(targets)} --target for a model with {model.task_.n_targets}")
+    if model.n_targets not in (None, len(targets)):
+        raise ValueError(f"{len(targets)} --target for a model with {model.n_targets}")
     crystals, labels = read_labelled(args.data, targets, args.jobs, bool(args.quiet))
     labels = labels[targets]
     known = labels.notna().any(axis=1).to_numpy()
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
     crystals, labels = crystals[known], labels[known]
     scored = score(model, crystals, labels, labels)
     errors = scored.measure()
-    units = units_of(model)
-    units = {t: units[p] for t, p in zip(targets, scored.predicted, strict=True) if p in units}
+    pairs = zip(targets, scored.predicted, strict=True)
+    units = {target: model.units[name] for target, name in pairs if name in model.units}
     if folder is not None:
         clear(folder)
         scored.write(folder, units)

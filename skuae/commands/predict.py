@@ -21,13 +21,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="predict properties of crystals with a saved model",
         description="Predict crystals. The table has a row for each of them: the prediction, its "
         "standard deviation or the probabilities of classes if the model has them, and the "
-        "elements that were in none of its training crystals. A row has an error instead if the "
+        "elements that none of its training crystals has. A row has an error instead if the "
         "file cannot be read or the crystal cannot be predicted. Exit status: 0 if all rows have a "
         "prediction, 1 if some have none, 2 if an argument makes no sense.",
         example="skuae predict my_model new_crystals/*.cif -o predictions.csv",
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a saved model")
+    add("model", metavar="MODEL", help="folder of a saved model: a network or a pipeline")
     add("files", nargs="+", metavar="FILES", help=FILES_HELP)
     add("-o", "--output", metavar="FILE", help="*.csv, *.parquet or *.json; default: print a table")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -52,15 +52,14 @@ def run(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from skuae.commands._files import read_inputs
-    from skuae.commands._model import load_model, units_of
+    from skuae.commands._model import load_model
     from skuae.commands._output import check_table_path
-    from skuae.estimators import predict_frame, prediction_columns
 
     if args.output is not None:
         check_table_path(args.output, args.overwrite)
-    model = load_model(args.model, args)
+    model = load_model(args.model, device=args.device, verbose=int(not args.quiet))
     inputs = read_inputs(args)
-    frame = pd.DataFrame(columns=prediction_columns(model))
+    frame = pd.DataFrame(columns=model.columns)
     if inputs.crystals is not None:
-        frame = predict_frame(model, inputs.crystals)
-    return inputs.finish(args, inputs.table(frame), units_of(model))
+        frame = model.predict(inputs.crystals)
+    return inputs.finish(args, inputs.table(frame), model.units)

@@ -26,10 +26,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         subparsers,
         "train",
         help="fit a model to labelled crystals and measure its errors on held-out rows",
-        description="Fit a graph network to labelled crystals. Its errors are measured on held-out "
-        "rows first, beside those of a constant; the model that is written is then fitted on all "
-        "rows. MODEL gets model.safetensors, README.md, metrics.json, predictions.csv (of the "
-        "held-out rows) and parity.png, or confusion.png for classes.",
+        description="Fit a graph network, or a pipeline with one, to labelled crystals. Its errors "
+        "are measured on held-out rows first and compared with those of a constant. The model that "
+        "is written is then fitted on all rows. MODEL gets model.safetensors, README.md, "
+        "metrics.json, predictions.csv (of the held-out rows) and parity.png, or confusion.png for "
+        "classes.",
         example="skuae train my_folder --target band_gap --folds 5 --group formula -o my_model",
     )
     add = parser.add_argument
@@ -41,12 +42,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("-o", "--output", metavar="MODEL", required=True, help="the folder to write")
     add("--task", choices=("regression", "classification"), help="default: classification for "
         "texts and booleans, regression for numbers")  # fmt: skip
+    add("--recipe", choices=("network", "pipeline"), default="network", help="network (default): "
+        "one graph network. pipeline: skuae.crystal_pipeline, for a few hundred labels: a network "
+        "and CatBoost, fitted once for each inner fold. It needs skuae[analysis,save]")  # fmt: skip
     add("--backbone", default="cgcnn", metavar="NAME", help=f"{', '.join(BACKBONES)}; default: "
         "cgcnn")  # fmt: skip
     add("--embedding", metavar="TABLE", help="element table: a name such as ct-uae-mt or magpie, "
-        "or a .safetensors or .csv file; default: the input of the back-end's paper")  # fmt: skip
+        "or a .safetensors or .csv file; default: the input of the back-end's paper, and ct-uae-mt "
+        "in a pipeline")  # fmt: skip
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of the estimator, such as "
-        "max_epochs=300 early_stopping=true loss=gaussian_nll backbone__cutoff=6")  # fmt: skip
+        "max_epochs=300 early_stopping=true loss=gaussian_nll backbone__cutoff=6; of a pipeline, "
+        "such as network__max_epochs=300 trees__catboost__depth=4 model=FOLDER, the folder of a "
+        "saved network whose activations a Gaussian process learns from")  # fmt: skip
     split = parser.add_mutually_exclusive_group()
     split.add_argument("--test-fraction", type=float, default=0.2, metavar="F", help="share of the "
         "rows (with --group, of the formulas) to hold out; 0 for none; default: 0.2")  # fmt: skip
@@ -87,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         model, scored, notes = fit_and_score(args, prepared)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt("stopped, and no model was written") from stop
-    write(folder, model, scored, notes)
+    write(folder, model, prepared.crystals, scored, notes)
     if scored is None:
         print(f"no rows were held out, and no errors measured\n{folder}")
         return 0

@@ -1,8 +1,10 @@
 """What ensembles do with the structures before they hand them to their members."""
 
+from inspect import signature
 from typing import Any
 
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from skuae.crystals import Crystals
 from skuae.embedding import crystals_and_table
@@ -31,3 +33,14 @@ def read_labelled(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Crystals | N
     check_rows(y, crystals, "y")
     check_rows(sample_weight, crystals, "sample_weight")
     return X, crystals
+
+
+def has_std(model: Any) -> bool:
+    """Return whether `predict` of a fitted regressor gives standard deviations."""
+    if isinstance(model, Pipeline):
+        model = model[-1]
+    if hasattr(model, "task_"):
+        return bool(getattr(model.task_, "has_std", False))
+    if hasattr(model, "_has_std"):  # an ensemble whose weights tell
+        return bool(model._has_std)
+    return "return_std" in signature(model.predict).parameters

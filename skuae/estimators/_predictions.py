@@ -1,5 +1,6 @@
-"""Predictions as a table, with what the model has not seen, and a reason where there is none."""
+"""Predictions as a table, with the elements that are new to the model and reasons of failures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,37 +8,54 @@ import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from skuae._elements import SYMBOLS
+from skuae._elements import SYMBOLS, atomic_number
 from skuae.crystals import Crystals, attempt_rows
 from skuae.embedding import crystals_and_table
+from skuae.estimators._members import has_std
 
 UNSEEN = "unseen_elements"
 ERROR = "error"
 
 
-def predict_frame(model: Any, X: Any) -> pd.DataFrame:
-    """Predict crystals row by row, as a table that also says what the model has not seen.
+def predict_frame(
+    model: Any,
+    X: Any,
+    *,
+    target_names: Sequence[str] | None = None,
+    training_elements: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Predict crystals row by row, and return a table.
 
-    A row that cannot be predicted does not stop the others: it has a reason instead of numbers.
+    A row that cannot be predicted has a reason instead of numbers. It does not stop the others.
 
     Parameters
     ----------
-    model : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
-        Fitted.
+    model : estimator
+        A fitted regressor or classifier that reads structures: a network, or a pipeline or an
+        ensemble, as `skuae.load` returns it.
     X : list, Series, DataFrame with one column, Crystals or StructureFeatures
         Structures; see :func:`skuae.as_crystals`.
+    target_names : list of str, optional
+        Names of the targets. The default is the model's `target_names_`, or ``"target"``.
+    training_elements : list of str, optional
+        Symbols of the elements in the training set. A network knows them.
 
     Returns
     -------
     DataFrame of shape (n_crystals, n_columns)
         The index holds the ids, or counts the rows. The columns are
 
-        - ``<target>_predicted`` for each target ("target" if it has no name): a number, or a class;
-        - ``<target>_std``, if the model has learned standard deviations, in the units of y;
+        - ``<target>_predicted`` for each target: a number, or a class;
+        - ``<target>_std``, if the model predicts standard deviations, in the units of y;
         - ``<target>_p_<class>`` for each class of a classifier: its probability;
-        - ``unseen_elements``: elements of the row that were in none of the training crystals,
-          such as ``"Xe Kr"``; empty if there are none;
+        - ``unseen_elements``, if the training elements are known: elements of the row that no
+          training crystal has, such as ``"Xe Kr"``; empty if there are none;
         - ``error``: why a row has no prediction; missing in all others.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer `target_names` than targets, or a symbol is no element.
 
     Examples
     --------
@@ -51,27 +69,60 @@ def predict_frame(model: Any, X: Any) -> pd.DataFrame:
     """
     check_is_fitted(model)
     crystals, _ = crystals_and_table(X)
+    seen = _seen(model, training_elements)
     done = attempt_rows(lambda part: _predict(model, part), crystals)
-    frame = pd.concat(done.results) if done.results else pd.DataFrame(columns=_outputs(model))
+    n_targets = _n_targets(model, target_names)
+    if done.results and not is_classifier(model):
+        n_targets = done.results[0].shape[1] // (2 if has_std(model) else 1)
+    names = _outputs(model, _names(model, target_names, n_targets))
+    frame = pd.DataFrame(columns=names)
+    if done.results:
+        frame = pd.concat(done.results).set_axis(names, axis=1)
     frame = frame.set_axis(done.rows).reindex(range(len(crystals)))
-    frame[UNSEEN] = _unseen(model, crystals)
+    if seen is not None:
+        frame[UNSEEN] = _unseen(seen, crystals)
     frame[ERROR] = pd.Series(done.reasons, dtype=object).reindex(frame.index)
     if crystals.ids is not None:
         frame.index = pd.Index(crystals.ids, name="id")
     return frame
 
 
+def prediction_columns(
+    model: Any,
+    target_names: Sequence[str] | None = None,
+    training_elements: Sequence[str] | None = None,
+) -> list[str]:
+    """Return the names of the columns that `predict_frame` gives.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    target_names : list of str, optional
+    training_elements : list of str, optional
+
+    Returns
+    -------
+    list of str
+    """
+    names = _names(model, target_names, _n_targets(model, target_names))
+    known = [UNSEEN] if _seen(model, training_elements) is not None else []
+    return [*_outputs(model, names), *known, ERROR]
+
+
 def _predict(model: Any, crystals: Crystals) -> pd.DataFrame:
     if is_classifier(model):
+        if not hasattr(model, "predict_proba"):
+            return pd.DataFrame({0: np.asarray(model.predict(crystals)).astype(object)})
         probabilities = model.predict_proba(crystals)
         predicted = model.classes_[probabilities.argmax(axis=1)].astype(object)
         columns = [predicted, *probabilities.T]
-    elif model.task_.has_std:
+    elif has_std(model):
         both = [_wide(values) for values in model.predict(crystals, return_std=True)]
         columns = [column for pair in zip(*both, strict=True) for column in pair]
     else:
         columns = list(_wide(model.predict(crystals)))
-    return pd.DataFrame(dict(enumerate(columns))).set_axis(_outputs(model), axis=1)
+    return pd.DataFrame(dict(enumerate(columns)))
 
 
 def _wide(values: np.ndarray) -> np.ndarray:
@@ -79,37 +130,46 @@ def _wide(values: np.ndarray) -> np.ndarray:
     return np.atleast_2d(values.T)
 
 
-def prediction_columns(model: Any) -> list[str]:
-    """Return the names of the columns that `predict_frame` gives.
-
-    Parameters
-    ----------
-    model : CrystalGNNRegressor, CrystalGNNClassifier or CrystalTransformerRegressor
-        Fitted.
-
-    Returns
-    -------
-    list of str
-    """
-    return [*_outputs(model), UNSEEN, ERROR]
+def _n_targets(model: Any, names: Sequence[str] | None) -> int:
+    """Return the number of targets as far as it is known without a prediction."""
+    if hasattr(model, "task_"):
+        return int(model.task_.n_targets)
+    return 1 if names is None else len(names)
 
 
-def _outputs(model: Any) -> list[str]:
+def _names(model: Any, given: Sequence[str] | None, n: int) -> list[str]:
+    """Return the names of the targets."""
+    if given is None:
+        given = getattr(model, "target_names_", None)
+    if given is None:
+        return ["target"] if n == 1 else [f"target_{i}" for i in range(n)]
+    if len(given) != n:
+        raise ValueError(f"{len(given)} names for a model with {n} targets")
+    return list(given)
+
+
+def _outputs(model: Any, names: list[str]) -> list[str]:
     """Return the names of the columns of `_predict`."""
-    names = model.target_names_
-    if names is None:
-        n = model.task_.n_targets
-        names = ["target"] if n == 1 else [f"target_{i}" for i in range(n)]
     if is_classifier(model):
-        return [f"{names[0]}_predicted", *(f"{names[0]}_p_{label}" for label in model.classes_)]
-    more = ["std"] if model.task_.has_std else []
+        labels = model.classes_ if hasattr(model, "predict_proba") else ()
+        return [f"{names[0]}_predicted", *(f"{names[0]}_p_{label}" for label in labels)]
+    more = ["std"] if has_std(model) else []
     return [f"{name}_{what}" for name in names for what in ("predicted", *more)]
 
 
-def _unseen(model: Any, crystals: Crystals) -> list[str]:
+def _seen(model: Any, elements: Sequence[str] | None) -> np.ndarray | None:
+    """Return which elements were in training crystals, by atomic number - 1; None if unknown."""
+    if elements is None:
+        return model.network_.elements.seen if hasattr(model, "network_") else None
+    seen = np.zeros(len(SYMBOLS), dtype=bool)
+    seen[[atomic_number(symbol) - 1 for symbol in elements]] = True
+    return seen
+
+
+def _unseen(seen: np.ndarray, crystals: Crystals) -> list[str]:
     """Return the elements of each row that no training crystal had."""
     rows, numbers, _ = crystals.composition()
-    new = ~model.network_.elements.seen[numbers - 1]
+    new = ~seen[numbers - 1]
     found: list[list[str]] = [[] for _ in range(len(crystals))]
     for row, number in zip(rows[new].tolist(), numbers[new].tolist(), strict=True):
         found[row].append(SYMBOLS[number - 1])

@@ -1,23 +1,21 @@
-"""Ensembles: several models vote, and where they disagree, nobody knows."""
+"""Ensembles: the mean of several models, and their disagreement as uncertainty."""
 
-from inspect import signature
 from typing import Any, Literal, Self, overload
 
 import numpy as np
 from sklearn.ensemble import VotingRegressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._doc_links import DocLinks
-from skuae.estimators._members import read_labelled, read_once
+from skuae.estimators._members import has_std, read_labelled, read_once
 
 
 class CrystalVotingRegressor(DocLinks, VotingRegressor):
     """Mean of the predictions of several models, and their spread.
 
-    scikit-learn's `VotingRegressor`, which reads structures (in a list, say) once for all members
-    and gives standard deviations. Members may be networks that differ by their seeds, by their
-    back-ends or by their tables, and pipelines that end with any other regressor.
+    scikit-learn's `VotingRegressor`, except that structures are read once for all members and
+    `predict` returns standard deviations. Members may be networks with different seeds, back-ends
+    or tables, and pipelines that end with any other regressor.
 
     Parameters
     ----------
@@ -38,10 +36,9 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
         The same by their names.
 
     Notes
-    -----
-    Networks that differ by their seeds alone make errors that are more alike than those of
-    networks of different kinds: what an ensemble gains over its best member depends on the
-    difference between members [1]_.
+    ----- The gain of an ensemble over its best member depends on the difference between members
+    [1]_. Errors of networks that differ only by their seeds are more similar than those of networks
+    of different kinds.
 
     References
     ----------
@@ -90,7 +87,7 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
     def predict(self, X: Any, return_std: bool) -> Any: ...
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Return the mean over the members, and if asked for, how uncertain it is.
+        """Return the mean over the members and, on request, its standard deviation.
 
         Parameters
         ----------
@@ -101,16 +98,15 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
         -------
         mean : ndarray of shape (n_samples,)
         std : ndarray of shape (n_samples,), if `return_std`
-            The root of two variances: that between the members, and the mean of those that members
-            predict themselves. These are networks with ``loss="gaussian_nll"`` and other
+            The root of the sum of two variances: that between the members, and the mean of those
+            that members predict. Such members are networks with ``loss="gaussian_nll"`` and other
             regressors whose `predict` takes `return_std`, also at the end of a pipeline, but not
-            inside a search or a `TransformedTargetRegressor`. `transform` gives the predictions
-            of each member.
+            inside a search or a `TransformedTargetRegressor`.
 
         Raises
         ------
         ValueError
-            If `return_std`, but there is one member only, or a weight is negative.
+            If `return_std` is True and there is only one member, or a weight is negative.
         """
         check_is_fitted(self)
         if not return_std:
@@ -152,10 +148,20 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
         tags.input_tags.one_d_array = True
         return tags
 
-    def _mean_and_std(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def _member_weights(self) -> np.ndarray:
         given = self._weights_not_none
-        weights = np.ones(len(self.estimators_)) if given is None else np.asarray(given, float)
-        if (weights < 0).any() or (weights > 0).sum() < 2:
+        return np.ones(len(self.estimators_)) if given is None else np.asarray(given, float)
+
+    @property
+    def _has_std(self) -> bool:
+        """Whether `predict` takes ``return_std=True``."""
+        weights = self._member_weights
+        return bool((weights >= 0).all() and (weights > 0).sum() >= 2)
+
+    def _mean_and_std(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        weights = self._member_weights
+        if not self._has_std:
             raise ValueError(
                 "return_std=True needs at least two members with a weight, and none below 0; got "
                 f"weights={self.weights!r} for {len(weights)} members"
@@ -163,7 +169,7 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
         weights = weights / weights.sum()
         means, variances, counted = [], 0.0, 0.0
         for member, weight in zip(self.estimators_, weights, strict=True):
-            if _has_std(member):
+            if has_std(member):
                 mean, std = member.predict(X, return_std=True)
                 variances, counted = variances + weight * std**2, counted + weight
             else:
@@ -174,12 +180,3 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
         # Members are nearer to their own mean than to that of many: the divisor is less than 1.
         spread = (members - mean[:, None]) ** 2 @ weights / (1 - (weights**2).sum())
         return mean, np.sqrt(spread + variances / (counted or 1.0))
-
-
-def _has_std(member: Any) -> bool:
-    """Return whether a fitted model predicts a standard deviation of its own."""
-    if isinstance(member, Pipeline):
-        member = member[-1]
-    if hasattr(member, "task_"):
-        return bool(getattr(member.task_, "has_std", False))
-    return "return_std" in signature(member.predict).parameters

@@ -9,7 +9,6 @@ import sklearn
 from pymatgen.core import Composition
 from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.pipeline import Pipeline
 
 from skuae._elements import SYMBOLS
 from skuae._markdown import escape
@@ -25,7 +24,7 @@ _MOST_FORMULAS = 500  # in a card; of more, the number alone
 def card_of(
     model: Any,
     parts: Sequence[Any],
-    units: Mapping[str, str] | Sequence[str] | None,
+    known: Mapping[str, list[str] | None],
     license: str | None,
     notes: str,
 ) -> str:
@@ -37,7 +36,8 @@ def card_of(
         Of several parts.
     parts : list of CrystalEstimator, ElementTable and models of CatBoost
         Those of skuae.
-    units : dict of str, list of str or None
+    known : dict
+        As `about` returns it.
     license : str or None
     notes : str
         Markdown.
@@ -54,10 +54,14 @@ def card_of(
     if not (license is None or isinstance(license, str)):
         raise ValueError(f"license must be a text; got {license!r}")
     task = "classification" if is_classifier(model) else "regression"
-    facts = [f"- Unit: {_units(units)}"] if units else []
-    targets = getattr(end_of(model), "target_names_", None)
+    targets, units = known["targets"], known["units"]
+    facts = []
     if targets:
-        facts.append(f"- Targets: {', '.join(map(escape, targets))}")
+        pairs = zip(targets, units or [""] * len(targets), strict=True)
+        texts = [f"{name} ({unit})" if unit else name for name, unit in pairs]
+        facts.append(f"- Targets: {', '.join(map(escape, texts))}")
+    elif units:
+        facts.append(f"- Unit: {', '.join(map(escape, units))}")
     if is_classifier(model):
         facts.append(f"- Classes: {', '.join(map(escape, model.classes_))}")
     if isinstance(model, TransformedTargetRegressor):
@@ -86,32 +90,6 @@ model.predict(structures)
 
 {notes}
 """
-
-
-def end_of(model: Any) -> Any:
-    """Return what predicts in a pipeline, perhaps of pipelines: its last step.
-
-    Parameters
-    ----------
-    model : estimator
-
-    Returns
-    -------
-    estimator
-        The model itself if it is no pipeline.
-    """
-    while isinstance(model, Pipeline):
-        model = model.steps[-1][1]
-    return model
-
-
-def _units(units: Any) -> str:
-    named = isinstance(units, Mapping)
-    texts = list(units.values()) if named else units
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"units must be texts, one per target; got {units!r}")
-    pairs = [f"{name} ({unit})" for name, unit in units.items()] if named else texts
-    return ", ".join(map(escape, pairs))
 
 
 def _inverse(model: Any) -> str:

@@ -25,7 +25,8 @@ from skuae.estimators import (
     read_model_folder,
     write_model,
 )
-from skuae.pipelines._card import card_of, end_of, notes_of
+from skuae.pipelines._about import about, end_of
+from skuae.pipelines._card import card_of, notes_of
 from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
 from skuae.potentials import CrystalPotential, decode_potential, encode_potential
 from skuae.training import resolve_device
@@ -115,8 +116,8 @@ def save(
     folder : str or path-like
         Made if missing; an older model in it is replaced at once.
     units : dict of str by target name, list of str or None, default=None
-        Units of the targets. A pipeline that ends with a network also keeps them as its
-        `target_units_`.
+        Units of the targets. A dict also tells the names of the targets. A pipeline that ends with
+        a network also keeps them as its `target_units_`.
     license : str, optional
         Of the model, as Hugging Face abbreviates it, e.g. ``"cc-by-4.0"``.
     notes : str, optional
@@ -124,8 +125,8 @@ def save(
     scores : dict of float, optional
         Errors on rows that the model has not seen, by name, for the card: ``{"MAE (eV)": 0.21}``.
     trained_on : array-like of structures or formulas, optional
-        The training rows, for the card: it tells their number and their formulas, so that others
-        can leave these out of a test.
+        The training rows. The card tells their number and their formulas, so that others can leave
+        these out of a test. ``skuae predict`` names elements that these rows lack.
 
     Raises
     ------
@@ -164,20 +165,27 @@ def save(
         model.save_pretrained(folder, units=units, license=license, notes=notes)
         return
     skops = _skops()
+    known = about(model, units, trained_on)
     parts, bare = _taken_apart(model)
     content = _dumped(skops, bare)
     tensors = {_SKOPS: np.frombuffer(content, dtype=np.uint8)}
     configs = []
     for number, part in enumerate(parts):
-        kind, (config, arrays) = _encoded(part, units if part is end_of(model) else None)
-        configs.append({kind: config})
+        sort, (config, arrays) = _encoded(part, units if part is end_of(model) else None)
+        configs.append({sort: config})
         tensors |= {f"{number}.{name}": array for name, array in arrays.items()}
-    config = {"skuae": __version__, "class": type(model).__name__, "parts": configs}
-    card = card_of(model, parts, units, license, notes)
+    kind = type(model).__name__
+    config = {"skuae": __version__, "class": kind, "parts": configs, "about": known}
+    card = card_of(model, parts, known, license, notes)
     write_model(make_folder(folder), config, tensors, card)
 
 
-def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") -> Any:
+def load(
+    folder: str | PathLike[str],
+    *,
+    device: str | torch.device = "auto",
+    verbose: int | None = None,
+) -> Any:
     """Read a model that `save` or `save_pretrained` wrote, whatever it is.
 
     Nothing is unpickled, and only classes of scikit-learn and skuae that are known to be data are
@@ -189,6 +197,9 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") ->
         The folder, or ``hf://owner/name`` for one at Hugging Face.
     device : str or torch.device, default="auto"
         Where networks run.
+    verbose : int, optional
+        The new value of `verbose` in all parts of skuae: 0 hides progress bars, 1 shows them.
+        The default keeps the values that were saved.
 
     Returns
     -------
@@ -222,8 +233,17 @@ def load(folder: str | PathLike[str], *, device: str | torch.device = "auto") ->
     """
     resolve_device(device)  # what is wrong with it is no fault of the file
     config, tensors = read_model_folder(folder)
-    if "parts" not in config:
-        return decode_whole(folder, config, tensors, device)
+    read = _restored if "parts" in config else decode_whole
+    model = read(folder, config, tensors, device)
+    if verbose is not None:
+        for item in _items_in(model, set()):
+            if type(item).__module__.startswith("skuae.") and hasattr(item, "verbose"):
+                item.verbose = verbose
+    return model
+
+
+def _restored(folder: Any, config: dict[str, Any], tensors: dict[str, Any], device: Any) -> Any:
+    """Return the model of several parts in a file."""
     skops = _skops()
     with checked_content(folder, "a model"):
         parts = [

@@ -219,7 +219,7 @@ def test_the_card(tmp_path):
     card = (tmp_path / "README.md").read_text()
     for said in (
         'license: "cc-by-4.0"',
-        "- Unit: K&lt;VRH&gt; (GPa)",
+        "- Targets: K&lt;VRH&gt; (GPa)",
         "- Predictions: exp, applied to the output of Pipeline",
         "Made *here*.",
         "| MAE (GPa) | 12.5 |",
