@@ -1,4 +1,4 @@
-"""Commands of ``skuae``: a module each, which adds its options to the parser and runs."""
+"""Commands of ``skuae``: one module for each, which adds its options to the parser and runs."""
 
 from skuae.commands._settings import parse_settings
 

@@ -1,4 +1,4 @@
-"""What `skuae info` says of models, element tables and data sets."""
+"""Facts that `skuae info` prints about models, element tables and data sets."""
 
 from collections.abc import Sequence
 from pathlib import Path

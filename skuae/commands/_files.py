@@ -1,4 +1,4 @@
-"""FILES of commands: a row for each structure, whether it could be read or not."""
+"""FILES of commands: a row for each structure, readable or not."""
 
 import argparse
 import sys

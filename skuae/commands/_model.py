@@ -1,4 +1,4 @@
-"""The argument MODEL, and what `skuae train` noted about it."""
+"""The argument MODEL, and the notes of `skuae train` about it."""
 
 import hashlib
 import json

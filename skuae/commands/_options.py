@@ -1,4 +1,4 @@
-"""Options of ``skuae pretrain``: those given, over those of the config file of an earlier run."""
+"""Options of ``skuae pretrain``; given options override those of a config file."""
 
 import argparse
 import json

@@ -164,7 +164,7 @@ def score(
     ------
     ValueError
         If a label is a class that the model does not know, or a text and the model predicts
-        numbers; if it is called as a column of the predictions is; or if the model has more or
+        numbers; if it has the name of a column of the predictions; or if the model has more or
         fewer targets.
     """
     classes = model.classes
@@ -181,7 +181,7 @@ def score(
     taken = set(labels) & {*frame, _FOLD}
     if taken:
         raise ValueError(
-            f"the label {min(taken)!r} is called as a column of predictions.csv is; rename it"
+            f"the label {min(taken)!r} has the name of a column of predictions.csv; rename it"
         )
     constant = _constant(constant_of, len(labels), predicted, classes).set_index(labels.index)
     frame = pd.concat([labels, frame], axis=1)

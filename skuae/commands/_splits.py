@@ -1,4 +1,4 @@
-"""Which rows are held out: a part, or each row once in folds."""
+"""Held-out rows: one part, or each row once in folds."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What ``skuae train`` does: read, choose the task, hold out, fit, write."""
+"""Steps of ``skuae train``: read, choose the task, hold out, fit, write."""
 
 import argparse
 import platform

@@ -26,10 +26,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add = parser.add_argument
     add("table", metavar="TABLE", help="name of a table, or a .safetensors or .csv file")
     add("-o", "--output", metavar="FOLDER", required=True)
-    add("--compare-with", **SEVERAL, metavar="TABLE", help="default: all that skuae ships")
-    add("--space", choices=("umap", "pca", "table"), default="umap", help="where classes are "
-        "sought; default: umap")  # fmt: skip
-    add("--seeds", type=int, default=5, metavar="N", help="how often; default: 5")
+    add("--compare-with", **SEVERAL, metavar="TABLE", help="default: all tables of skuae")
+    add("--space", choices=("umap", "pca", "table"), default="umap", help="space "
+        "of the clustering; default: umap")  # fmt: skip
+    add("--seeds", type=int, default=5, metavar="N", help="repetitions; default: 5")
     add("--random-state", type=int, default=0, help="default: 0")
     add_machine_options(parser, jobs="processes; -1 takes all cores")
     parser.set_defaults(run=run)

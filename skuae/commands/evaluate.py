@@ -20,10 +20,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "evaluate",
         help="measure the errors of a saved model on labelled crystals",
         description="Predict labelled crystals with a saved model and compare: MAE, RMSE and R2, "
-        "or accuracy, balanced accuracy and log-loss, beside the best constant (the mean or the "
-        "shares of the classes in DATA). With -o, a folder gets metrics.json, predictions.csv and "
-        "parity.png, or confusion.png for classes. Rows that the model was trained on have smaller "
-        "errors than new ones.",
+        "or accuracy, balanced accuracy and log-loss. The best constant (the mean or the shares of "
+        "the classes in DATA) is measured as well. With -o, a folder gets metrics.json, "
+        "predictions.csv and parity.png, or confusion.png for classes. Rows that the model was "
+        "trained on have smaller errors than new ones.",
         example="skuae evaluate my_model test_set.parquet --target band_gap -o report",
     )
     add = parser.add_argument
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.model, device=args.device, verbose=int(not args.quiet))
     targets = args.target or model.targets
     if targets is None:
-        raise ValueError("the model does not know what its targets are called; give --target")
+        raise ValueError("the model has no names of targets; give --target")
     if model.n_targets not in (None, len(targets)):
         raise ValueError(f"{len(targets)} --target for a model with {model.n_targets}")
     crystals, labels = read_labelled(args.data, targets, args.jobs, bool(args.quiet))

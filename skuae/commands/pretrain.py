@@ -23,29 +23,36 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "pretrain",
         help="learn an element table from crystals and their properties",
         description="Learn an element table from crystals and their properties, and write it with "
-        "a card that says what it has seen. The same command again resumes a stopped run.",
+        "a card that lists the training data. The same command resumes a stopped run.",
         example="skuae pretrain mp.parquet --targets formation_energy band_gap -o my_table",
     )
     add = parser.add_argument
     add("data", nargs="*", metavar="DATA", help=DATA_HELP)
     add("-o", "--output", metavar="FOLDER", required=True)
     add("--config", metavar="FILE", help="config.json of an earlier run; options given here win")
-    add("--labels", **SEVERAL, metavar="FILE", help="labels by id, where DATA lack them")
-    add("--targets", **SEVERAL, metavar="COLUMN", help="what to learn from")
-    add("--units", **SEVERAL, metavar="UNIT", help="of the targets, for the card")
-    add("--task-weights", **SEVERAL, type=float, metavar="W", help="of the targets in the loss")
+    add("--labels", **SEVERAL, metavar="FILE", help="tables with labels by id that DATA lack")
+    add("--targets", **SEVERAL, metavar="COLUMN", help="labels to learn from")
+    add("--units", **SEVERAL, metavar="UNIT", help="units of the targets, for the card")
+    add(
+        "--task-weights",
+        **SEVERAL,
+        type=float,
+        metavar="W",
+        help="weights of the targets in the loss",
+    )
     add("--front-end", choices=FRONT_ENDS, help="transformer (default), or a graph network")
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of the front-end, such as "
-        "max_epochs=8 n_layers=8 readout=first; others of a --config stay")  # fmt: skip
-    add("--hold-out", **SEVERAL, metavar="FILE", help="test sets, as DATA")
+        "max_epochs=8 n_layers=8 readout=first; other settings of a --config stay")  # fmt: skip
+    add("--hold-out", **SEVERAL, metavar="FILE", help="test sets, in the formats of DATA")
     add("--hold-out-ids", metavar="FILE", help="ids of rows to keep out, one a line")
     add("--hold-out-by", choices=("formula", "structure", "id"), help="default: formula")
     add("--validation-ids", metavar="FILE", help="ids of rows to measure errors on, one a line")
-    add("--validation-fraction", type=float, help="without those; default: 0.05")
+    add("--validation-fraction", type=float, help="share of the rows, without "
+        "--validation-ids; default: 0.05")  # fmt: skip
     add("--max-sites", type=int, help="leave out larger cells")
-    add("--name", help="of the table; default: ct-uae")
-    add("--source", help="of the data, for the card")
-    add("--licence", help="of the data, for the card")
+    add("--name", help="name of the table; default: ct-uae")
+    add("--source", help="source of the data, for the card")
+    add("--licence", help="licence of the data, for the card")
     add("--random-state", type=int, help="default: 0")
     add("--threads", type=int, help="threads of PyTorch on the CPU")
     add_machine_options(parser, device=True)

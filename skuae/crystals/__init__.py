@@ -1,4 +1,4 @@
-"""Crystals and their neighbour graphs as packed arrays: the one door for structures."""
+"""Crystals and their neighbour graphs as packed arrays."""
 
 from typing import TYPE_CHECKING
 

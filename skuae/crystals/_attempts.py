@@ -1,4 +1,4 @@
-"""One crystal that is refused does not stop the others."""
+"""Computations that continue with the other crystals if some are refused."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,14 +9,14 @@ from skuae.crystals._crystals import Crystals
 
 
 class Attempts(NamedTuple):
-    """What came of crystals that were tried.
+    """Results of a computation, and the crystals that were refused.
 
     Attributes
     ----------
     rows : ndarray of int64 of shape (n_done,)
-        The crystals that something came of.
+        The crystals that have a result.
     results : list
-        What came of them, of slices from first to last.
+        Their results, one for each slice, from first to last.
     reasons : dict of int to str
         Why the others were refused.
     """
@@ -27,7 +27,7 @@ class Attempts(NamedTuple):
 
 
 def attempt_rows(compute: Callable[[Crystals], Any], crystals: Crystals) -> Attempts:
-    """Compute something of all crystals; where that is refused, of as many as possible.
+    """Compute something for all crystals that are not refused.
 
     Slices that are refused are halved, down to single crystals.
 

@@ -1,4 +1,4 @@
-"""Random variations of a batch that leave every crystal what it is."""
+"""Random rotations and translations of the crystals in a batch."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,14 @@ from skuae.crystals._tensors import to_device
 def augment(
     batch: CrystalBatch, generator: torch.Generator, *, coord_noise: float = 0.0
 ) -> CrystalBatch:
-    """Turn every crystal at random and move its cell over it; nothing physical changes.
+    """Rotate every crystal and shift its origin at random; physical properties stay the same.
 
     Parameters
     ----------
     batch : CrystalBatch
         With coordinates and lattices.
     generator : torch.Generator
-        On the CPU, so that all devices see the same draws.
+        On the CPU, so that all devices get the same random numbers.
     coord_noise : float, default=0.0
         Standard deviation of noise on Cartesian coordinates, in Å.
 

@@ -1,4 +1,4 @@
-"""A batch of crystals: what networks read."""
+"""Batches of crystals, which networks read."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -23,7 +23,7 @@ _DECLARED = frozenset(
 
 
 class CrystalBatch:
-    """Some crystals as tensors. N sites, B crystals, E edges, A angles, M entries.
+    """Batch of crystals as tensors: N sites, B crystals, E edges, A angles, M entries.
 
     With `ReducedGraphs`, sites, edges and angles are one of each kind, with counts. A column that
     the batch lacks is None. Columns given to `PackedTensors` are attributes, too.
@@ -36,7 +36,7 @@ class CrystalBatch:
         Edges per site if all sites have the same number, so that (E, ...) may be seen as
         (N, degree, ...).
     max_size : int or None, default=None
-        Sites of the largest crystal, if the host knows; see the attribute.
+        Sites of the largest crystal, if the host knows them; see the attribute.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class CrystalBatch:
     sizes : (B,) int64
         Sites per crystal, all of each kind counted.
     max_size : int
-        The largest of `sizes`. Unless it was given, the host asks the device, and waits.
+        The largest of `sizes`. If it was not given, the host waits for the device to compute it.
     crystal : (N,) int64
         Which crystal a site belongs to.
     frac_coords : (N, 3) float, or None

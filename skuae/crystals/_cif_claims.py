@@ -1,4 +1,4 @@
-"""What a CIF says of its atoms a second time, against the atoms that were read."""
+"""Redundant statements of a CIF, compared with the atoms that were read."""
 
 import math
 import re
@@ -20,9 +20,9 @@ _NEAR = 0.05  # of the number of atoms: files are sloppy
 def remarks_on_claims(
     block: Block, rows: list[Row], structure: Structure, n_operations: int
 ) -> list[str]:
-    """Return a remark for each thing in which a CIF contradicts the atoms that were read.
+    """Return a remark for each statement of a CIF that contradicts its atoms.
 
-    The atoms count. Files are too often sloppy in the rest to refuse them.
+    The atoms are trusted. The other statements are wrong too often to refuse such files.
 
     Parameters
     ----------

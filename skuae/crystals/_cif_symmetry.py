@@ -1,4 +1,4 @@
-"""The symmetry operations of a CIF: what it lists, what pymatgen takes, and whether these fit."""
+"""The symmetry operations that a CIF lists and that pymatgen takes, and whether they agree."""
 
 import re
 from collections.abc import Iterable

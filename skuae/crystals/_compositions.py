@@ -1,4 +1,4 @@
-"""Formulas: what is known of a crystal where nobody knows where its atoms are."""
+"""Formulas: the content of crystals without the positions of the atoms."""
 
 import re
 from typing import Any
@@ -16,9 +16,9 @@ _BRACKETS = {")": "(", "]": "["}
 
 
 class Compositions:
-    """Which elements some crystals have, and how much of each.
+    """Elements of crystals and their amounts, without positions.
 
-    Made by `as_contents`; it has of `Crystals` what needs no positions of atoms.
+    Made by `as_contents`. It has the methods of `Crystals` that need no positions of atoms.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Compositions:
         return self._entries
 
     def where(self, row: int) -> str:
-        """Return how messages call a row.
+        """Return the name of a row for messages.
 
         Parameters
         ----------

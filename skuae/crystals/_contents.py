@@ -73,7 +73,7 @@ def count_electrons(crystals: Crystals, symmetry: CrystalSymmetry) -> np.ndarray
     Returns
     -------
     ndarray of float64 of shape (n_crystals,)
-        No whole numbers where sites are shared or partly empty.
+        Not whole numbers if sites are shared or partly empty.
     """
     rows, numbers, amounts = crystals.composition()
     electrons = np.bincount(rows, numbers * amounts, len(crystals))

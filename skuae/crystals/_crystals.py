@@ -1,4 +1,4 @@
-"""The packed, immutable container that everything in skuae reads crystals from."""
+"""`Crystals`: the packed, immutable container of crystals."""
 
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
@@ -31,16 +31,16 @@ C = TypeVar("C", bound="Crystals")
 
 
 class Crystals:
-    """Packed crystals: all sites of all crystals, end to end.
+    """Packed crystals: the sites of all crystals in common arrays.
 
-    Made from structures by :func:`skuae.as_crystals`; the constructor takes arrays that
-    are packed already, and copies them. Indexing with an int gives a pymatgen Structure, with a
-    slice, an int array or a mask another `Crystals`.
+    :func:`skuae.as_crystals` makes them from structures. The constructor copies arrays that are
+    packed already. Indexing with an int gives a pymatgen Structure; with a slice, an int array or a
+    mask it gives another `Crystals`.
 
     Parameters
     ----------
     numbers : array-like of shape (n_sites,)
-        Atomic numbers, 1 to 118. On a disordered site, that of the majority element.
+        Atomic numbers, 1 to 118; on a disordered site, that of the majority element.
     frac_coords : array-like of shape (n_sites, 3)
         Fractional coordinates. They need not lie in the cell; a coordinate more than 10 cells away
         is moved into it.
@@ -66,9 +66,9 @@ class Crystals:
     ------
     ValueError
         If the arrays do not fit together, or a crystal has no sites, coordinates or a cell that are
-        not finite, a cell without volume, a lattice vector shorter than 0.5 Å or longer than
-        1000 Å, less than 0.5 Å³ per site, or coordinates so large that rounding moves a site by
-        0.001 Å. Atoms that are too close to one another are left to `as_crystals`.
+        not finite, a cell without volume, a lattice vector shorter than 0.5 Å or longer than 1000
+        Å, less than 0.5 Å³ per site, or coordinates so large that rounding moves a site by 0.001 Å.
+        `as_crystals` also refuses atoms that are too close to one another.
 
     Examples
     --------
@@ -169,7 +169,7 @@ class Crystals:
         return _rebuild, (type(self), values, self._derived.symmetries())
 
     def where(self, row: int) -> str:
-        """Return how messages call a crystal.
+        """Return the name of a crystal for messages.
 
         Parameters
         ----------
@@ -209,18 +209,18 @@ class Crystals:
     ) -> CrystalGraphs:
         """Find the neighbours of every site, periodic images included.
 
-        Built once per setting and kept as long as the crystals are. A slice of a tenth or more of
-        other crystals has them built for all of these, so that the folds of a cross-validation
-        share them.
+        Graphs are built once per setting and kept with the crystals. If the crystals are a slice of
+        at least a tenth of other crystals, the graphs of all of these are built, so that the folds
+        of a cross-validation share them.
 
         Parameters
         ----------
         cutoff : float
             Largest distance in Å.
         max_neighbors : int or None, default=None
-            Keep so many nearest neighbours of a site; None keeps all within the cutoff.
+            Number of nearest neighbours to keep for a site; None keeps all within the cutoff.
         whole_shell : bool, default=False
-            Keep all neighbours that are as far as the last one kept, so that ties are not cut.
+            Also keep all neighbours at the distance of the last one, so that ties are not cut.
 
         Returns
         -------
@@ -231,11 +231,11 @@ class Crystals:
     def merged_graph(
         self, cutoff: float, max_neighbors: int, whole_shell: bool = False
     ) -> CrystalGraphs | ReducedGraphs:
-        """Find neighbours as `graph` does, and keep one of each kind if that saves work.
+        """Find neighbours as `graph` does, and merge equal sites and edges if that saves work.
 
-        A cut shell is less symmetric than the crystal, and the edges of this graph do not run both
-        ways. Sites and edges are equal if message passing along the edges cannot tell them apart.
-        Kept and shared as by `graph`.
+        Sites and edges are equal if message passing along the edges cannot distinguish them. A cut
+        shell is less symmetric than the crystal, and its edges are not symmetric: A may be a
+        neighbour of B, but not B of A. Graphs are kept and shared as in `graph`.
 
         Parameters
         ----------
@@ -248,7 +248,7 @@ class Crystals:
         -------
         ReducedGraphs or CrystalGraphs
             The whole graphs if more than three in four edges differ, as in crystals without
-            symmetry. One crystal in fifty tells.
+            symmetry. One crystal in fifty is tested.
         """
         setting = (float(cutoff), max_neighbors, bool(whole_shell))
         return self._searched(build_merged_graphs, setting)
@@ -262,24 +262,24 @@ class Crystals:
         angles: bool = False,
         merge: bool = True,
     ) -> ReducedGraphs:
-        """Find neighbours, and angles between bonds, and keep one of each kind.
+        """Find neighbours, and angles between bonds, and merge equal ones.
 
-        For networks that do not see where a site is but only what is around it: equal sites and
-        bonds have equal vectors, so one of each kind is enough. Kept and shared as by `graph`.
+        Networks that see only the environment of a site give equal vectors to equal sites and
+        bonds, so one of each kind is enough. Graphs are kept and shared as in `graph`.
 
         Parameters
         ----------
         cutoff : float
             Largest distance in Å.
         max_neighbors : int or None, default=None
-            Take so many nearest neighbours of a site; None takes all within the cutoff. A site that
-            is taken by another one takes that one in turn.
+            Number of nearest neighbours to take for a site; None takes all within the cutoff. If A
+            is a neighbour of B, B becomes a neighbour of A.
         whole_shell : bool, default=True
-            Take all neighbours that are as far as the last one taken. Cut shells are not symmetric.
+            Also take all neighbours at the distance of the last one. Cut shells are not symmetric.
         angles : bool, default=False
-            Whether to list the angles between bonds that share a site.
+            Whether to find the angles between bonds that share a site.
         merge : bool, default=True
-            False keeps all sites, equal or not, and the images of edges.
+            False keeps all sites, also equal ones, and the images of edges.
 
         Returns
         -------
@@ -298,15 +298,15 @@ class Crystals:
     ) -> CrystalSymmetry:
         """Find space groups, primitive cells, equivalent sites and conventional lattices.
 
-        spglib takes milliseconds per crystal, once for each `symprec`. Kept and shared as by
-        `graph`; kept also in all slices, in pickles, by `save`, and by `concatenate` if all parts
-        have it.
+        spglib takes milliseconds per crystal, once for each `symprec`. Results are kept and shared
+        as in `graph`. Slices, pickles and `save` keep them, and so does `concatenate` if all parts
+        have them.
 
         Parameters
         ----------
         symprec : float, default=0.1
-            Distance in Å by which sites may miss a symmetry; that of the Materials Project. Angles
-            may miss by 5 degrees.
+            Tolerance for sites in Å; that of the Materials Project. The tolerance for angles is 5
+            degrees.
         n_jobs : int, optional
             Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
         verbose : int, default=0
@@ -315,7 +315,7 @@ class Crystals:
         Returns
         -------
         CrystalSymmetry
-            Sites are equivalent only if they hold the same elements with the same occupancies.
+            Equivalent sites have the same elements with the same occupancies.
 
         Raises
         ------
@@ -325,8 +325,8 @@ class Crystals:
         Warns
         -----
         UserWarning
-            spglib found no space group for some crystals, as where like sites are closer than
-            `symprec`. They count as P1, see `CrystalSymmetry.found`.
+            spglib found no space group for some crystals, for example because equal sites are
+            closer than `symprec`. They count as P1, see `CrystalSymmetry.found`.
 
         Examples
         --------
@@ -353,7 +353,7 @@ class Crystals:
         Parameters
         ----------
         parts : sequence of Crystals
-            At least one. Ids are kept if all have them, and symmetry that all know.
+            At least one. Ids and symmetry are kept if all parts have them.
 
         Returns
         -------
@@ -363,7 +363,7 @@ class Crystals:
         return cls._from_arrays(arrays, Derived.of_joined(parts))
 
     def save(self, path: str | PathLike) -> None:
-        """Write the crystals, with symmetry, to one compressed ``.npz`` file, all or nothing.
+        """Write the crystals, with symmetry, to a compressed ``.npz`` file: complete or absent.
 
         Parameters
         ----------
@@ -386,7 +386,7 @@ class Crystals:
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file; if it is not one that :meth:`save` wrote, or is damaged.
+            If there is no such file, :meth:`save` did not write it, or it is damaged.
         """
         return read_crystals(cls, path, _rebuild)
 

@@ -1,15 +1,16 @@
-"""How much a file may hold before it is refused."""
+"""Limits on the content of files."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Limits:
-    """What files of structures may hold; `LIMITS` is the one that counts.
+    """Limits on files of structures; `LIMITS` holds those in use.
 
-    A file of a few kB can ask for hours of work or all memory of a machine: compressed zeros, a
-    count of 999999999 atoms, thousands of symmetry operations. What exceeds a limit is refused by
-    name. Raise a limit before reading, for example ``skuae.crystals.LIMITS.sites = 200_000``.
+    A file of a few kB can take hours or all memory of a machine: compressed zeros, a count of
+    999999999 atoms, thousands of symmetry operations. Files above a limit are refused, and the
+    error names the limit. Raise a limit before reading, for example ``skuae.crystals.LIMITS.sites =
+    200_000``.
 
     Parameters
     ----------
@@ -36,16 +37,16 @@ class Limits:
     table_bytes: int = 2 * 2**30
 
     def check(self, name: str, found: int, what: str) -> None:
-        """Raise ValueError if there is more than a limit allows.
+        """Raise ValueError if a number exceeds a limit.
 
         Parameters
         ----------
         name : str
-            Of the limit.
+            Name of the limit.
         found : int
-            How much there is.
+            The number found.
         what : str
-            How the message calls it.
+            Name of the number in the message.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The one door: whatever users hold structures in becomes `Crystals`, or an error that helps."""
+"""`as_crystals`: structures of users become `Crystals`, or an error that says what to do."""
 
 from collections.abc import Iterable, Set
 from os import PathLike
@@ -28,11 +28,11 @@ _NO_ROWS = "X holds no structures; at least one is needed"
 
 
 def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
-    """Read structures from whatever holds them.
+    """Read structures from objects, files, texts or tables.
 
-    A pymatgen Structure is itself a sequence of sites, and numpy, scikit-learn and skorch take a
-    list of equally sized cells for a table of sites. So nothing here is handed to numpy: rows are
-    read one by one, checked, and packed.
+    Rows are read one by one, checked and packed. They never pass through numpy: a pymatgen
+    Structure is a sequence of sites, so numpy, scikit-learn and skorch would take a list of equally
+    sized cells for a table of sites.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
         A Series (its index names the rows in errors), a data frame with one column (of pandas or
         polars), an object array of shape (n,) or (n, 1), or any iterable. Rows are pymatgen
         Structures, ASE Atoms, ``Structure.as_dict()`` dicts (or those of JARVIS) or their JSON
-        text, paths of CIF, POSCAR or JSON files, or texts of CIF files, mixed as you like.
+        text, paths of CIF, POSCAR or JSON files, or texts of CIF files; kinds may be mixed.
     ids : array-like of str of shape (n,), optional
         Names of the rows for error messages.
 
@@ -53,10 +53,9 @@ def as_crystals(X: Any, *, ids: Iterable | None = None) -> Crystals:
     TypeError
         If X or one of its rows is not a structure.
     ValueError
-        If a structure cannot be read or makes no sense: no sites, unknown or dummy species,
-        coordinates that are not finite, a cell without volume, atoms closer than 0.5 Å. A file is
-        refused, too, if an atom of it would be lost or changed, or if it exceeds
-        ``skuae.crystals.LIMITS``.
+        If a structure cannot be read or is invalid: no sites, unknown or dummy species, coordinates
+        that are not finite, a cell without volume, atoms closer than 0.5 Å. Also if an atom of a
+        file would be lost or changed, or a file exceeds ``skuae.crystals.LIMITS``.
 
     Warns
     -----

@@ -59,18 +59,16 @@ class CrystalSymmetry(Levels):
         Sites per primitive cell.
     conventional_lattices : ndarray of float64 of shape (n_crystals, 3, 3)
         Vectors a, b, c of the conventional cell as rows, in Å: the standard setting of the
-        International Tables, as spglib chooses it, Niggli's reduced cell for triclinic crystals.
-        a lies along x, b in the xy plane, and lengths and angles are exactly those that the space
-        group asks for.
+        International Tables, as spglib chooses it; Niggli's reduced cell for triclinic crystals. a
+        lies along x, b in the xy plane. Lengths and angles obey the space group exactly.
     orbits : ndarray of int32 of shape (n_sites,)
         First site of the crystal that is symmetrically equivalent to this one, counted from the
-        first site of the crystal. The symmetry is that of the crystal, also where a supercell is
-        less symmetric.
+        first site of the crystal. The symmetry of the crystal counts, not that of the supercell.
     found : ndarray of bool of shape (n_crystals,)
-        False where spglib found nothing: such a crystal counts as P1, its cell as given as
-        conventional and primitive, and every site as an orbit of its own.
+        False if spglib found nothing. Such a crystal counts as P1: its cell is taken as
+        conventional and primitive, and every site is an orbit.
     symprec : float
-        Distance in Å by which sites may miss a symmetry.
+        Tolerance for sites in Å.
 
     Examples
     --------
@@ -116,8 +114,8 @@ class CrystalSymmetry(Levels):
     def primitive_lattices(self) -> np.ndarray:
         """Vectors of the primitive cell as rows, in Å, shape (n_crystals, 3, 3).
 
-        Made from the conventional cell by its centring, and turned: a lies along x, b in the xy
-        plane. For trigonal crystals of a rhombohedral lattice, three equal vectors.
+        They follow from the conventional cell and its centring, rotated so that a lies along x and
+        b in the xy plane. Rhombohedral lattices have three vectors of equal length.
         """
         return _turned(_centrings()[self.space_groups] @ self.conventional_lattices)
 

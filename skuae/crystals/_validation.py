@@ -304,15 +304,15 @@ def _refuse(crystals: Crystals, bad: np.ndarray, message: str) -> None:
 def check_same_order(index: pd.Index, crystals: Crystals, what: str) -> None:
     """Raise ValueError if a table names its rows like the crystals, but in another order.
 
-    Rows belong together by their place. An index that is none (0, 1, 2, ...), or names other
-    things, says nothing against that.
+    Rows are matched by position. An index that only counts (0, 1, 2, ...) or has other names is no
+    contradiction.
 
     Parameters
     ----------
     index : Index of shape (n_crystals,)
     crystals : Crystals
     what : str
-        How the message calls the table.
+        Name of the table in the message.
     """
     if crystals.ids is None or index.equals(pd.RangeIndex(len(index))):
         return

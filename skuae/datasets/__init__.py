@@ -1,4 +1,4 @@
-"""Crystals with labels: bundled, synthetic, fetched, or read from files; what sets share."""
+"""Crystals with labels: bundled, synthetic, fetched or read from files; duplicates and folds."""
 
 from skuae.datasets._bunch import CrystalBunch
 from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites

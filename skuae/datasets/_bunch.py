@@ -1,4 +1,4 @@
-"""What every loader returns, and how it hands out targets."""
+"""The return value of loaders, and the choice of targets."""
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,13 @@ _SHOWN, _NAMED = 5, 8  # rows and columns, in notebooks
 class CrystalBunch(Bunch):
     """A scikit-learn `Bunch` of crystals and labels.
 
-    `frame` is made when it is first asked for: a pymatgen Structure takes about 0.1 ms, which for
-    100,000 crystals is 10 s and several GB that most users of `structures` never need.
+    `frame` is made at its first use. A pymatgen Structure takes about 0.1 ms, so 100,000 crystals
+    take 10 s and several GB.
 
     Attributes
     ----------
     structures : Crystals
-        The crystals, packed: what skuae's estimators take fastest.
+        The crystals, packed; the fastest input for skuae's estimators.
     target : ndarray or pandas object of shape (n_crystals,) or (n_crystals, n_targets), or None
         The labels chosen as target; None where there are none.
     target_names : list of str

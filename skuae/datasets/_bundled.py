@@ -14,13 +14,12 @@ _MP_PEROVSKITES_TARGETS = ("formation_energy_per_atom", "band_gap")
 def load_mp_mini(*, target="formation_energy_per_atom", return_X_y=False, as_frame=False):
     """Load 2,573 crystals of the Materials Project with computed properties.
 
-    Small enough to come with the package, real enough to compare models on: 87 elements, at most
-    20 sites in the cell, all labels known.
+    A small set to compare models on: 87 elements, at most 20 sites in the cell, no missing labels.
 
     Parameters
     ----------
     target : str or list of str, default="formation_energy_per_atom"
-        What to predict; a list gives a column each, for multi-task models.
+        What to predict; a list gives a column for each, for multi-task models.
 
         - ``"formation_energy_per_atom"``: in eV/atom.
         - ``"band_gap"``: PBE, in eV; 0 for metals.
@@ -36,15 +35,15 @@ def load_mp_mini(*, target="formation_energy_per_atom", return_X_y=False, as_fra
     -------
     data : CrystalBunch
         With `structures` (:class:`~skuae.Crystals`), `target`, `target_names`, `labels` (all four
-        targets), `ids`, `frame` (labels beside a column ``structure`` of pymatgen Structures),
-        `DESCR` (origin, units, licence) and `citation`.
+        targets), `ids`, `frame` (labels and a column ``structure`` of pymatgen Structures), `DESCR`
+        (origin, units, licence) and `citation`.
     (X, y) : tuple, if `return_X_y`
 
     Notes
     -----
-    The data are of the Materials Project, under the licence CC BY 4.0: cite Jain et al. (2013)
-    where you use them. 110 rows share their reduced formula with another row; keep those together
-    with `sklearn.model_selection.GroupKFold` where that matters.
+    The data come from the Materials Project, under the licence CC BY 4.0; if you use them, cite
+    Jain et al. (2013). 110 rows share their reduced formula with another row;
+    `skuae.datasets.FormulaKFold` keeps these together.
 
     References
     ----------
@@ -69,13 +68,13 @@ def load_mp_mini(*, target="formation_energy_per_atom", return_X_y=False, as_fra
 def load_mp_perovskites(*, target="formation_energy_per_atom", return_X_y=False, as_frame=False):
     """Load 465 perovskites of the Materials Project with computed properties.
 
-    A small set of one structure type, for transfer: no formula of it is in `load_mp_mini`, so a
-    model that was pre-trained there can be fine-tuned and tested here.
+    A small set of one structure type, for transfer learning: a model that was pre-trained on
+    `load_mp_mini`, which has none of these formulas, can be fine-tuned and tested here.
 
     Parameters
     ----------
     target : str or list of str, default="formation_energy_per_atom"
-        What to predict; a list gives a column each, for multi-task models.
+        What to predict; a list gives a column for each, for multi-task models.
 
         - ``"formation_energy_per_atom"``: in eV/atom.
         - ``"band_gap"``: PBE, in eV; 0 for metals.
@@ -89,16 +88,16 @@ def load_mp_perovskites(*, target="formation_energy_per_atom", return_X_y=False,
     -------
     data : CrystalBunch
         With `structures` (:class:`~skuae.Crystals`), `target`, `target_names`, `labels` (both
-        targets), `ids`, `frame` (labels beside a column ``structure`` of pymatgen Structures),
-        `DESCR` (origin, choice, units, licence) and `citation`.
+        targets), `ids`, `frame` (labels and a column ``structure`` of pymatgen Structures), `DESCR`
+        (origin, choice, units, licence) and `citation`.
     (X, y) : tuple, if `return_X_y`
 
     Notes
     -----
-    The data are of the Materials Project, under the licence CC BY 4.0: cite Jain et al. (2013)
-    where you use them. The labels are of release MP-2018.6.1, which is not that of `load_mp_mini`:
-    formation energies differ by some 0.05 eV/atom. No crystal with one of these formulas was used
-    to train the shipped ``ct-uae`` tables.
+    The data come from the Materials Project, under the licence CC BY 4.0; if you use them, cite
+    Jain et al. (2013). The labels come from release MP-2018.6.1. `load_mp_mini` has another
+    release: formation energies differ by some 0.05 eV/atom. The shipped ``ct-uae`` tables were
+    trained without crystals of these formulas.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Which crystals have one composition."""
+"""Groups of crystals with equal compositions."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ _NEAR = 1e-3 + 1e-9  # of atomic fractions, where sources rounded occupancies
 
 
 def label_compositions(*sets):
-    """Label compositions: of equal label, equal composition.
+    """Label compositions: crystals with equal labels have equal compositions.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Crystals that two sets have in common: what must not be in training and test alike."""
+"""Crystals that two sets have in common, which would leak from training to test set."""
 
 import numpy as np
 import pandas as pd
@@ -28,30 +28,28 @@ _MIRROR_IMAGES = {
 def find_duplicates(
     A, B, *, volume_tolerance=0.02, symprec=0.1, confirm=False, n_jobs=None, verbose=0
 ):
-    """Find the crystals of A that are in B, too.
+    """Find the crystals of A that are also in B.
 
-    For test rows that hide in a training or pre-training set. A pair is a duplicate if both have
-    the same id, or if they agree in all three: reduced composition, space group, and volume per
-    atom within `volume_tolerance`. Which description of the cell was chosen does not matter, nor
-    which of two mirror images.
+    Use it to find test rows in a training or pre-training set. A pair is a duplicate if both have
+    the same id, or if reduced composition, space group and volume per atom (within
+    `volume_tolerance`) agree. The choice of the cell does not matter, nor do mirror images.
 
     Parameters
     ----------
     A, B : Crystals, list, Series, DataFrame or ndarray
-        Anything that :func:`skuae.as_crystals` reads; `data.structures` of a loader brings its ids.
-        Ids that are numbers, dates or gaps are not compared: they may be of an index that names
-        nothing. Prefix real ones
-        (``"oqmd-1234"``).
+        Anything that :func:`skuae.as_crystals` reads; `data.structures` of a loader has ids. Ids
+        that are numbers, dates or missing are not compared, since they may only count rows. Prefix
+        real ones (``"oqmd-1234"``).
     volume_tolerance : float, default=0.02
-        How much larger than the other the larger volume per atom may be. Relaxations of one crystal
-        with different functionals differ by up to about 5 %.
+        Largest relative difference of the volumes per atom. Relaxations of one crystal with
+        different functionals differ by up to about 5 %.
     symprec : float, default=0.1
-        Distance in Å by which sites may miss a symmetry, for spglib; that of the Materials Project.
-        Coarser than pymatgen's 0.01, so that two relaxations of one crystal get one space group.
+        Tolerance of spglib for symmetry, in Å; that of the Materials Project. It is coarser than
+        pymatgen's 0.01, so that two relaxations of one crystal get the same space group.
     confirm : bool, default=False
-        Keep only pairs that pymatgen's StructureMatcher, at its defaults, finds equal, besides
-        those with equal ids: that parts the polytypes of SiC and perovskites whose A and B are
-        exchanged, which are pairs without it. Some milliseconds a pair, more for large cells.
+        Keep only pairs with equal ids and pairs that pymatgen's StructureMatcher, at its defaults,
+        finds equal. This separates the polytypes of SiC, and perovskites with A and B exchanged. It
+        takes some milliseconds a pair, more for large cells.
     n_jobs : int, optional
         Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
     verbose : int, default=0
@@ -72,26 +70,25 @@ def find_duplicates(
     Raises
     ------
     TypeError, ValueError
-        If a parameter makes no sense.
+        If a parameter is invalid.
 
     Warns
     -----
     UserWarning
-        spglib found no space group for some crystals. They count as equal in it to any: a row too
-        many left out costs less than a test row in the training set.
+        spglib found no space group for some crystals. These match any space group: leaving out a
+        row too many costs less than a test row in the training set.
 
     See Also
     --------
-    leaking_rows : The same as a mask, and by formula.
+    leaking_rows : The same as a mask; also by formula.
 
     Notes
     -----
-    Space groups are found only for crystals whose composition and volume match something on the
-    other side, and taken from :meth:`skuae.Crystals.symmetry` where that was called before. Sites
-    with several species or vacancies count with their occupancies: in the composition, where atomic
-    fractions must agree to 0.001 if one of the two crystals is disordered (or be joined by a chain
-    of crystals that do), in the volume per atom, and as sites of their own kind in the space group.
-    So a doped crystal is no duplicate of the parent that it was made from.
+    Space groups are computed only for crystals whose composition and volume match a crystal of the
+    other set. Results of :meth:`skuae.Crystals.symmetry` are used if they are there. On disordered
+    sites, occupancies count in the composition, in the volume per atom and in the space group.
+    Atomic fractions must agree to 0.001 if one of the two crystals is disordered, or be linked by a
+    chain of crystals that do. So a doped crystal is no duplicate of its parent.
 
     Examples
     --------
@@ -148,16 +145,16 @@ def find_duplicates(
 
 
 def leaking_rows(A, B, *, by="structure", **options):
-    """Mark the rows of A that must go so that nothing of B is in it.
+    """Mark the rows of A that leak into B.
 
-    ``A[~leaking_rows(A, B)]`` is what may be trained on when B is the test set.
+    If B is the test set, train on ``A[~leaking_rows(A, B)]``.
 
     Parameters
     ----------
     A, B : Crystals, list, Series, DataFrame or ndarray
         Anything that :func:`skuae.as_crystals` reads.
     by : {"structure", "formula", "id"}, default="structure"
-        What leaks. Each is wider than the one before, but for ids that are numbers:
+        What counts as a leak. Each option includes the one before, except for ids that are numbers:
 
         - ``"id"``: a row with the id of a row in B. Misses the same crystal under another name.
           Plain numbers count here, and only here.
@@ -211,7 +208,7 @@ def leaking_rows(A, B, *, by="structure", **options):
 
 
 def formula_groups(X):
-    """Give crystals of one reduced formula one number, for splits that keep them together.
+    """Return a number for each reduced formula, for splits that keep equal formulas together.
 
     Parameters
     ----------
@@ -222,8 +219,8 @@ def formula_groups(X):
     -------
     ndarray of int of shape (n_crystals,)
         Equal for crystals of one reduced formula: ``groups`` of
-        :class:`sklearn.model_selection.GroupKFold`. Where one of two crystals is disordered, atomic
-        fractions that agree to 0.001 are one formula, as in :func:`find_duplicates`.
+        :class:`sklearn.model_selection.GroupKFold`. If one of two crystals is disordered, formulas
+        are equal if atomic fractions agree to 0.001, as in :func:`find_duplicates`.
 
     Examples
     --------

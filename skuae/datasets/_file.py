@@ -1,4 +1,4 @@
-"""One file with a crystal a row: parquet, JSON, JSON lines or CSV, as databases export them."""
+"""Files with a crystal in each row: parquet, JSON, JSON lines or CSV."""
 
 import re
 from functools import partial
@@ -42,24 +42,22 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
 
         A row's structure is in the column ``structure``, ``atoms`` (JARVIS), ``cif``, ``file`` or
         ``path``: a dictionary, its JSON text, a CIF text, or the name of a file relative to the
-        table. Or it is in three columns ``lattice`` (3 x 3, rows a, b, c, in Å),
-        ``atomic_numbers`` and ``frac_coords``, and may have a fourth, ``site_occupancies``: pairs
-        of atomic number and occupancy for each site. The name of a row is in the column
-        ``material_id``, ``id``, ``mp_id``, ``jid``, ``task_id`` or ``entry_id`` (``ID`` is one,
-        too), or in the index of matminer's JSON or pandas' parquet files; without one, the crystals
-        have no ids.
+        table. Or it is in three columns ``lattice`` (3 x 3, rows a, b, c, in Å), ``atomic_numbers``
+        and ``frac_coords``, and may have a fourth, ``site_occupancies``: pairs of atomic number and
+        occupancy for each site. The name of a row is in the column ``material_id``, ``id``,
+        ``mp_id``, ``jid``, ``task_id`` or ``entry_id`` (in any case), or in the index of matminer's
+        JSON or pandas' parquet files. Otherwise the crystals have no ids.
     target : str or list of str, optional
-        Columns that are the target. Empty cells and JARVIS's ``na`` are NaN. A column of texts
-        without any number holds class names, unless most of them were meant as numbers, such as
-        ``1,5`` or ``1.5 eV``. Booleans without gaps, if they are the only target, stay what they
-        are.
+        Columns to predict. Empty cells and JARVIS's ``na`` are NaN. A column of texts without
+        numbers holds class names. It is refused if most texts look like numbers, such as ``1,5`` or
+        ``1.5 eV``. Booleans without gaps stay booleans if they are the only target.
     n_jobs : int, optional
         Processes that read structures; -1 takes all cores.
     verbose : int, default=0
         Show a progress bar if above 0.
     allow_outside : bool, default=False
-        Read files, too, that the table names by absolute paths or by ``..``. Leave it False for
-        tables that come from others.
+        Also read files that the table names by absolute paths or by ``..``. Leave it False for
+        tables from other people.
 
     Returns
     -------
@@ -72,9 +70,9 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, a column is missing or given twice, a label is no finite number, or
-        a row cannot be read: row and reason are named. If two rows name one file, a file that is
-        named lies elsewhere, or the table exceeds ``skuae.crystals.LIMITS``.
+        If the file is damaged, a column is missing or given twice, a label is not a finite number,
+        two rows name one file, a file lies outside the folder, or the table exceeds
+        ``skuae.crystals.LIMITS``. If a row cannot be read; the error names row and reason.
 
     Warns
     -----

@@ -23,7 +23,7 @@ def read_folder(
     with or without its extension, and one or more labels. A header line is recognised. The files
     are CIF, POSCAR (``.vasp``) or pymatgen's JSON.
 
-    Reading CIF files takes longer than all that follows. Do it once and keep the result::
+    Reading CIF files is slow. Do it once and keep the result::
 
         data = read_folder("my_folder", n_jobs=-1, verbose=1)
         data.structures.save("my_crystals.npz")    # later: Crystals.load("my_crystals.npz")
@@ -34,8 +34,8 @@ def read_folder(
     path : str or path-like
         The folder.
     target_names : list of str, optional
-        Names of the label columns. Where the table has a header they select columns of it.
-        Default: the header, or ``target``, or ``target_0``, ``target_1``, ...
+        Names of the label columns. If the table has a header, they select columns. Default: the
+        header, or ``target``, or ``target_0``, ``target_1``, ...
     n_jobs : int, optional
         Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
     verbose : int, default=0
@@ -44,8 +44,8 @@ def read_folder(
         What to do when files are missing or cannot be read: raise one error that names them all, or
         leave those rows out, warn, and list them in `errors`.
     allow_outside : bool, default=False
-        Read files, too, that the table names by absolute paths or by ``..``. Leave it False for
-        folders that come from others.
+        Also read files that the table names by absolute paths or by ``..``. Leave it False for
+        folders from other people.
 
     Returns
     -------
@@ -54,9 +54,9 @@ def read_folder(
         `target_names`, `labels`, `ids`, `frame`, `files` (path of each structure, relative to the
         folder), `errors` (DataFrame with columns id, file, reason: the rows left out), `remarks`
         (DataFrame with columns id, file, remark: what pymatgen remarked on files) and `DESCR`.
-        Empty labels, ``nan``, ``NA`` and ``null`` are NaN, which skuae's estimators take for
-        unknown. A column without any number holds class names, unless most of them were meant as
-        numbers, such as ``1,5`` or ``1.5 eV``.
+        Empty labels, ``nan``, ``NA`` and ``null`` are NaN; skuae's estimators treat NaN as unknown.
+        A column without numbers holds class names. It is refused if most texts look like numbers,
+        such as ``1,5`` or ``1.5 eV``.
 
     Raises
     ------

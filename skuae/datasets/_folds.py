@@ -8,8 +8,8 @@ from skuae.datasets._duplicates import formula_groups
 class FormulaKFold(GroupKFold):
     """Folds that keep crystals of one reduced formula together.
 
-    scikit-learn's `GroupKFold`, which finds the groups itself: polymorphs and duplicates of a
-    training crystal are in no test fold, where they would be too easy.
+    scikit-learn's `GroupKFold` with groups from :func:`formula_groups`. Polymorphs and duplicates
+    of a training crystal, which would be too easy to predict, are in no test fold.
 
     Parameters
     ----------
@@ -55,9 +55,10 @@ class FormulaKFold(GroupKFold):
 
 
 class StratifiedFormulaKFold(StratifiedGroupKFold):
-    """Folds with about equal shares of the classes, which keep one reduced formula together.
+    """Stratified folds that keep crystals of one reduced formula together.
 
-    scikit-learn's `StratifiedGroupKFold`, which finds the groups itself.
+    scikit-learn's `StratifiedGroupKFold` with groups from :func:`formula_groups`. The folds have
+    about equal shares of the classes.
 
     Parameters
     ----------

@@ -75,10 +75,10 @@ _DATABASES = {
 
 
 def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False, verbose=0):
-    """Fetch a database of JARVIS, or one of the Materials Project that JARVIS keeps.
+    """Fetch a database of JARVIS, or a copy of the Materials Project at JARVIS.
 
-    Downloaded once from figshare and kept in the folder that the environment variable
-    ``SKUAE_DATA`` names, else where the system keeps caches. Later calls do not touch the network.
+    The file is downloaded once from figshare. It is kept in the folder of the environment variable
+    ``SKUAE_DATA``, or in the cache of the system. Later calls need no network.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
         - ``"megnet"``: Materials Project 2018-06-01, the set of the MEGNet paper, 69,239 crystals.
         - ``"megnet2"``: Materials Project 2019-04-01, about 133,000 crystals.
     target : str or list of str, optional
-        Columns to predict; a list gives a column each. Default: the formation energy per atom in
-        eV, ``"formation_energy_peratom"`` in JARVIS-DFT and ``"e_form"`` in the others.
+        Columns to predict; a list gives a column for each. Default: the formation energy per atom
+        in eV, ``"formation_energy_peratom"`` in JARVIS-DFT and ``"e_form"`` in the others.
     return_X_y : bool, default=False
         Return ``(structures, target)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -105,27 +105,27 @@ def fetch_jarvis(name="dft_3d", *, target=None, return_X_y=False, as_frame=False
     -------
     data : CrystalBunch
         With `structures` (:class:`~skuae.Crystals`), `target`, `target_names`, `labels` (all
-        columns that hold numbers or text; those that hold lists, such as elastic tensors, are left
-        out), `ids`, `frame`, `DESCR` and `citation`. Labels that JARVIS calls ``na`` are NaN, which
-        skuae's estimators take for unknown.
+        columns of numbers or text; columns of lists, such as elastic tensors, are left out), `ids`,
+        `frame`, `DESCR` and `citation`. ``na`` becomes NaN, which skuae's estimators treat as
+        unknown.
     (X, y) : tuple, if `return_X_y`
 
     Raises
     ------
     ValueError
-        If there is no such database or target, or the file is not what was published.
+        If there is no such database or target, or the file differs from the published one.
     ConnectionError
-        If the file cannot be had. The message says from where to where to copy it by hand.
+        If the file cannot be downloaded. The message says how to copy it by hand.
 
     Warns
     -----
     UserWarning
-        Targets are unknown, or a structure makes no sense; such rows are kept.
+        Targets are unknown, or a structure is invalid; such rows are kept.
 
     Notes
     -----
-    Only for ``"dft_3d"`` is a checksum of the file known; the others are checked by the CRC-32 that
-    ZIP files carry, which finds damage but not another version.
+    The file of ``"dft_3d"`` is compared with its known checksum. The others are checked by the
+    CRC-32 in ZIP files, which detects damage but not another version.
 
     References
     ----------

@@ -97,9 +97,9 @@ _TASKS = {
 def fetch_matbench(task, *, return_X_y=False, as_frame=False, verbose=0):
     """Fetch a structure task of MatBench v0.1, with the folds of its leaderboard.
 
-    Downloaded once, checked against the published SHA-256, and kept in the folder that the
-    environment variable ``SKUAE_DATA`` names, else where the system keeps caches. Later calls do
-    not touch the network.
+    The file is downloaded once and checked against the published SHA-256. It is kept in the folder
+    of the environment variable ``SKUAE_DATA``, or in the cache of the system. Later calls need no
+    network.
 
     Parameters
     ----------
@@ -137,14 +137,14 @@ def fetch_matbench(task, *, return_X_y=False, as_frame=False, verbose=0):
     ValueError
         If there is no such task.
     ConnectionError
-        If the file cannot be had. The message says from where to where to copy it by hand.
+        If the file cannot be downloaded. The message says how to copy it by hand.
 
     Notes
     -----
-    A leaderboard entry is the mean over folds of the error on the test rows, with all choices made
-    on the training rows alone, which are :class:`~sklearn.model_selection.KFold` with five splits,
-    shuffled with seed 18012019 (stratified for ``"mp_is_metal"``). Materials Project rows are in
-    many pre-trained models; see :func:`leaking_rows`.
+    A leaderboard entry is the mean over the folds of the error on the test rows. All choices must
+    be made on the training rows alone. The folds are :class:`~sklearn.model_selection.KFold` with
+    five splits, shuffled with seed 18012019 (stratified for ``"mp_is_metal"``). Many pre-trained
+    models have seen rows of the Materials Project; see :func:`leaking_rows`.
 
     References
     ----------

@@ -38,25 +38,24 @@ def fetch_mp(
     as_frame=False,
     verbose=0,
 ):
-    """Fetch crystals and labels from the Materials Project, as it is today.
+    """Fetch crystals and labels from the current Materials Project.
 
-    For those who need more than the frozen sets of :func:`fetch_matbench` and
-    :func:`fetch_jarvis`, or newer data. Each page of the answer is kept as soon as it is there: a
-    call that was interrupted goes on where it was. A whole answer stays as it is, also when the
-    Materials Project changes; delete the folder that `DESCR` names to ask again.
+    Its data are newer than the frozen sets of :func:`fetch_matbench` and :func:`fetch_jarvis`. Each
+    page of the answer is saved at once, so that a repeated call continues after an interruption. A
+    complete answer is not updated; to ask again, delete the folder that `DESCR` names.
 
     Parameters
     ----------
     criteria : dict, optional
-        Filters of the interface, named as at https://api.materialsproject.org/docs
-        (``materials/summary``), e.g. ``{"elements": ["O"], "energy_above_hull_max": 0.1}``. None
-        fetches all, about 150,000 crystals, in an hour or so.
+        Filters of the interface (https://api.materialsproject.org/docs, ``materials/summary``),
+        e.g. ``{"elements": ["O"], "energy_above_hull_max": 0.1}``. None fetches all, about 150,000
+        crystals, in about an hour.
     fields : sequence of str
         Labels: fields of ``materials/summary`` that hold numbers or text. By default formation
         energy and energy per atom and energy above the hull in eV/atom, band gap in eV, total
         magnetisation in μB per cell.
     target : str or list of str, default="formation_energy_per_atom"
-        Which of `fields` to predict; a list gives a column each.
+        Which of `fields` to predict; a list gives a column for each.
     api_key : str, optional
         Your key, from https://materialsproject.org/api. Default: the environment variable
         ``MP_API_KEY``. It is not kept.
@@ -79,13 +78,13 @@ def fetch_mp(
     Raises
     ------
     ValueError
-        If there is no key, the key or the criteria are refused, nothing meets the criteria, or
+        If there is no key, the key or the criteria are refused, no crystal meets the criteria, or
         there is no such field.
     TypeError
         If the criteria are no dict.
     ConnectionError
-        If the Materials Project cannot be reached, or gives other crystals than asked for. Call
-        again to go on.
+        If the Materials Project cannot be reached, or returns other crystals than asked for. Call
+        again to continue.
 
     References
     ----------

@@ -23,15 +23,15 @@ _MOST_LISTED = 10
 
 
 def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_outside=False):
-    """Read the structures in files, folders and tables, whether they have labels or not.
+    """Read the structures in files, folders and tables, with or without labels.
 
-    For crystals to predict or to make features of. :func:`read_file` and :func:`read_folder` read
-    crystals to learn from.
+    Use it for crystals to predict. :func:`read_file` and :func:`read_folder` read crystals with
+    labels to learn from.
 
     Parameters
     ----------
     paths : str, path-like, or list of these
-        - a structure file: CIF, POSCAR or JSON, as its name tells;
+        - a structure file: CIF, POSCAR or JSON, by its name;
         - a folder: the structure files in it in the order of their names, or those that its
           ``id_prop.csv`` lists, if there is one;
         - a table that :func:`read_file` reads.
@@ -43,7 +43,7 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
         What to do when structures cannot be read: raise one error that names them, or leave those
         rows out and list them in `errors`.
     allow_outside : bool, default=False
-        Read files, too, that a table names by absolute paths or by ``..``.
+        Also read files that a table names by absolute paths or by ``..``.
 
     Returns
     -------
@@ -65,8 +65,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     Warns
     -----
     UserWarning
-        Files in a folder are left out that are no structure files by their names, or pymatgen had
-        remarks on structures.
+        Files in a folder were left out because their names are not those of structure files, or
+        pymatgen had remarks on structures.
 
     Examples
     --------

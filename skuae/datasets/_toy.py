@@ -65,7 +65,7 @@ def make_toy_crystals(
     return_X_y=False,
     as_frame=False,
 ):
-    """Make small synthetic crystals with targets that can be learned.
+    """Make small synthetic crystals with learnable targets.
 
     Simple cubic prototypes over charge-balanced element combinations, with realistic lattice
     parameters. Every combination of elements and prototype occurs once before any occurs twice.
@@ -78,12 +78,12 @@ def make_toy_crystals(
             default=("rocksalt", "cscl", "zincblende")
         Prototypes, equally often. The first three have 2 sites in their cell, perovskite has 5.
     target : str or list of str, default="electronegativity"
-        What to predict; a list gives a column each.
+        What to predict; a list gives a column for each.
 
-        - ``"electronegativity"``: mean Pauling electronegativity of the sites; the composition
-          is all it takes.
+        - ``"electronegativity"``: mean Pauling electronegativity of the sites; depends on the
+          composition only.
         - ``"volume_per_atom"``: in Å³; depends on composition and structure.
-        - ``"prototype"``: name of the prototype, for classifiers; the structure is all it takes.
+        - ``"prototype"``: name of the prototype, for classifiers; depends on the structure only.
     random_state : int, RandomState instance or None, default=None
         Choice of elements, order and strain.
     return_X_y : bool, default=False

@@ -1,4 +1,4 @@
-"""Checks that tables and pooling share, and how their messages end."""
+"""Checks of element tables and pooling, and the ends of their error messages."""
 
 import re
 
@@ -24,13 +24,13 @@ WAY_OUT = (
 
 
 def check_on_missing(value):
-    """Raise ValueError unless `value` says what to do about elements that are not covered."""
+    """Raise ValueError unless `value` is a known way to treat elements that are not covered."""
     if value not in ON_MISSING:
         raise ValueError(f"on_missing_element is {value!r}; choose from {', '.join(ON_MISSING)}")
 
 
 def as_matrix(values):
-    """Return values as a float64 matrix, or say what in it is no number."""
+    """Return values as a float64 matrix; a ValueError names a value that is no number."""
     if isinstance(values, pd.DataFrame):
         check_cells(values)
     try:
@@ -65,12 +65,12 @@ def is_head_of_numbers(head):
 
 
 def check_numbered(head, names, where):
-    """Raise ValueError if numbers name the elements, and what they are called speaks against it.
+    """Raise ValueError if the elements are numbers, but the header does not mean atomic numbers.
 
     Parameters
     ----------
     head : str or None
-        How the column or index of `names` is called, if it is.
+        Name of the column or index that holds `names`, if it has one.
     names : sequence
         Of the rows.
     where : str
@@ -114,10 +114,11 @@ def warn_rounding(name, columns, rows):
 
 
 def warn_filler(name, rows, numbers):
-    """Warn of rows that look as if nothing were known of their elements.
+    """Warn of rows that look like placeholders.
 
-    That is: rows of zeros, or one row of five elements or more, in eight columns or more (a few
-    properties, such as numbers of electrons, may well be 0 or the same); and the mean of all rows.
+    Placeholders are rows of zeros, rows that five or more elements share, and rows that equal the
+    mean of all rows. Tables with fewer than eight columns are only checked for the mean: a few
+    properties, such as numbers of electrons, may well be 0 or equal.
 
     Parameters
     ----------

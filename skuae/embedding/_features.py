@@ -1,4 +1,4 @@
-"""A feature matrix that still knows the crystals its rows came from."""
+"""A feature matrix that carries the crystals of its rows."""
 
 from typing import Any
 
@@ -14,17 +14,15 @@ _COLUMNWISE = {np.hstack: 1, np.concatenate: 0}
 
 
 class StructureFeatures(np.ndarray):
-    """Features of crystals, with the crystals and the element table they were made of.
+    """Matrix of crystal features that carries its crystals and its element table.
 
-    For scikit-learn this is a float matrix like any other. A crystal estimator that gets it reads
-    the crystals and the table instead. Rows and crystals are never mis-paired: row selections,
-    copies and pickles keep both, and so does appending columns (`FeatureUnion`,
-    `ColumnTransformer`). All else, and changing rows in place, leaves ``crystals`` and ``table``
-    None.
+    scikit-learn sees a float matrix. A crystal estimator reads the crystals and the table instead
+    of the numbers. Selecting rows, copying, pickling and appending columns (`FeatureUnion`,
+    `ColumnTransformer`) keep crystals and table. Other operations, and changes of rows in place,
+    set ``crystals`` and ``table`` to None, so that rows and crystals are never mis-paired.
 
-    A cache that hashes arrays by their numbers alone, as joblib's does, cannot tell features of
-    crystals of the same compositions apart: in a ``Pipeline(memory=...)``, let the crystal
-    estimator follow `UAETransformer` directly.
+    joblib's cache hashes the numbers alone, so it cannot tell crystals of the same composition
+    apart. In a ``Pipeline(memory=...)``, put the crystal estimator directly after `UAETransformer`.
 
     Parameters
     ----------
@@ -86,7 +84,7 @@ class StructureFeatures(np.ndarray):
 
     @property
     def crystals(self):
-        """Crystals of the rows; None where they are not known, or rows were changed in place."""
+        """Crystals of the rows; None if they are unknown or rows were changed in place."""
         if self._crystals is None or self._row_sums is None:
             return None
         unchanged = np.array_equal(self._sum_rows(), self._row_sums, equal_nan=True)
@@ -94,7 +92,7 @@ class StructureFeatures(np.ndarray):
 
     @property
     def table(self):
-        """Element table that the features were pooled from; None where `crystals` is."""
+        """Element table that the features were pooled from; None if `crystals` is None."""
         return None if self.crystals is None else self._table
 
     # Only what follows hands crystals on: numpy makes every new array without (the class attributes
@@ -151,12 +149,12 @@ class StructureFeatures(np.ndarray):
 
 
 def crystals_and_table(X):
-    """Read what a crystal estimator needs from X.
+    """Return the crystals in X, and the element table that came with them.
 
     Parameters
     ----------
     X : StructureFeatures, Crystals or anything that `as_crystals` reads
-        What came down the pipeline.
+        Input of the estimator.
 
     Returns
     -------
@@ -170,7 +168,7 @@ def crystals_and_table(X):
     TypeError
         If X is a matrix of features that has lost its crystals, or holds no structures.
     ValueError
-        If a structure makes no sense.
+        If a structure is invalid.
     """
     carried = X.crystals if isinstance(X, StructureFeatures) else None
     if carried is not None:
@@ -225,7 +223,7 @@ def _is_all(key):
 
 
 def _common_carrier(arrays):
-    """Return the array whose crystals and table hold for all, or None where that is not sure."""
+    """Return the array whose crystals and table are valid for all arrays, or None."""
     carriers = [a for a in arrays if getattr(a, "crystals", None) is not None]
     if not carriers:
         return None

@@ -1,4 +1,4 @@
-"""matminer's names for featurising, on top of a vectorised transform."""
+"""The methods of a matminer featurizer, built on a vectorised transform."""
 
 import re
 import traceback
@@ -18,11 +18,11 @@ _BLOCK = 2000  # rows between two steps of the progress bar
 
 
 class FeaturizerMixin(DocLinks):
-    """What transformers of crystals share: matminer's methods, names and tags.
+    """Methods that all transformers of crystals share: those of matminer, feature names and tags.
 
-    They work before ``fit`` where there is nothing to learn. The class provides
-    ``feature_labels()``, the names of the features, ``citations()``, and ``_featurizer()``, which
-    checks the parameters and returns the function from `Crystals` to the feature matrix.
+    They work before ``fit`` if there is nothing to learn. The class provides ``feature_labels()``,
+    the names of the features, ``citations()``, and ``_featurizer()``, which checks the parameters
+    and returns the function from `Crystals` to the feature matrix.
     """
 
     fit: Callable[..., Any]

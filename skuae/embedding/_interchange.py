@@ -49,7 +49,7 @@ class InterchangeMixin:
         return as_html(f"ElementTable {self.name}", facts, shown.round(3), more)
 
     def to_element_embeddings(self: Any) -> Any:
-        """Make an ``Embedding`` of the ElementEmbeddings package; needs ``skuae[embeddings]``.
+        """Convert to an ``Embedding`` of ElementEmbeddings; needs ``skuae[embeddings]``.
 
         Returns
         -------
@@ -68,7 +68,7 @@ class InterchangeMixin:
         name: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> "ElementTable":
-        """Make a table of an ``Embedding`` of the ElementEmbeddings package.
+        """Convert an ``Embedding`` of the ElementEmbeddings package to a table.
 
         Parameters
         ----------
@@ -86,12 +86,13 @@ class InterchangeMixin:
         Raises
         ------
         ValueError
-            If a row is none of an element, as ``Uut`` in ElementEmbeddings' ``random_200``.
+            If a row does not belong to an element, such as ``Uut`` in ElementEmbeddings'
+            ``random_200``.
 
         Warns
         -----
         UserWarning
-            Rows look as if nothing were known of their elements: see `ElementTable`.
+            Rows look like placeholders: see `ElementTable`.
         """
         symbols = list(embedding.embeddings)
         strange = [symbol for symbol in symbols if symbol not in SYMBOLS]
@@ -124,7 +125,7 @@ class InterchangeMixin:
     def from_matminer(
         cls: Any, data_source: Any, features: list[str] | None = None, *, name: str | None = None
     ) -> "ElementTable":
-        """Make a table of a matminer data source.
+        """Convert a matminer data source to a table.
 
         Parameters
         ----------
@@ -139,15 +140,15 @@ class InterchangeMixin:
         Returns
         -------
         ElementTable
-            It covers the elements for which the source knows any of the features. Means that the
-            source imputed, and rows that stand for all it does not know, are no knowledge; the
-            metadata list elements of which some values are imputed.
+            It covers the elements that have a value of at least one feature in the source. Imputed
+            means and placeholder rows do not count as values. The metadata list elements with
+            imputed values.
 
         Raises
         ------
         ValueError
-            If a feature is known of no element, is no number, or is known of some covered elements
-            only, so that NaN would be left.
+            If no element has a value of a feature, a value is not a number, or a covered element
+            lacks a feature, so that NaN would be left.
         """
         rows, symbols, card = _read_matminer(data_source, features)
         card["name"] = name or card["name"]
@@ -155,7 +156,7 @@ class InterchangeMixin:
 
 
 class MatminerSource:
-    """An element table behind the interface of matminer's data sources.
+    """Element table with the interface of matminer's data sources.
 
     Parameters
     ----------
@@ -213,7 +214,7 @@ def _imputes(source):
 
 
 def _without_imputation(source):
-    """Return a data source as it is before it gives means to elements it does not know."""
+    """Return a data source before it imputes means for elements without values."""
     if not _imputes(source):
         return source
     names = inspect.signature(type(source)).parameters
@@ -235,7 +236,7 @@ def _without_imputation(source):
 
 
 def _properties(source, features):
-    """Return what a source knows, one row per element; NaN where it knows nothing."""
+    """Return the values of a source, one row per element; NaN where it has none."""
     from pymatgen.core.periodic_table import DummySpecies, Element
 
     rows = np.full((N_ELEMENTS, len(features)), np.nan)

@@ -1,4 +1,4 @@
-"""Several element tables made one."""
+"""Several element tables joined into one."""
 
 import operator
 
@@ -10,17 +10,17 @@ from skuae.embedding._table import ElementTable
 
 
 def join_tables(tables, n_dims=None, *, name, metadata=None):
-    """Put tables side by side, each with the same say, and turn them to their principal axes.
+    """Join tables side by side with equal weights, and rotate them to their principal axes.
 
-    Two tables learned from different random starts agree on what the data say and differ in what
-    chance says; with all axes, distances in the joined table are, but for one factor, the root of
-    the mean of their squares.
+    Tables learned from different random initialisations agree in what the data determine and differ
+    in the noise. With all axes, a distance in the joined table is proportional to the root mean
+    square of the distances in the tables.
 
     Parameters
     ----------
     tables : sequence of ElementTable, str, path or DataFrame
-        Tables, their names or files. Of the elements that all of them cover, rows are centred and
-        scaled to variance 1.
+        Tables, their names or files. Only elements that all of them cover are kept. Each table is
+        centred and scaled to variance 1.
     n_dims : int, optional
         Principal axes to keep; all by default, but those of rounding alone.
     name : str
@@ -34,8 +34,8 @@ def join_tables(tables, n_dims=None, *, name, metadata=None):
     Raises
     ------
     ValueError
-        If there are no tables, they have fewer than two elements in common, one says the same of
-        all elements, or `n_dims` is more than there are.
+        If there are no tables, they have fewer than two elements in common, one has equal rows for
+        all elements, or `n_dims` exceeds the number of axes.
     TypeError
         If `tables` is one table, or one of them is an estimator.
 

@@ -1,4 +1,4 @@
-"""Which elements of a table are near each other."""
+"""Nearest elements in a table."""
 
 import numpy as np
 import pandas as pd

@@ -12,8 +12,8 @@ _CHUNK = 2**17  # numbers gathered at once; keeps the work in the cache
 def pool(table, crystals, statistics=STATISTICS, on_missing="raise"):
     """Take statistics of the element vectors over the atoms of each crystal.
 
-    Elements count by their share of the atoms, occupancies included. "std" is the population
-    standard deviation, "min" and "max" run over the elements that are there.
+    Elements are weighted by their share of the atoms, occupancies included. "std" is the population
+    standard deviation. "min" and "max" run over the elements in the crystal.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ def _weighted_sum(values, weights):
 
 
 def check_pooling(statistics, on_missing):
-    """Raise ValueError unless the two options of `pool` mean something."""
+    """Raise ValueError unless both options of `pool` are valid."""
     check_on_missing(on_missing)
     check_statistics(statistics)
 
 
 def check_statistics(statistics):
-    """Raise ValueError unless these are statistics, each one once.
+    """Raise ValueError unless these are known statistics without repeats.
 
     Parameters
     ----------

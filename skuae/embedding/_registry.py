@@ -1,4 +1,4 @@
-"""Element tables by name, and the one place that decides what ``embedding=`` means."""
+"""Element tables by name, and the meaning of ``embedding=``."""
 
 import difflib
 from functools import cache
@@ -132,7 +132,7 @@ def _unknown(name):
 
 
 def resolve_table(embedding, X=None, y=None, *, sample_weight=None, **fit_params):
-    """Turn what users pass as ``embedding=`` into an element table.
+    """Return the element table for a value of ``embedding=``.
 
     Parameters
     ----------
@@ -214,10 +214,10 @@ def _learn(estimator, X, y, fit_params):
 
 
 def labels_for(embedding, y, classes):
-    """Return what an estimator learns a table from.
+    """Return the targets that an estimator learns a table from.
 
-    That is y, but if y holds classes and the estimator is a regressor: then a column of 0 and 1 for
-    each class, or one for two classes.
+    These are y itself, unless y holds classes and the estimator is a regressor. Then each class
+    becomes a column of 0 and 1; two classes become one column.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Element tables in a file: their card and their numbers, checked before they are taken."""
+"""Element tables in files: card and numbers, both checked when they are read."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""One vector per element: what every embedding method of skuae ends in."""
+"""Element tables: one vector per element."""
 
 import copy
 from pathlib import Path
@@ -18,10 +18,10 @@ _LARGEST = 1e18  # squares and sums of values stay within float32
 
 
 class ElementTable(InterchangeMixin):
-    """A table with one vector per element, its coverage, and where it came from.
+    """Table with one vector per element, its coverage and its provenance.
 
-    Tables are values: nothing changes them in place, and methods return new ones. They are
-    compared by name, columns and numbers, and are cheap to copy and to send to workers.
+    Tables are immutable: methods return new tables. Two tables are equal if names, columns and
+    numbers are. Copies are cheap, also to worker processes.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class ElementTable(InterchangeMixin):
     Warns
     -----
     UserWarning
-        Values of a column differ by less than a float32 keeps; or rows of a data frame or CSV look
-        as if nothing were known of their elements: zeros, the mean of all rows, or one row of five
-        elements or more. They count as covered.
+        Values of a column differ by less than float32 resolves; or rows of a data frame or CSV look
+        like placeholders: zeros, the mean of all rows, or a row that five or more elements share.
+        Such rows count as covered.
 
     See Also
     --------
@@ -259,8 +259,8 @@ class ElementTable(InterchangeMixin):
     def most_similar(self, element, n=5, *, metric="cosine"):
         """Find the covered elements that are nearest to one, or to any vector.
 
-        The cosine is that of the rows as they are. A vector that all rows share raises all of them;
-        ``table.standardize().most_similar(...)`` takes it out.
+        The cosine is computed on the rows as they are. A component that all rows share raises all
+        cosines; ``table.standardize().most_similar(...)`` removes it.
 
         Parameters
         ----------
@@ -320,14 +320,14 @@ class ElementTable(InterchangeMixin):
         )
 
     def permute(self, random_state=None):
-        """Return the table with its rows dealt out anew among the covered elements.
+        """Return the table with its rows permuted among the covered elements.
 
-        A control: the same vectors, but none of what they say about an element.
+        This is a control: the vectors are the same, but they belong to the wrong elements.
 
         Parameters
         ----------
         random_state : int, RandomState instance or None, default=None
-            Pass an int for the same deal on every call.
+            Pass an int for the same permutation on every call.
 
         Returns
         -------
@@ -354,7 +354,7 @@ class ElementTable(InterchangeMixin):
         return pd.DataFrame(self.values[self.seen], index=index, columns=self.columns)
 
     def save(self, path):
-        """Write values and card to one safetensors file, all or nothing.
+        """Write values and card to one safetensors file; the file is complete or absent.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The transformer: element vectors of any origin, pooled over crystals."""
+"""`UAETransformer`: element vectors, pooled over crystals."""
 
 from functools import partial
 from os import PathLike
@@ -40,32 +40,32 @@ _CITATION = """\
 class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
     """Features of crystals from universal atomic embeddings (UAE).
 
-    Every element has a vector; a crystal gets statistics of the vectors of its atoms, weighted by
-    how many there are (occupancies count on disordered sites). The result is a float matrix for any
-    scikit-learn estimator, and it carries the crystals and the element table along for crystal
-    estimators such as `CrystalGNNRegressor`. The methods of a matminer featurizer are there too.
+    Every element has a vector. The features of a crystal are statistics of the vectors of its
+    atoms, weighted by their amounts (occupancies count on disordered sites). The result is a float
+    matrix for any scikit-learn estimator. It also carries the crystals and the element table for
+    crystal estimators such as `CrystalGNNRegressor`. The class has the methods of a matminer
+    featurizer.
 
-    Formulas (``"Li0.5CoO2"``, pymatgen Compositions) are read as well as structures: the statistics
-    need no positions of atoms. What does need them is refused: an estimator as `embedding`, and a
-    crystal estimator that follows.
+    X may hold formulas (``"Li0.5CoO2"``, pymatgen Compositions) instead of structures, since the
+    statistics need no positions of atoms. An estimator as `embedding`, and a crystal estimator
+    after this one, need structures and refuse formulas.
 
     Parameters
     ----------
     embedding : str, path, ElementTable, DataFrame or estimator, default="ct-uae-mt"
-        Where the element vectors come from: the name of a table
-        (:func:`skuae.embedding.table_names`); a file (``.safetensors``, ``.csv``); a table; a data
-        frame indexed by symbol; or an estimator, e.g. ``CrystalTransformerRegressor()``, of which a
-        clone learns them in ``fit(X, y)``.
+        Source of the element vectors: the name of a table (:func:`skuae.embedding.table_names`); a
+        file (``.safetensors``, ``.csv``); a table; a data frame indexed by symbol; or an estimator
+        such as ``CrystalTransformerRegressor()``, a clone of which learns them in ``fit(X, y)``.
     statistics : tuple of {"mean", "std", "min", "max"}, default=("mean", "std", "min", "max")
         One block of columns each.
     on_missing_element : {"raise", "mean", "nan"}, default="raise"
         For elements that the table does not cover: an error that names row and element, the mean
         vector of the table, or NaN features.
     n_jobs : int, default=None
-        Processes that read files, where X holds paths of CIF or POSCAR files. All else is
-        vectorised: sending structures to other processes would take longer than the work.
+        Processes that read files, if X holds paths of CIF or POSCAR files. The rest is vectorised
+        and runs in one process.
     verbose : int, default=0
-        Above 0, tell the progress of reading files.
+        Above 0, show the progress of reading files.
 
     Attributes
     ----------
@@ -124,8 +124,8 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         X : array-like of shape (n_samples,)
             Crystals, as :func:`skuae.as_crystals` reads them; or their formulas.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
-            Their properties; needed if `embedding` is an estimator. A regressor learns from names
-            of classes as columns of 0 and 1; classes that are numbers it takes for numbers.
+            Their properties; needed if `embedding` is an estimator. If that is a regressor, classes
+            with names become columns of 0 and 1, and classes that are numbers count as numbers.
         sample_weight : array-like of shape (n_samples,), optional
             Passed to ``fit`` of `embedding`, if that is an estimator.
 
@@ -138,7 +138,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         TypeError
             If an estimator as `embedding` would have to learn from formulas.
         ValueError
-            If a crystal or a parameter is no good, or a crystal has an element that the table does
+            If a crystal or a parameter is invalid, or a crystal has an element that the table does
             not cover.
         """
         self.fit_transform(X, y, sample_weight)  # costs little more, and checks all it needs to
@@ -187,7 +187,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a crystal is no good, or has an element that the table does not cover.
+            If a crystal is invalid, or has an element that the table does not cover.
         """
         check_is_fitted(self)
         crystals = self._read(X)
@@ -309,7 +309,7 @@ def _read_file(item, limits):
 
 
 def _are_texts(y):
-    """Tell whether y can only be classes: numbers, as texts too, may be either.
+    """Tell whether y must hold classes. Numbers, also as texts, may be either.
 
     Texts that were meant as numbers, such as ``1,5``, are no classes: a regressor refuses them.
     """

@@ -36,8 +36,7 @@ class CrystalGNNClassifier(CrystalClassifier):
         (chem+coords in the paper). This is a control: predictions then depend on the choice of the
         cell, and the paper found them worse.
     embedding_lr_ratio : float, default=0.1
-        Learning rate of the element table relative to the rest. Vectors that the back-end draws
-        itself have 1.
+        Learning rate of the element table relative to the rest; 1 for random vectors of a back-end.
     max_epochs : int, default=100
     batch_size : int, default=64
         Crystals per step.
@@ -49,19 +48,19 @@ class CrystalGNNClassifier(CrystalClassifier):
     optimizer : {"adamw", "adam", "sgd"}, default="adamw"
     lr_schedule : {"onecycle", "cosine", "constant"}, default="onecycle"
     early_stopping : bool, default=True
-        Find out how many epochs are best. Without, probabilities become far too sure, and labels
-        are predicted less well. A random part of the rows of each class is held back.
-        The network is trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter,
-        a half and all of them, as long as the log-loss of the rows held back falls; see
-        `epochs_tried_`. That takes up to three times as long as `max_epochs`.
+        Search for the best number of epochs. Without it, probabilities become overconfident and
+        labels are predicted less well. A random part of the rows of each class is held back. The
+        network is trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter, a
+        half and all of them, while the log-loss of the rows held back falls; see `epochs_tried_`.
+        This takes up to three times as long as `max_epochs`.
     validation_fraction : float, default=0.2
         Part of the rows that `early_stopping` holds back.
     refit : bool, default=True
-        With `early_stopping`, train in the end on all rows for the best number of epochs. False
-        keeps the best network of those that have not seen the rows held back, and saves the time.
+        With `early_stopping`, finally train on all rows for the best number of epochs. False saves
+        that time and keeps the best network, which has not seen the rows held back.
     warm_start : bool, default=False
-        Let `fit` continue from the weights of the last fit, for `max_epochs`: these weights know
-        all rows, so that `early_stopping` has none to judge by.
+        Let `fit` continue from the weights of the last fit, for `max_epochs`. `early_stopping` has
+        no effect then, since these weights have seen all rows.
     init_from : estimator or path, optional
         Fitted estimator or saved folder, also of a `CrystalGNNRegressor`. Training starts from all
         of its weights but the head. A fitted model keeps its source, but not the source of that
@@ -70,30 +69,29 @@ class CrystalGNNClassifier(CrystalClassifier):
         Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
         an int `random_state`.
     callbacks : list of skorch callbacks, optional
-        With `early_stopping`, they see each of the trainings.
-        Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
-        `lr_schedule` or `save_pretrained`.
-        One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
+        With `early_stopping`, they see every training. Scoring, scheduler and final-checkpoint
+        callbacks are refused; use `early_stopping`, `lr_schedule` or `save_pretrained`. A callback
+        that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
     device : str or torch.device, default="auto"
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     precision : {"float32", "bf16", "auto"}, default="float32"
-        Of the vectors of edges and angles: "bf16" halves their memory. It is meant for CPUs and
-        GPUs that multiply bfloat16. Weights, norms, sums and losses are float32 at all times.
-        "auto" takes bf16 where the device multiplies it, the back-end can (`ALIGNN`, `CoGN`,
+        Precision of the vectors of edges and angles. "bf16" halves their memory; it is meant for
+        CPUs and GPUs that multiply bfloat16. Weights, norms, sums and losses stay float32. "auto"
+        takes bf16 if the device multiplies it, the back-end supports it (`ALIGNN`, `CoGN`,
         `GatedGCN`, `MEGNet`) and batches have more than 20,000 edges and angles.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
-        1 shows a progress bar of training, and of graphs where these are built, in `predict` too.
+        1 shows progress bars of training and of building graphs, also in `predict`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     element_table_ : ElementTable
-        The element table after training (Method II of the paper): the table that was given, tuned
-        or frozen; for atom features and one-hot rows, the output of the first layer; for vectors
-        that the back-end drew itself, those of the elements in the training rows.
+        The element table after training (Method II of the paper): the given table, tuned or frozen;
+        for atom features and one-hot rows, the output of the first layer; for random vectors of a
+        back-end, those of the elements in the training rows.
     task_ : FittedTask
         Scaling or classes of the targets.
     network_ : Network
@@ -105,8 +103,8 @@ class CrystalGNNClassifier(CrystalClassifier):
     n_iter_ : int
         Epochs trained.
     epochs_tried_ : list of dict
-        With `early_stopping`, ``"epochs"`` and ``"error"`` of each training that had rows held
-        back: their log-loss.
+        With `early_stopping`, ``"epochs"`` and ``"error"`` of each training in the search: the
+        log-loss of the rows held back.
     target_names_ : list of str or None
         The column names of y, or its name.
     target_units_ : list of str or None

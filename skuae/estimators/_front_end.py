@@ -24,9 +24,9 @@ _ARCHITECTURE = ("d_model", "n_layers", "n_heads", "dim_feedforward", "readout",
 class CrystalTransformerRegressor(CrystalRegressor):
     """CrystalTransformer: a transformer on species and coordinates, without a graph.
 
-    Its purpose is the element table that it learns on the way, ``element_table_``: universal atomic
-    embeddings (ct-UAE) [1]_, Method I. Give it to `UAETransformer` or `CrystalGNNRegressor` as
-    ``embedding=``. With several targets it learns one table from all of them (multi-task, MT@n).
+    Its purpose is the element table that it learns, ``element_table_``: universal atomic embeddings
+    (ct-UAE) [1]_, Method I. Pass the estimator to `UAETransformer` or `CrystalGNNRegressor` as
+    ``embedding=``. It learns one table from all targets (multi-task, MT@n).
 
     Parameters
     ----------
@@ -38,35 +38,35 @@ class CrystalTransformerRegressor(CrystalRegressor):
     dim_feedforward : int, default=512
     dropout : float, default=0.1
     readout : {"mean", "cls", "first"}, default="mean"
-        What the prediction is read from: the mean of the sites' tokens, an extra token, or the
-        token of the first site as in the reference code, which depends on the order of sites.
+        Input of the head: the mean of the sites' tokens, an extra token, or the token of the first
+        site. The last is that of the reference code and depends on the order of the sites.
     input_norm : bool, default=True
         Start with small element vectors and normalise them, centre coordinates and scale them to
         8 Å. If False (as published), raw coordinates and the random initialisation mask what is
         learned about elements.
     element_features : str, path, ElementTable, DataFrame, a sequence of these or None, \
             default=("magpie", "cgcnn")
-        What is known of the elements: one or several tables. An element's vector is a linear map of
-        its features, learned, plus a row of its own, so that elements that are alike share what
-        their crystals teach, most where an element is rare. Columns count by their variance: give
-        properties in raw units as ``table.standardize()``. Where a table lacks an element, the mean
-        of the others stands in. None, as published: only rows of their own.
+        Known properties of the elements: one or several tables. The vector of an element is a
+        learned linear map of its properties plus a row of its own, so that similar elements learn
+        from one another; rare elements gain most. Columns count by their variance: standardise
+        properties in raw units (``table.standardize()``). Missing elements get the mean of the
+        others. None, as published, uses rows only.
     table_scale : {"sensitivity", None}, default="sensitivity"
-        How `element_table_` is read from the trained network. "sensitivity": the vectors turned and
-        scaled so that a direction is as long as predictions depend on it (the root of the mean
-        outer product of their gradients over training crystals). None, as published: the vectors
-        as the network sees them.
+        How `element_table_` is made from the vectors of the network. "sensitivity" rotates and
+        scales them so that directions that change predictions more are longer (by the root of the
+        mean outer product of the gradients of the predictions over training crystals). None, as
+        published, keeps them.
     augment : bool, default=True
-        Turn, mirror and shift every training crystal at random, anew in every epoch. Never applied
-        to validation rows nor in `predict`.
+        Rotate, mirror and shift every training crystal at random in every epoch. Validation rows
+        and `predict` are not augmented.
     coord_noise : float, default=0.0
         Standard deviation in Å of noise on the coordinates, part of the augmentation.
     task_weights : sequence of float of length n_targets, optional
         Weights of the targets in the loss, which is their weighted sum; ones by default.
     on_missing_element : {"raise", "mean"}, default="raise"
-        What to do about elements that `fit` has not seen: refuse them, or take the mean of the rows
-        of those it has, beside what `element_features` say; `element_table_` then covers all
-        elements that have features.
+        What to do about elements that `fit` has not seen: refuse them, or use the mean of the rows
+        of known elements plus the map of `element_features`. With "mean", `element_table_` covers
+        all elements that have features.
     max_epochs : int, default=20
     batch_size : int, default=128
         Crystals per step. Batches hold crystals of about equal size; those of very large crystals
@@ -86,19 +86,19 @@ class CrystalTransformerRegressor(CrystalRegressor):
         Laplace's distribution. With the latter, predictions are medians rather than means, and
         single large errors of labels count less.
     early_stopping : bool, default=False
-        Find out how many epochs are best. A random part of the rows is held back. The network is
+        Search for the best number of epochs. A random part of the rows is held back. The network is
         trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter, a half and all
-        of them, as long as the mean absolute error of the rows held back falls (with
-        these two losses, as long as their likelihood rises); see `epochs_tried_`. That
-        takes up to three times as long as `max_epochs`.
+        of them, while the mean absolute error of the rows held back falls (with
+        these two losses, while their likelihood rises); see `epochs_tried_`. This takes up
+        to three times as long as `max_epochs`.
     validation_fraction : float, default=0.2
         Part of the rows that `early_stopping` holds back.
     refit : bool, default=True
-        With `early_stopping`, train in the end on all rows for the best number of epochs. False
-        keeps the best network of those that have not seen the rows held back, and saves the time.
+        With `early_stopping`, finally train on all rows for the best number of epochs. False saves
+        that time and keeps the best network, which has not seen the rows held back.
     warm_start : bool, default=False
-        Let `fit` continue from the weights of the last fit, for `max_epochs`: these weights know
-        all rows, so that `early_stopping` has none to judge by.
+        Let `fit` continue from the weights of the last fit, for `max_epochs`. `early_stopping` has
+        no effect then, since these weights have seen all rows.
     init_from : estimator or path, optional
         Fitted estimator or saved folder. Training starts from all of its weights but the head.
         A fitted model keeps its source, but not the source of that one.
@@ -106,16 +106,15 @@ class CrystalTransformerRegressor(CrystalRegressor):
         Write checkpoints there, and resume a killed `fit` with the same data and parameters. Needs
         an int `random_state`.
     callbacks : list of skorch callbacks, optional
-        With `early_stopping`, they see each of the trainings.
-        Scoring, scheduler and final-checkpoint callbacks are refused; use `early_stopping`,
-        `lr_schedule` or `save_pretrained`.
-        One that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
+        With `early_stopping`, they see every training. Scoring, scheduler and final-checkpoint
+        callbacks are refused; use `early_stopping`, `lr_schedule` or `save_pretrained`. A callback
+        that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
     device : str or torch.device, default="auto"
         "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0
-        1 shows a progress bar of training, and of graphs where these are built, in `predict` too.
+        1 shows progress bars of training and of building graphs, also in `predict`.
 
     Attributes
     ----------
@@ -132,9 +131,9 @@ class CrystalTransformerRegressor(CrystalRegressor):
     n_iter_ : int
         Epochs trained.
     epochs_tried_ : list of dict
-        With `early_stopping`, ``"epochs"`` and ``"error"`` of each training that had rows held
-        back: their mean absolute error in units of y, of several targets in standard deviations;
-        with a loss that learns standard deviations, their negative log-likelihood.
+        With `early_stopping`, ``"epochs"`` and ``"error"`` of each training in the search: the mean
+        absolute error of the rows held back, in units of y, or for several targets in standard
+        deviations; with a loss that learns standard deviations, the negative log-likelihood.
     target_names_ : list of str or None
         The column names of y, or its name.
     target_units_ : list of str or None
@@ -226,7 +225,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
         self.verbose = verbose
 
     def embed(self, X: Any) -> np.ndarray:
-        """Return the vectors of crystals that the predictions are read from.
+        """Return the vectors of crystals that the head of the network reads.
 
         Parameters
         ----------
@@ -235,7 +234,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
         Returns
         -------
         ndarray of shape (n_samples, d_model), float32
-            What `readout` names: the mean of the sites' tokens, or one token.
+            The mean of the sites' tokens or one token, see `readout`.
         """
         return self._outputs(X, "embed")
 

@@ -14,7 +14,7 @@ from skuae.estimators._reading import read_model_folder
 def load_pretrained(
     folder: str | PathLike[str], *, device: str | torch.device = "auto"
 ) -> CrystalEstimator:
-    """Read an estimator that `save_pretrained` wrote, of whichever class it is.
+    """Read an estimator of any class that `save_pretrained` wrote.
 
     Parameters
     ----------

@@ -95,9 +95,9 @@ class _Stacking(DocLinks):
 class CrystalStackingRegressor(_Stacking, StackingRegressor):
     """Combination of several models, learned from their predictions on inner folds.
 
-    scikit-learn's `StackingRegressor`, which reads structures (in a list, say) once for all members
-    and folds. Members may be networks and pipelines that end with any other regressor. Each is
-    fitted to all rows, and once for each fold.
+    scikit-learn's `StackingRegressor`, except that structures are read once for all members and
+    folds. Members may be networks and pipelines that end with any other regressor. Each is fitted
+    to all rows, and once for each fold.
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
     n_jobs : int, optional
         How many fits run at a time, each in a process of its own; one by default.
     passthrough : bool, default=False
-        Not for structures: a final estimator would get them beside the predictions.
+        Must be False for structures, which a final estimator cannot read.
     verbose : int, default=0
-        Above 0, tell which folds are done.
+        Above 0, print which folds are done.
 
     Attributes
     ----------
@@ -127,8 +127,8 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
 
     See Also
     --------
-    skuae.crystal_pipeline : Makes one with the members that were measured as best.
-    skuae.CrystalVotingRegressor : Plain mean, with standard deviations; a single fit of each.
+    skuae.crystal_pipeline : Makes a stack of the members that performed best.
+    skuae.CrystalVotingRegressor : Plain mean with standard deviations; fits each member once.
 
     Examples
     --------
@@ -163,8 +163,8 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
 class CrystalStackingClassifier(_Stacking, StackingClassifier):
     """Combination of several classifiers, learned from their probabilities on inner folds.
 
-    scikit-learn's `StackingClassifier`, which reads structures (in a list, say) once for all
-    members and folds.
+    scikit-learn's `StackingClassifier`, except that structures are read once for all members and
+    folds.
 
     Parameters
     ----------
@@ -180,9 +180,9 @@ class CrystalStackingClassifier(_Stacking, StackingClassifier):
     n_jobs : int, optional
         How many fits run at a time, each in a process of its own; one by default.
     passthrough : bool, default=False
-        Not for structures: a final estimator would get them beside the probabilities.
+        Must be False for structures, which a final estimator cannot read.
     verbose : int, default=0
-        Above 0, tell which folds are done.
+        Above 0, print which folds are done.
 
     Attributes
     ----------
@@ -197,7 +197,7 @@ class CrystalStackingClassifier(_Stacking, StackingClassifier):
 
     See Also
     --------
-    skuae.crystal_pipeline : Makes one with the members that were measured as best.
+    skuae.crystal_pipeline : Makes a stack of the members that performed best.
 
     Examples
     --------

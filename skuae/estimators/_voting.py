@@ -36,9 +36,10 @@ class CrystalVotingRegressor(DocLinks, VotingRegressor):
         The same by their names.
 
     Notes
-    ----- The gain of an ensemble over its best member depends on the difference between members
-    [1]_. Errors of networks that differ only by their seeds are more similar than those of networks
-    of different kinds.
+    -----
+    The gain of an ensemble over its best member depends on the difference between members [1]_.
+    Errors of networks that differ only by their seeds are more similar than those of networks of
+    different kinds.
 
     References
     ----------

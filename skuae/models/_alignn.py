@@ -19,8 +19,8 @@ FARTHEST = 8.0  # Å, the last Gaussian of bond lengths
 class ALIGNN(Backbone):
     """Specification of an ALIGNN back-end.
 
-    Messages pass along bonds, and along the angles between bonds that share an atom: the bonds are
-    the nodes of a second graph, the line graph.
+    Messages pass along bonds, and along the angles between bonds that share an atom. Bonds are the
+    nodes of a second graph, the line graph.
 
     Parameters
     ----------
@@ -29,22 +29,22 @@ class ALIGNN(Backbone):
     n_alignn : int, default=4
         Layers that update atoms, bonds and angles.
     n_gcn : int, default=4
-        Layers after these, that update atoms and bonds.
+        Further layers that update atoms and bonds.
     expansion_dim : int, default=64
         Width of the layer between the Gaussians of a length or angle and its vector.
     cutoff : float, default=8.0
         Radius in Å within which neighbours are searched; 8 at most, where the Gaussians end.
     max_neighbors : int, default=12
-        Nearest neighbours that are taken; an atom that is taken by another takes that one in turn.
+        Number of nearest neighbours. If A is a neighbour of B, B becomes a neighbour of A.
     whole_shell : bool, default=True
-        Take all neighbours as far as the last one, as published.
+        Also take all neighbours at the distance of the last one, as published.
 
     Notes
     -----
     Equal sites, bonds and angles of a crystal are computed once and counted, also in the batch
-    statistics, which leaves the result as it is. An atom with fewer than `max_neighbors` neighbours
-    within `cutoff` has those, or none; the reference code widens the cutoff until it has enough, at
-    distances that its Gaussians (up to 8 Å) do not see.
+    statistics; the result stays the same. An atom with fewer than `max_neighbors` neighbours within
+    `cutoff` keeps those. The reference code widens the cutoff until it has enough, at distances
+    beyond its Gaussians (up to 8 Å).
     """
 
     native_table = "cgcnn"  # features of atoms, not trained

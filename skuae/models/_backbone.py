@@ -1,8 +1,8 @@
 """The contract of a back-end: a specification of parameters, and the network that it builds.
 
-A back-end is a class of parameters (`Backbone`, an estimator of scikit-learn without ``fit``) that
-says what the network reads (`Inputs`) and builds it (`CrystalModule`). The page "Add a back-end" of
-the documentation writes one from nothing; `check_backbone` tests one.
+A back-end is a class of parameters (`Backbone`, an estimator of scikit-learn without ``fit``). It
+defines the input of the network (`Inputs`) and builds the network (`CrystalModule`). The page "Add
+a back-end" of the documentation shows how to write one; `check_backbone` tests it.
 """
 
 import math
@@ -32,7 +32,7 @@ SPECIFICATIONS: dict[str, list[type["Backbone"]]] = {}
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a network reads of crystals, besides the elements.
+    """Input of a network besides the elements.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ def set_precision(module: CrystalModule, precision: str) -> None:
 
 
 class Backbone(DocLinks, BaseEstimator):
-    """Base class of back-ends: the parameters of a network, what it reads and how it is built.
+    """Base class of back-ends: parameters, input and construction of a network.
 
     Subclass it as an estimator of scikit-learn: the constructor takes keyword parameters and stores
     them under their names. Then it can be searched, cloned, compared and saved. A parameter may be
@@ -225,8 +225,8 @@ class Backbone(DocLinks, BaseEstimator):
     has_bf16 : bool
         Whether the network computes in `CrystalModule.edge_dtype`.
     invariant : bool
-        Whether the prediction depends neither on the order of the sites, nor on how the crystal is
-        turned, nor on where its cell begins.
+        Whether the prediction is independent of the order of the sites, the orientation of the
+        crystal and the origin of the cell.
     reads : str
         What the network reads of a crystal besides the elements, for tables of back-ends.
     """

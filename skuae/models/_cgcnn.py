@@ -32,22 +32,21 @@ class CGCNN(Backbone):
     hidden_dim : int, default=128
         Width of the layers after pooling.
     n_hidden : int, default=1
-        Number of layers after pooling. With 0, the head reads the mean over sites as it is.
+        Number of layers after pooling. With 0, the head reads the mean over sites.
     cutoff : float, default=8.0
         Radius in Å within which neighbours are searched.
     max_neighbors : int, default=12
         Nearest neighbours that are kept.
     whole_shell : bool, default=False
-        Keep the whole shell of the last neighbour. The published graph cuts it where twelve are
-        reached; which of the equally distant neighbours stay then depends on their elements and on
-        the last digit of the coordinates.
+        Keep the whole shell of the last neighbour. The published graph cuts it at twelve
+        neighbours; which of the equally distant ones stay then depends on their elements and on the
+        last digit of the coordinates.
 
     Notes
     -----
-    Equal sites and edges of a crystal are computed once and counted, also in the batch statistics,
-    which leaves the result as it is. Neighbours that are missing (fewer than `max_neighbors` within
-    `cutoff`) are masked, also out of the batch statistics. The reference code lets them point at
-    atom 0 of the batch.
+    Equal sites and edges of a crystal are computed once and counted, also in the batch statistics;
+    the result stays the same. Missing neighbours (fewer than `max_neighbors` within `cutoff`) are
+    masked, also in the batch statistics. In the reference code they point to atom 0 of the batch.
     """
 
     native_table = "cgcnn"  # features of atoms, not trained

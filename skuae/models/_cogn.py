@@ -38,10 +38,10 @@ class CoGN(Backbone):
         Radius in Å within which neighbours are searched. Sites of dense crystals find 24 neighbours
         within 8.3 Å; a larger cutoff costs nothing there.
     max_neighbors : int, default=24
-        Nearest neighbours that are taken; an atom that is taken by another takes that one in turn.
+        Number of nearest neighbours. If A is a neighbour of B, B becomes a neighbour of A.
     whole_shell : bool, default=True
-        Take all neighbours as far as the last one, as published. If False, shells are cut. A cut
-        shell is not symmetric, and the prediction depends on which neighbours were kept.
+        Also take all neighbours at the distance of the last one, as published. If False, shells are
+        cut. A cut shell is not symmetric, and the prediction depends on which neighbours were kept.
 
     Notes
     -----
@@ -59,8 +59,8 @@ class CoGN(Backbone):
     An edge much longer than 8 Å lies beyond all Gaussians. Its message depends on the two sites
     only.
 
-    The reference code merges sites that the space group makes equivalent. Here, equal sites and
-    edges of a crystal are computed once and counted, which leaves the result as it is.
+    The reference code merges symmetry-equivalent sites. Here, equal sites and edges of a crystal
+    are computed once and counted; the result stays the same.
 
     The published training minimises the absolute error of standardised targets for 800 epochs in
     batches of 64, by Adam with a learning rate that falls linearly from 5e-4 to 1e-5.

@@ -36,13 +36,13 @@ class CrystalTransformer(Backbone):
         On the branches of each layer. Attention weights have none, unlike in the reference: then
         torch's fused kernels apply, which do not store L x L matrices.
     readout : {"mean", "cls", "first"}, default="mean"
-        What the prediction is read from: the mean of the sites' tokens, an extra token, or the
-        token of the first site as published, which depends on the order of the sites.
+        Input of the head: the mean of the sites' tokens, an extra token, or the token of the first
+        site. The last is as published and depends on the order of the sites.
     input_norm : bool, default=True
         Normalise element vectors, centre coordinates and scale them to 8 Å. False is the published
         input: raw coordinates.
     augment : bool, default=True
-        Turn, mirror and shift every training crystal at random, anew in every epoch.
+        Rotate, mirror and shift every training crystal at random in every epoch.
     coord_noise : float, default=0.0
         Standard deviation in Å of noise on the coordinates, part of the augmentation.
     """

@@ -38,9 +38,8 @@ class CrystalBERT(Backbone):
 
     Five words name the space group: its symbol, point group, crystal system, Laue class and
     symmetry class. The sixth token is the number of electrons of the primitive cell, in binary
-    digits. The seventh is the mean of the element vectors, the eighth the vector that a graph
-    network, trained along with the rest, makes of the crystal. Their outputs are joined, and one
-    linear layer reads them.
+    digits. The seventh is the mean of the element vectors. The eighth is the crystal vector of a
+    graph network, which is trained with the rest. One linear layer reads the joined outputs.
 
     Parameters
     ----------
@@ -71,9 +70,9 @@ class CrystalBERT(Backbone):
     positions (learned here) and tolerance. It counts electrons "in the unit cell"; here it is the
     primitive cell, so that the number does not depend on the cell that was given.
 
-    If the symmetry of a crystal holds only just within `symprec`, its group may depend on how the
-    crystal is written, and so may the prediction. Mirror images have other words if their groups
-    are one of the eleven enantiomorphic pairs.
+    If a symmetry holds only just within `symprec`, the space group and the prediction may depend on
+    the description of the crystal. Mirror images have different words if their groups are one of
+    the eleven enantiomorphic pairs.
 
     ``CrystalBERT(d_model=128, n_layers=3, d_ff=512)`` is lighter, and suits a few thousand labels.
     """

@@ -1,4 +1,4 @@
-"""Checkpoints of potentials: one file, from which the very same fit goes on."""
+"""Checkpoints of potentials: one file, from which the same fit continues."""
 
 import hashlib
 import json

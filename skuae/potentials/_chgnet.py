@@ -7,7 +7,7 @@ from skuae.potentials._contract import Potential, PotentialModule
 
 
 class CHGNet(Potential):
-    """Specification of CHGNet: atoms, bonds and angles have vectors, and all are updated.
+    """Specification of CHGNet, which updates vectors of atoms, bonds and angles.
 
     The defaults are those of version 0.3.0 of the chgnet package.
 
@@ -18,22 +18,22 @@ class CHGNet(Potential):
     n_blocks : int, default=4
         Updates of atoms. Between two of them, bonds and angles are updated.
     n_radial : int, default=31
-        Functions of a distance.
+        Radial basis functions.
     n_angular : int, default=31
-        Functions of an angle; odd.
+        Angular basis functions; an odd number.
     n_readout : int, default=3
         Hidden layers from the vector of an atom to its energy.
     cutoff : float, default=6.0
-        How far an atom sees, in Å.
+        Cutoff radius of atoms in Å.
     bond_cutoff : float, default=3.0
-        Longest bond that spans angles, in Å.
+        Longest bond that is part of angles, in Å.
     exponent : int, default=8
-        Of the envelope that is zero at a cutoff.
+        Exponent of the envelope that is zero at a cutoff.
     norm : bool, default=True
         Whether gates and the read-out have layer norms.
     message_bias : bool, default=False
-        Whether sums of messages pass through a layer with a bias. With one, energy is not smooth
-        where the last angle of a crystal vanishes.
+        Whether sums of messages pass through a layer with a bias. With one, the energy is not
+        smooth where the last angle of a crystal vanishes.
 
     See Also
     --------
@@ -44,10 +44,10 @@ class CHGNet(Potential):
     Deng et al., Nature Machine Intelligence 5, 1031 (2023). Version 0.2.0, that of the paper, is
     ``CHGNet(n_radial=9, n_angular=9, n_readout=2, cutoff=5.0, exponent=5, norm=False,
     message_bias=True)``. Version 0.3.0 has 412,525 parameters, 94 of which are the reference
-    energies of elements. The last update of angles, 33,408 of them, reaches no output; it is there
-    but not computed.
+    energies of elements. The last update of angles (33,408 parameters) reaches no output; it exists
+    but is not computed.
 
-    Every crystal is taken as it is: equal sites are not merged, since forces tell them apart.
+    Equal sites of a crystal are not merged, since forces differ between them.
 
     Examples
     --------

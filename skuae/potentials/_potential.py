@@ -20,44 +20,44 @@ from skuae.training import library_defaults
 
 
 class CrystalPotential(PredictingPotential):
-    """An interatomic potential: energies, forces and stresses of crystals.
+    """Interatomic potential: energies, forces and stresses of crystals.
 
     Parameters
     ----------
     backbone : {"chgnet", "m3gnet"}, CHGNet or M3GNet, default="chgnet"
         The network.
     embedding : str, path, ElementTable, DataFrame or None, default=None
-        Vectors of elements to start from. None draws vectors of H to Pu, as published. A table
-        whose width is not that of the network passes a linear layer first.
+        Initial vectors of elements. None draws random vectors of H to Pu, as published. A table of
+        another width than the network passes a linear layer first.
     freeze_embedding : bool, default=False
-        Whether these vectors stay as they are.
+        Whether these vectors are not trained.
     reference_energies : "fit", dict or None, default="fit"
-        Energies of elements in eV per atom, by symbol, which the network's energies are added to.
-        ``"fit"`` takes a ridge regression without an intercept; with `init_from`, of what the
-        potential to start from leaves. None takes 0, or those of `init_from`.
+        Energies of elements in eV per atom, by symbol, to which the network's energies are added.
+        ``"fit"`` takes a ridge regression without an intercept, with `init_from` on the residuals
+        of that potential. None takes 0, or those of `init_from`.
     energy_weight, force_weight : float, default=1.0
-        Of energies per atom and of components of forces in the loss.
+        Weights of energies per atom and of components of forces in the loss.
     stress_weight, magmom_weight : float, default=0.1
-        Of components of stresses and of magnetic moments. M3GNet has no moments: their labels do
-        not count.
+        Weights of components of stresses and of magnetic moments in the loss. M3GNet ignores
+        moments.
     loss : {"huber", "mse", "mae"}, default="huber"
         Each kind of label is averaged over the known ones of a batch, in eV per atom, eV/Å, GPa and
         Bohr magnetons.
     huber_delta : float, default=0.1
-        Where the Huber loss turns from a square to a line.
+        Error at which the Huber loss changes from quadratic to linear.
     max_edges : int, default=200000
-        Edges that are computed at once; on a CPU, 8,192 at most. A batch with more is computed in
-        parts, with the same result but for rounding. Training takes about 70 kB per edge.
+        Edges that are computed at once; on a CPU, 8,192 at most. A larger batch is computed in
+        parts, with the same result up to rounding. Training takes about 70 kB per edge.
     dtype : {"float32", "float64"}, default="float32"
-        Of the network.
+        Precision of the network.
     max_epochs : int, default=100
     batch_size : int, default=16
-        Crystals of a step.
+        Crystals per step.
     lr : float, default=1e-3
-        Peak of the learning rate.
+        Peak learning rate.
     lr_schedule : {"cosine", "onecycle", "constant"}, default="cosine"
     weight_decay : float, default=0.0
-        Of AdamW.
+        Weight decay of AdamW.
     clip_norm : float or None, default=10.0
         Largest norm of the gradient.
     ema_decay : float or None, default=None
@@ -73,11 +73,11 @@ class CrystalPotential(PredictingPotential):
     n_iter_no_change : int, default=10
         With `early_stopping`, training ends after so many epochs without a smaller loss.
     init_from : str, path, CrystalPotential or None, default=None
-        What training starts from: ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"``
-        where the chgnet package is installed, the folder of a saved potential, or a fitted one.
+        Start of the training: ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"`` (they
+        need the chgnet package), the folder of a saved potential, or a fitted one.
     checkpoint_dir : path or None, default=None
-        Folder where the state of training is kept, at most every ten seconds. The same fit, started
-        again, goes on from there, to the same bits; `random_state` must be an int.
+        Folder for the state of training, written at most every ten seconds. The same fit, started
+        again, continues from there with the same result, bit by bit; `random_state` must be an int.
     device : str, default="auto"
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
@@ -88,21 +88,21 @@ class CrystalPotential(PredictingPotential):
     reference_energies_ : dict of float by symbol
         In eV per atom, for the elements of training.
     element_table_ : ElementTable
-        Vectors of elements as they are after fit.
+        Vectors of elements after fit.
     history_ : list of dict
         Number, ``"train_loss"`` and seconds of every epoch, and ``"valid_loss"`` with
         `early_stopping`.
 
     Notes
     -----
-    Energies are those of cells, in eV, with the zero of the labels. Forces are minus the slope by
-    positions, in eV/Å; stresses the slope by strain per volume, in GPa, positive under tension.
-    Disordered crystals are refused, and elements that were not trained on.
+    Energies are those of cells, in eV, with the zero of the labels. Forces are the negative
+    derivative by positions, in eV/Å. Stresses are the derivative by strain per volume, in GPa,
+    positive under tension. Disordered crystals and elements without training data are refused.
 
     The published weights are those of the chgnet package (Deng et al., Nature Machine Intelligence
     5, 1031 (2023); modified BSD licence; 1.7 MB), trained on MPtrj: relaxations of the Materials
-    Project. Energies are those of PBE and PBE+U with the corrections of MP2020. Trained on such
-    data, potentials underestimate the curvature of the energy far from equilibrium.
+    Project. Energies are those of PBE and PBE+U with the corrections of MP2020. Potentials trained
+    on such data underestimate the curvature of the energy far from equilibrium.
 
     Examples
     --------
@@ -200,8 +200,8 @@ class CrystalPotential(PredictingPotential):
         Raises
         ------
         ValueError
-            If a parameter makes no sense, a crystal is disordered, a label has a wrong shape (the
-            row is named), no label is known, or a kind of label is known only in the rows to train
+            If a parameter is invalid, a crystal is disordered, a label has a wrong shape (the error
+            names the row), no label is known, or a kind of label is known only in the rows to train
             on or only in those held back.
         """
         self.__dict__.pop("fitted_", None)  # if this fit fails, the potential is not fitted
@@ -223,17 +223,17 @@ class CrystalPotential(PredictingPotential):
         Returns
         -------
         DataFrame
-            Rows: ``model``, and ``constant``: energies of elements, fitted to y itself, and zero
-            for all else.
-            Columns: mean absolute and root mean squared errors of energies (meV/atom), forces
-            (eV/Å), stresses (GPa) and moments (Bohr magnetons); NaN where no label is known.
+            Rows: ``model``, and ``constant``: energies of elements fitted to y itself, and zero for
+            forces, stresses and moments. Columns: mean absolute and root mean squared errors of
+            energies (meV/atom), forces (eV/Å), stresses (GPa) and moments (Bohr magnetons); NaN
+            where no label is known.
         """
         crystals, found = self._predict(X, derivatives=True)
         labels = read_labels(y, crystals, X)
         return error_table(found, labels, crystals)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the loss, with the weights and the kind of loss of training.
+        """Return the negative loss, with the weights and the kind of loss of training.
 
         Parameters
         ----------
@@ -264,13 +264,13 @@ class CrystalPotential(PredictingPotential):
     # -- moving atoms -----------------------------------------------------------------------------
 
     def calculator(self, *, skin: float = 0.5) -> Any:
-        """Return a calculator of ASE, for molecular dynamics and all that ASE does.
+        """Return a calculator of ASE, for molecular dynamics and other methods of ASE.
 
         Parameters
         ----------
         skin : float, default=0.5
-            Neighbours are searched so much farther than the potential sees, in Å, and anew once an
-            atom has moved by half of it.
+            Neighbours are searched up to the cutoff plus this distance in Å. They are searched
+            again once an atom has moved by half of it.
 
         Returns
         -------
@@ -297,17 +297,17 @@ class CrystalPotential(PredictingPotential):
         ----------
         X : array-like of crystals of shape (n_samples,)
         fmax : float, default=0.05
-            A crystal is done when no force on an atom is as large, in eV/Å, and no entry of its
-            stress times volume per atom, in eV.
+            A crystal has converged if all forces are below this, in eV/Å, and with relaxed cells
+            all entries of stress times volume per atom, in eV.
         cell : bool, default=True
-            Whether cells relax, too.
+            Whether to relax cells as well.
         max_steps : int, default=500
 
         Returns
         -------
         Relaxation
-            ``crystals`` and ``table``, in the order of X. A crystal that fails is kept as it was
-            last, with the reason.
+            ``crystals`` and ``table``, in the order of X. A crystal that fails is returned in its
+            last state, with the reason.
         """
         check_is_fitted(self)
         params = SimpleNamespace(fmax=fmax, cell=cell, max_steps=max_steps)

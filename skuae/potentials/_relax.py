@@ -18,12 +18,12 @@ _PATIENCE, _FASTER, _SLOWER, _FIRST_MIX, _LESS_MIX = 5, 1.1, 0.5, 0.1, 0.99
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
-    """Relaxed crystals, and how it went.
+    """Relaxed crystals, and a table of the relaxations.
 
     Attributes
     ----------
     crystals : Crystals
-        In the order of those given; one that failed is as it was last.
+        In the given order; a crystal that failed is in its last state.
     table : DataFrame
         One row per crystal: ``initial_energy`` and ``energy`` (eV per cell), ``max_force`` (eV/Å),
         ``max_stress`` (GPa), ``n_steps``, ``converged``, and ``reason``: ``"converged"``,

@@ -1,4 +1,4 @@
-"""Training: tasks, networks with their element vectors, and the loop; it knows no estimator."""
+"""Training: tasks, networks with their element vectors, and the loop, independent of estimators."""
 
 from skuae.training._callbacks import name_uncloneable
 from skuae.training._classification import ClassificationTask, FittedClassification

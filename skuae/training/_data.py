@@ -1,4 +1,4 @@
-"""Rows of packed crystals with their targets, dealt out in batches."""
+"""Rows of packed crystals with their targets, in batches."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is known of the elements, as the front-end starts from it."""
+"""Known properties of the elements, from which the front-end starts."""
 
 from typing import Any
 

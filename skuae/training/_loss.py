@@ -1,4 +1,4 @@
-"""What training minimises: losses over batches whose targets may be unknown or weigh less."""
+"""Losses over batches with unknown targets and weights."""
 
 from collections.abc import Sequence
 

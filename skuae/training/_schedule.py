@@ -1,4 +1,4 @@
-"""Learning rates as a function of how far training has come."""
+"""Learning rates as functions of the progress of training."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How many epochs: whole trainings, each twice as long, compared by rows that are held back."""
+"""Search for the number of epochs: whole trainings, each twice as long as the one before."""
 
 import math
 from collections.abc import Callable

@@ -206,7 +206,7 @@ def test_labels_that_are_called_as_our_columns_are_refused(train, cifs, files, c
     rows = [f"c{i}.cif,{i}" for i in range(5)]
     (cifs / "t.csv").write_text("\n".join([f"file,{name}", *rows]))
     assert train(cifs / "t.csv", "m", "--target", name) == 2
-    assert f"the label '{name}' is called as a column of predictions" in capsys.readouterr().err
+    assert f"the label '{name}' has the name of a column of predictions" in capsys.readouterr().err
     (cifs / "t.csv").unlink()
 
 

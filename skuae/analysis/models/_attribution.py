@@ -42,18 +42,18 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
 
         - ``sites`` : DataFrame with the index ``(row, site)`` and the columns ``species``, the
           fractional coordinates ``a``, ``b``, ``c``, and ``contribution`` in the units of the
-          target (of its decadic logarithm, as all else here, if it is one of `log_targets`);
-          ``sites.loc[5]`` are the atoms of row 5.
+          target. For `log_targets`, all numbers refer to the decadic logarithm. ``sites.loc[5]``
+          are the atoms of row 5.
         - ``elements`` : DataFrame indexed by symbol, in the order of atomic numbers, with ``mean``
           and ``std`` over the crystals that have the element (std is NaN for a single one) and
-          their number ``n``. What counts for a crystal is the sum over the atoms of the element
-          divided by their share of all atoms: in the units of the target, and the same for a
-          crystal and its supercell.
+          their number ``n``. The value of a crystal is the sum over the atoms of the element
+          divided by their share of all atoms, so that a crystal and its supercell have equal
+          values.
         - ``predictions`` : ndarray of shape (n_samples,)
         - ``baseline`` : float, the mean of the training targets; None with occlusion.
         - ``method`` : {"exact", "occlusion"}, what was used.
-        - ``unit`` : str, the unit of these numbers, as far as the model knows it: that of the
-          target, ``"log10(...)"`` of it for one of `log_targets`, ``""`` if it is not known.
+        - ``unit`` : str, the unit of these numbers: that of the target, ``"log10(...)"`` of it for
+          one of `log_targets`, ``""`` if it is not known.
 
     Raises
     ------
@@ -68,10 +68,10 @@ def attribute_atoms(estimator, X, *, method="auto", target=None):
 
     Notes
     -----
-    A contribution tells what the network does, not what nature does. Exact shares are those of
-    atoms *with their surroundings*: messages from the neighbours are in the vector of an atom. An
-    occluded atom is one that the network never saw in training, and two atoms that do the same job
-    may each seem to be of no use.
+    Contributions describe the network, not nature. Exact shares are those of atoms *with their
+    surroundings*: the vector of an atom contains messages from its neighbours. Occlusion shows the
+    network atoms that were not in training, and atoms with redundant roles may each seem
+    irrelevant.
 
     Examples
     --------

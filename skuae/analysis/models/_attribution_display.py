@@ -59,7 +59,7 @@ class AtomAttributionDisplay:
             Fitted.
         structure : Structure, or anything that `as_crystals` takes for one row
         unit : str, optional
-            Unit of the contributions; by default as far as the model knows it.
+            Unit of the contributions; by default that of the model.
         **options : dict
             As in `attribute_atoms`.
 

@@ -34,8 +34,8 @@ class UncertaintyCalibrationDisplay:
 
     Notes
     -----
-    Errors are assumed to be normally distributed. Coverage is an average: intervals that are right
-    on average may be too narrow for some rows and too wide for others.
+    Errors are assumed to be normally distributed. Intervals that are calibrated on average may be
+    too narrow for some rows and too wide for others.
 
     Examples
     --------

@@ -26,14 +26,14 @@ def errors_by_crystal_system(y_true, y_pred, X, *, symprec=0.1, n_jobs=None):
     Returns
     -------
     errors : DataFrame
-        Indexed by crystal system, those that occur, with ``n`` (crystals), ``mae`` and
-        ``median_error`` of the predictions, and ``constant_mae``: that of the median of the whole
-        y_true. A system may be hard only because its targets are far from the median.
+        Indexed by the crystal systems in X, with ``n`` (crystals), ``mae`` and ``median_error`` of
+        the predictions, and ``constant_mae``, the error of the median of all y_true. Errors of a
+        system may be large only because its targets are far from that median.
 
     Raises
     ------
     ValueError
-        If the columns and X have other lengths, or hold what is not finite.
+        If lengths differ, or a value is not finite.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def errors_by_crystal_system(y_true, y_pred, X, *, symprec=0.1, n_jobs=None):
 
 
 class CrystalSystemErrorDisplay:
-    """Mean absolute errors by crystal system, beside those of a constant.
+    """Mean absolute errors by crystal system, compared with those of a constant.
 
     Parameters
     ----------

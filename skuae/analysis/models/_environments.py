@@ -18,12 +18,12 @@ _LEGEND_ROWS = 24
 
 
 def site_environments(estimator, X):
-    """Return the vector that a graph network has for every site: its environment.
+    """Return the vector of a graph network for every site: its environment.
 
     Parameters
     ----------
     estimator : CrystalGNNRegressor, CrystalGNNClassifier or Pipeline that ends with one
-        Fitted, with a back-end that has vectors of sites: all but CrystalTransformer, CrystalBERT.
+        Fitted, with any back-end other than CrystalTransformer and CrystalBERT.
     X : list, Series, DataFrame with one column, Crystals or StructureFeatures
         The structures; for a pipeline, what its first step takes.
 
@@ -50,9 +50,8 @@ def site_environments(estimator, X):
 
     Notes
     -----
-    Sites that a symmetry of the crystal maps onto each other have equal environments in every
-    network that reads distances to whole shells of neighbours, trained or not. That they are equal
-    is no evidence of what a network has learned.
+    Symmetry-equivalent sites have equal environments in every network that reads distances to whole
+    shells of neighbours, trained or not. Equal environments are no evidence of learning.
 
     Examples
     --------
@@ -122,8 +121,8 @@ class SiteEnvironmentsDisplay:
 
     Notes
     -----
-    t-SNE keeps neighbours together. Distances and sizes of groups mean little, and it makes groups
-    even of noise. Equal environments lie on one another. Ten thousand sites take about a minute.
+    t-SNE keeps neighbours together. Distances and sizes of groups mean little, and even noise forms
+    groups. Equal environments coincide. Ten thousand sites take about a minute.
 
     References
     ----------

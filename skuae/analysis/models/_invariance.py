@@ -14,25 +14,24 @@ _MOST_PAIRS = 1000  # crystals among which different ones are compared: half a m
 
 
 def invariance_report(front_end, X, *, n_repeats=10, untrained="auto", random_state=0):
-    """Measure how much a fitted model depends on how a crystal is written down.
+    """Measure how much a fitted model depends on the description of a crystal.
 
-    Every crystal is written down anew several times, in one respect at a time: turned, moved, with
-    its sites in other periodic images, or with its sites in another order. None of this changes the
-    crystal. What the model makes of them is compared ([1]_, Methods), beside two baselines without
-    which the numbers mean nothing: different crystals, and a network that has learned nothing.
+    Every crystal is described anew several times, with one change at a time: rotated, shifted, with
+    sites in other periodic images, or with another order of the sites. None of this changes the
+    crystal. The outputs of the model are compared ([1]_, Methods). There are two baselines:
+    different crystals, and an untrained network.
 
     Parameters
     ----------
     front_end : CrystalTransformerRegressor, or any fitted regressor of crystals
-        Its ``predict`` is examined and, if it has ``embed``, the vectors of crystals as well, which
-        the predictions are read from.
+        Its ``predict`` is examined. If it has ``embed``, so are the vectors of crystals.
     X : array-like of structures of shape (n_samples,)
         At least two crystals; a hundred are enough.
     n_repeats : int, default=10
-        How often each crystal is written down anew, at least twice.
+        Number of descriptions of each crystal, at least two.
     untrained : "auto", estimator or None, default="auto"
-        What to compare with. "auto" takes a clone of `front_end` that has been fitted for one epoch
-        with a vanishing learning rate, None leaves this baseline out.
+        The untrained baseline. "auto" is a clone of `front_end`, fitted for one epoch with a
+        vanishing learning rate. None leaves this baseline out.
     random_state : int, RandomState instance or None, default=0
         Seeds rotations, shifts, images, orders and the untrained network.
 
@@ -61,9 +60,8 @@ def invariance_report(front_end, X, *, n_repeats=10, untrained="auto", random_st
 
     Notes
     -----
-    skuae's estimators wrap all sites into the cell before the network sees them. So "images" gives
-    exact invariance, and "translation" is a change of the origin of the cell, which moves some
-    sites to the other side of it.
+    skuae's estimators wrap all sites into the cell first. So "images" gives exact invariance, and
+    "translation" moves some sites to the other side of the cell.
 
     References
     ----------

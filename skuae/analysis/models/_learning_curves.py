@@ -23,10 +23,10 @@ def compare_learning_curves(
 ):
     """Compare learning curves of several estimators, seed by seed.
 
-    scikit-learn's `learning_curve` runs for each of them, on the same splits. A seed decides which
-    rows are for testing, which rows are added first, and every `random_state` of the estimators. A
-    hard split is hard for all estimators. Differences within a seed are therefore more precise than
-    the spread between seeds.
+    scikit-learn's `learning_curve` runs for each estimator on the same splits. A seed sets the test
+    rows, the order of the training rows, and every `random_state` of the estimators. All estimators
+    share the hard and the easy splits, so that differences within a seed are more precise than the
+    spread between seeds.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from skuae.analysis._axes import take_ax
 
 
 class LossCurveDisplay:
-    """Training loss against epochs, and beside it the errors of the numbers of epochs tried.
+    """Training loss against epochs, and the errors of the numbers of epochs tried.
 
     Parameters
     ----------

@@ -9,9 +9,9 @@ from skuae.analysis.models._checks import check_rows
 class ParityDisplay:
     """Predicted against true values, with the errors in a corner.
 
-    Unlike scikit-learn's `PredictionErrorDisplay`, it draws all rows instead of a sample, as
-    hexagons coloured by their number if there are many. Both axes have the same scale, and units
-    and metrics are shown. There are no residual plots.
+    Unlike scikit-learn's `PredictionErrorDisplay`, it draws all rows instead of a sample; many rows
+    become hexagons coloured by their number. Both axes have the same scale. Units and metrics are
+    shown. There are no residual plots.
 
     Parameters
     ----------

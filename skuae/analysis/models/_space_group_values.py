@@ -22,15 +22,15 @@ _WORDS = ["symbol", "point_group", "crystal_system", "laue_class", "symmetry_cla
 def space_group_values(estimator, X, y, *, min_count=20, random_state=None):
     """Compare the value of each space group in a CrystalBERT with the labels of its crystals.
 
-    The value of a group is the mean, over its crystals, of what the five words add to the
-    prediction.
+    The value of a group is the mean contribution of the five words to the predictions of its
+    crystals.
 
     Parameters
     ----------
     estimator : CrystalGNNRegressor, CrystalGNNClassifier or Pipeline that ends with one
         Fitted, with the back-end `CrystalBERT`, on one target or two classes.
     X : list, Series, DataFrame with one column, Crystals or StructureFeatures
-        Structures, best such that were not trained on.
+        Structures, preferably not from the training set.
     y : array-like of shape (n_samples,)
         Targets, or labels.
     min_count : int, default=20
@@ -65,8 +65,8 @@ def space_group_values(estimator, X, y, *, min_count=20, random_state=None):
 
     Notes
     -----
-    A network that knows the group of each crystal learns the mean label of a group first of all. A
-    high correlation is therefore no insight by itself: compare it with that of ``"one-hot"``.
+    A network that reads the group of each crystal can learn the mean label of the group. A high
+    correlation alone is therefore no insight; compare it with that of ``"one-hot"``.
 
     Examples
     --------

@@ -27,7 +27,7 @@ def symmetry_scores(
     n_jobs=None,
     random_state=0,
 ):
-    """Compare environments of sites that symmetry makes equivalent, and of sites that it does not.
+    """Compare the environments of symmetry-equivalent sites and of other sites.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def symmetry_scores(
     X : list, Series, DataFrame with one column, Crystals or StructureFeatures
         For a pipeline, what its first step takes.
     statistic : {"distance", "ks"}, default="distance"
-        How far apart two environments are: their Euclidean distance, in units of the root mean
-        square norm of all environments, or the statistic of the two-sample Kolmogorov-Smirnov test
-        on their numbers, as the SEN paper has it. The latter does not see in which order the
-        numbers are: [1, 2, 3] and [3, 2, 1] are equal.
+        Difference of two environments: their Euclidean distance, in units of the root mean square
+        norm of all environments, or the statistic of the two-sample Kolmogorov-Smirnov test on
+        their numbers, as in the SEN paper. The latter ignores the order of the numbers: [1, 2, 3]
+        and [3, 2, 1] are equal.
     control : {"untrained"} or None, default="untrained"
-        Do the same with a network that has the same architecture and random weights.
+        Compare with a network of the same architecture and random weights.
     symprec : float, default=0.1
         Tolerance in Å within which sites are equivalent.
     n_jobs : int, optional
@@ -71,9 +71,9 @@ def symmetry_scores(
     Notes
     -----
     A network that reads distances to whole shells of neighbours *must* have equal environments for
-    equivalent sites, trained or not (CGCNN cuts the last shell unless `whole_shell`). That it has
-    them is no evidence of anything learned: look at the control. Sites are not merged here; with
-    merged ones, equality would be by construction.
+    equivalent sites, trained or not (CGCNN cuts the last shell unless `whole_shell`). Equality is
+    no evidence of learning: look at the control. Sites are not merged here, since merged sites are
+    equal by construction.
 
     References
     ----------

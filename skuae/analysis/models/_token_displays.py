@@ -12,7 +12,7 @@ def _shown(name):
 
 
 class TokenContributionsDisplay:
-    """How much the tokens of a CrystalBERT move its predictions: a box per token.
+    """Box plots of the contributions of CrystalBERT's tokens to its predictions.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class TokenContributionsDisplay:
         target : int, str or label, optional
             As in `token_contributions`.
         unit : str, optional
-            Unit of the contributions; by default as far as the model knows it.
+            Unit of the contributions; by default that of the model.
 
         Returns
         -------
@@ -111,12 +111,12 @@ class TokenContributionsDisplay:
 
 
 class AttentionMapDisplay:
-    """Which tokens of a CrystalBERT read which, as a mean over crystals and heads.
+    """Attention between the tokens of a CrystalBERT, averaged over crystals and heads.
 
     Parameters
     ----------
     weights : ndarray of shape (n_tokens, n_tokens)
-        What the token of the row reads of the token of the column.
+        Attention of the token of the row to the token of the column.
     tokens : list of str
 
     Attributes

@@ -53,9 +53,9 @@ def token_contributions(estimator, X, *, target=None):
 
     Notes
     -----
-    The five words of the space group say the same in different ways: the sum of their columns is
-    the value of the group. Each output token has read all others, more so in deeper networks. The
-    paper explains one layer with one head (``n_layers=1, n_heads=1``).
+    The five words of the space group are redundant: the sum of their columns is the value of the
+    group. Each output token has read all others, more so in deeper networks. The paper explains one
+    layer with one head (``n_layers=1, n_heads=1``).
 
     Examples
     --------
@@ -85,7 +85,7 @@ def token_contributions(estimator, X, *, target=None):
 
 
 def attention_maps(estimator, X):
-    """Return how much each token of a CrystalBERT reads of each other one.
+    """Return the attention of each token of a CrystalBERT to each other one.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def attention_maps(estimator, X):
         With the fields
 
         - ``weights`` : ndarray of shape (n_samples, n_layers, n_heads, n_tokens, n_tokens): what
-          the token of the row reads of the token of the column. Rows add up to 1.
+          the token of the row reads from the token of the column. Rows add up to 1.
         - ``tokens`` : list of str, the names of the tokens.
 
     Raises

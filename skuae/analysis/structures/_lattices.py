@@ -11,8 +11,8 @@ _CELLS = ("conventional", "primitive", "given")
 def lattice_parameters(X, cell="conventional", *, symprec=0.1, n_jobs=None, verbose=0):
     """Return lengths and angles of the cells of crystals.
 
-    A file may describe a crystal by any of its cells. A model that depends on the crystal alone
-    cannot predict which, so that targets for it are to be those of a canonical cell.
+    A file may describe a crystal by any of its cells, and a model cannot predict which one was
+    chosen. Use a canonical cell for targets.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def lattice_parameters(X, cell="conventional", *, symprec=0.1, n_jobs=None, verb
         - ``"primitive"``: made from the conventional cell by its centring. Canonical, too.
         - ``"given"``: as X has it.
     symprec : float, default=0.1
-        Distance in Å by which sites may miss a symmetry. For cells other than given ones.
+        Tolerance for sites in Å; not used for given cells.
     n_jobs : int, optional
         Processes that find the symmetry; -1 takes all cores. None is 1, unless in a
         `joblib.parallel_config` context.
@@ -43,7 +43,7 @@ def lattice_parameters(X, cell="conventional", *, symprec=0.1, n_jobs=None, verb
     Raises
     ------
     TypeError, ValueError
-        If `cell` is unknown, or `symprec` makes no sense.
+        If `cell` is unknown, or `symprec` is invalid.
 
     Warns
     -----
@@ -52,7 +52,7 @@ def lattice_parameters(X, cell="conventional", *, symprec=0.1, n_jobs=None, verb
 
     See Also
     --------
-    skuae.Crystals.symmetry : What this is computed from, and keeps with the crystals.
+    skuae.Crystals.symmetry : Space groups and cells, which this function reads.
 
     Examples
     --------

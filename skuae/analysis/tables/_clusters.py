@@ -37,9 +37,8 @@ def cluster_elements(
 ):
     """Cluster the elements of a table repeatedly, and random controls with them.
 
-    UMAP shows groups even in noise: in tables of random numbers the best number of clusters is
-    three. A silhouette is meaningful only in comparison with that of tables without classes. The
-    result therefore includes such controls.
+    UMAP shows groups even in noise: the best number of clusters of random tables is three. Compare
+    silhouettes with those of tables without classes, which the result includes as controls.
 
     Parameters
     ----------

@@ -79,10 +79,10 @@ def compare_tables(
 
     Notes
     -----
-    The path of DTW is the one with the least sum of squared differences; costs are absolute
-    differences. It compares dimension 1 with dimension 1 and its neighbours, although the order of
-    dimensions is arbitrary: networks that are trained from other random weights have other orders.
-    Where ``dtw`` is about ``dtw_null``, it says nothing. It also depends on the scale of tables.
+    The path of DTW has the least sum of squared differences; costs are absolute differences. DTW
+    compares dimension 1 with dimension 1 and its neighbours, although the order of dimensions is
+    arbitrary and differs between random initialisations. If ``dtw`` is close to ``dtw_null``, it
+    has no meaning. It also depends on the scale of tables.
 
     Procrustes: ``1 - disparity`` of centred tables of unit norm after the best rotation, the
     narrower one padded with zeros.

@@ -54,8 +54,8 @@ class TableSimilarityDisplay:
     def plot(self, ax=None, *, measure="cka"):
         """Draw the matrix: every value, its value by chance, and a colour for the difference.
 
-        Colours are of ``(value - chance) / (1 - chance)``, as other measures are adjusted for
-        chance: with more dimensions than elements, tables of pure noise have a CKA of 0.5 and more.
+        Colours show ``(value - chance) / (1 - chance)``, since tables of pure noise with more
+        dimensions than elements have a CKA of 0.5 and more.
 
         Parameters
         ----------

@@ -29,8 +29,8 @@ def oxide_distributions(
     """Group oxides by the class of their other elements, and describe their properties by class.
 
     A crystal belongs to a class if it contains oxygen and all its other elements are of that class
-    ([1]_, Fig. 3d-f). Elements are read from the sites, not from formulas. The crystals that drop
-    out are counted by reason.
+    ([1]_, Fig. 3d-f). Elements are read from the sites, not from formulas. Excluded crystals are
+    counted by reason.
 
     Parameters
     ----------

@@ -80,10 +80,11 @@ def probe_elements(
 
     Notes
     -----
-    300 trees of depth 3, each split of a tree out of a random 1/√n_dims of the dimensions: better
-    here than CatBoost's defaults, and thirty times faster.
+    There are 300 trees of depth 3; each split chooses from a random 1/√n_dims of the dimensions.
+    This is better here than CatBoost's defaults, and thirty times faster.
 
-    A dimension has a meaning in one trained table only: train again, and others are important.
+    The meaning of a dimension is that of one trained table; in another training, others are
+    important.
 
     References
     ----------

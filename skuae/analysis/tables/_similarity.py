@@ -70,7 +70,7 @@ class SimilarityDisplay:
             Name of a table, a file, a table, or a data frame indexed by symbol.
         what : {"cosine", "components", "table"}, default="cosine"
             The cosine of every pair of elements, between the rows as they are (a vector that all
-            rows share raises all of them: `ElementTable.standardize` takes it out); the first 32
+            rows share raises all of them; `ElementTable.standardize` removes it); the first 32
             principal components; or all columns of the table.
         linkage : {"average", "complete", "single", "ward"}, default="average"
             How `scipy.cluster.hierarchy.linkage` builds the tree, from one minus the cosine, else
