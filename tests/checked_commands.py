@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from pymatgen.core import Lattice, Structure
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from small_backbones import SMALL
 
-from skuae import CrystalGNNClassifier, CrystalGNNRegressor
+import skuae
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, UAETransformer
 from skuae.cli import main
 from skuae.datasets import make_toy_crystals
 
@@ -55,6 +58,17 @@ def predicted(other=None, element="Na"):
         Path("b.cif").write_text(other)
     status = run("predict", model(), "b.cif", "a.cif", "-o", "out.csv")
     return status, pd.read_csv("out.csv")
+
+
+def of_pipeline():
+    """Return whether the command predicts what a saved pipeline predicts."""
+    pipeline = make_pipeline(UAETransformer("magpie"), Ridge())
+    pipeline.fit(TOY.structures, np.arange(12.0))
+    skuae.save(pipeline, "m")
+    write("a.cif")
+    run("predict", "m", "a.cif", "-o", "out.csv")
+    expected = pipeline.predict(skuae.as_crystals(["a.cif"]))
+    return np.allclose(pd.read_csv("out.csv")["target_predicted"], expected)
 
 
 def reason_in_row(**options):
@@ -107,6 +121,7 @@ COMMANDS = {
         element="Lr"
     ),
     "a crystal to predict with an element that no training crystal had": lambda _: unseen(),
+    "a pipeline that `skuae.save` wrote, to predict with": lambda _: of_pipeline(),
     "a file to predict twice, also through its folder": lambda _: two_folders("in", "in/a.cif"),
     "a folder to predict without structure files": lambda _: two_folders("empty"),
     "other files in a folder to predict": lambda _: two_folders("in"),
@@ -125,5 +140,8 @@ COMMANDS = {
     ),
     "labels 0 and 1 without `--task`": lambda _: train([0, 1] * 3, "--test-fraction", "0"),
     "`--set` with a parameter that there is not": lambda _: train(range(5), settings=["epochs=3"]),
+    "several targets for `--recipe pipeline`": lambda _: train(
+        range(5), "--recipe", "pipeline", "--target", "z"
+    ),
     "metrics.json of another model in the folder of a model": lambda _: other_notes(),
 }

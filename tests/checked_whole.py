@@ -20,6 +20,8 @@ from skuae import (
     UAETransformer,
     as_crystals,
 )
+from skuae.crystals import LIMITS
+from skuae.datasets import read_file
 from skuae.estimators import load_pretrained
 
 SALTS = ["NaCl", "KCl", "LiF", "MgO"]
@@ -48,6 +50,17 @@ def by_hand(x):
     return 2 * x
 
 
+def too_large():
+    """Read a table of 2 MB from a parquet file of a few kB, where 1 MB is the limit."""
+    limit = LIMITS.table_bytes
+    pd.DataFrame({"cif": ["x" * 100] * 20_000}).to_parquet("a.parquet")
+    try:
+        LIMITS.table_bytes = 10**6
+        read_file("a.parquet")
+    finally:
+        LIMITS.table_bytes = limit
+
+
 def parquet(structure):
     """Return a structure that went through a parquet file of pandas."""
     content = structure.as_dict()
@@ -72,12 +85,14 @@ FORMULAS = {
     "a hydrate with a dot": lambda _: features("NaCl", "CuSO4.5H2O"),
     "charges, variables or exponents in a formula": lambda _: features("NaCl", "La2-xSrxCuO4"),
     "a formula in small letters, among others": lambda _: features("NaCl", "nacl"),
+    "a lone misspelt formula": lambda _: features("NaCll"),
     "a formula without atoms": lambda _: features("Na0"),
     "a missing formula": lambda _: features("NaCl", None),
 }
 WHOLE = {
     "dicts of JARVIS": lambda _: as_crystals([JARVIS])[0].composition.formula == "Fe1",
     "cells of a parquet file read by pandas": lambda _: parquet(NACL) == NACL.composition,
+    "a parquet file that expands beyond the limit": lambda _: too_large(),
     "a pipeline that is saved and loaded": lambda _: kept(pipeline()),
     "a function of your own in a model to be saved": lambda _: kept(
         TransformedTargetRegressor(
