@@ -43,7 +43,8 @@ def test_an_example_becomes_a_notebook(tmp_path):
 
 def test_readme_has_the_commands_that_ci_and_users_run():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, needed in {"quickstart": "examples/plot_quickstart.py", "tests": "pytest"}.items():
+    ends = {"quickstart": "examples/plot_quickstart.py", "tests": "pytest -n auto --dist loadfile"}
+    for name, needed in ends.items():
         _, _, after = text.partition(f"<!-- command: {name} -->\n```bash\n")
         command = after.partition("\n```")[0]
         assert "\n" not in command and command.endswith(needed)
