@@ -113,8 +113,9 @@ html_theme_options = {
 html_sidebars = {"index": [], "installation": []}
 
 EXAMPLES = (
-    "quickstart features grid_search classifier uncertainty transfer attribution crystalbert sen "
-    "potential element_classes probes compare_tables oxides perovskite_gp invariance"
+    "quickstart predict_at_once few_labels features grid_search classifier uncertainty transfer "
+    "attribution crystalbert sen potential element_classes probes compare_tables oxides "
+    "perovskite_gp invariance"
 )
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skuae import featurizers as featurizers
     from skuae import pipelines as pipelines
     from skuae import potentials as potentials
+    from skuae import pretrained as pretrained
     from skuae import training as training
     from skuae.crystals import Crystals, as_crystals
     from skuae.embedding import ElementTable, UAETransformer
@@ -35,6 +36,7 @@ else:  # `skuae --help` needs none of them; torch takes longer to import than al
                 "models",
                 "pipelines",
                 "potentials",
+                "pretrained",
                 "training",
             ],
             "skuae.crystals": ["Crystals", "as_crystals"],
@@ -69,5 +71,6 @@ __all__ = [
     "load",
     "models",
     "potentials",
+    "pretrained",
     "save",
 ]

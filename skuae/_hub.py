@@ -1,4 +1,4 @@
-"""Folders of saved models, here or at Hugging Face."""
+"""Folders of saved models: those that ship with skuae, those of users, those at Hugging Face."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -6,6 +6,18 @@ from typing import Any
 
 _HUB = "hf://"
 MODEL_FILE = "model.safetensors"  # all of a model: a folder holds the old one or the new one
+_SHIPPED = Path(__file__).parent / "pretrained" / "models"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the folders of the models that ship with skuae, by name.
+
+    Returns
+    -------
+    dict of str to Path
+        Sorted by name.
+    """
+    return {path.parent.name: path.parent for path in sorted(_SHIPPED.glob(f"*/{MODEL_FILE}"))}
 
 
 def find_model(source: Any) -> Path:
@@ -14,7 +26,8 @@ def find_model(source: Any) -> Path:
     Parameters
     ----------
     source : str or path-like
-        A folder, or ``hf://owner/name`` at Hugging Face, perhaps with ``@revision``.
+        The name of a model that ships with skuae, a folder, or ``hf://owner/name`` at Hugging Face,
+        perhaps with ``@revision``.
 
     Returns
     -------
@@ -28,15 +41,25 @@ def find_model(source: Any) -> Path:
     ImportError
         If it is at Hugging Face, and huggingface_hub is not installed.
     ValueError
-        If it is a file, or no address at Hugging Face.
+        If it is a file, no address at Hugging Face, or both a name and a folder.
     """
     if isinstance(source, str) and source.startswith(_HUB):
         return _fetch(source)
-    folder = Path(source)
+    folder, shipped = Path(source), shipped_models()
+    if isinstance(source, str) and source in shipped:
+        if (folder / MODEL_FILE).is_file():
+            raise ValueError(
+                f"{source} is a model that ships with skuae, and the folder of another model here; "
+                f"pass ./{source} for the folder, or read the other with skuae.pretrained.load"
+            )
+        return shipped[source]
     if folder.is_file():
         raise ValueError(f"{folder} is a file; pass the folder that save_pretrained wrote")
     if not (folder / MODEL_FILE).is_file():
-        raise FileNotFoundError(f"{folder} holds no model: there is no {MODEL_FILE} in it")
+        raise FileNotFoundError(
+            f"{folder} holds no model: there is no {MODEL_FILE} in it. Models that ship with skuae "
+            f"are {', '.join(shipped)}"
+        )
     return folder
 
 

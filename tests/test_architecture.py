@@ -22,6 +22,7 @@ LEVELS = {
     "featurizers": 6,
     "analysis": 6,
     "matminer": 6,
+    "pretrained": 6,
     "pretraining": 6,
     "pipelines": 7,
     "commands": 8,

@@ -4,11 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from skuae import crystal_pipeline
 from skuae.crystals import Links
+from skuae.datasets import FormulaKFold, make_toy_crystals
 from skuae.models import BACKBONES
 from skuae.models._edges import linear_at_edges
 
@@ -61,6 +65,31 @@ def test_products_inside_autograd_functions_are_counted(monkeypatch):
     )
     assert count == 3 * 2 * n * degree * m * w
     assert sorted(shape) == sorted((n * degree, m, w))
+
+
+def test_blends_of_parts_are_those_of_the_pipeline(monkeypatch):
+    """They share the fits of their parts, which the pipeline itself makes anew."""
+    monkeypatch.syspath_prepend(FOLDER)
+    import compare_few_labels
+
+    toy = make_toy_crystals(30, random_state=0)
+    rows = np.arange(20), np.arange(20, 30)
+    quick = {"cv": FormulaKFold(2), "network__max_epochs": 2, "trees__catboost__iterations": 5}
+
+    def pipeline(*args, **params):
+        return crystal_pipeline(*args, device="cpu", **params).set_params(**quick)
+
+    monkeypatch.setattr(compare_few_labels, "crystal_pipeline", pipeline)
+    task = toy.structures, toy.target, *rows
+    monkeypatch.setattr(compare_few_labels, "read_task", lambda *args: task)
+    args = SimpleNamespace(n=20, data=None, networks=None)
+    errors = {name: error for name, error, _ in compare_few_labels.run("gap of toys", args, 0)}
+    drawn = np.random.default_rng(0).permutation(rows[0])
+    for name, model in (("pipeline, mp", "mp"), ("pipeline, None", None)):
+        whole = pipeline("regressor", 20, model=model, random_state=0)
+        whole.fit(toy.structures[drawn], toy.target[drawn])
+        found = whole.predict(toy.structures[rows[1]])
+        assert errors[name] == pytest.approx(np.abs(found - toy.target[rows[1]]).mean(), rel=1e-6)
 
 
 @pytest.mark.slow

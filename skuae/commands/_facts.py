@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skuae._elements import SYMBOLS
-from skuae._hub import MODEL_FILE
+from skuae._hub import MODEL_FILE, shipped_models
 from skuae.commands._model import load_model, notes_on
 from skuae.datasets import formula_groups, read_structures
 from skuae.embedding import TABLE_FILES, ElementTable, get_table, table_names
@@ -43,15 +43,15 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
         If what is there is none of these, or is damaged.
     """
     path = Path(name)
+    if name in shipped_models() or (name and (path / MODEL_FILE).is_file()):
+        return _model(name)
     if not name or not path.exists():
         if name in table_names():
             return _table(get_table(name))
         raise FileNotFoundError(
-            f"there is no file or folder {name}, and no element table of that name; tables are "
-            f"{', '.join(table_names())}"
+            f"there is no file or folder {name}, and no model or element table of that name; "
+            f"models are {', '.join(shipped_models())}, tables {', '.join(table_names())}"
         )
-    if path.is_dir() and (path / MODEL_FILE).is_file():
-        return _model(path)
     tables = sorted(path.glob("*.safetensors")) if path.is_dir() else []
     if len(tables) == 1:  # as `skuae pretrain` leaves it
         return _table(ElementTable.load(tables[0]))
@@ -64,10 +64,10 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
     return _data(name, jobs, quiet)
 
 
-def _model(folder: Path) -> Facts:
-    config, _ = read_model_folder(folder)
-    known = load_model(str(folder), device="cpu")
-    model, notes = known.estimator, notes_on(folder)
+def _model(name: str) -> Facts:
+    config, _ = read_model_folder(name)
+    known = load_model(name, device="cpu")
+    model, notes = known.estimator, notes_on(name)
     names = known.targets or ["(not named)"]
     facts: Facts = {"model": type(model).__name__}
     alone = isinstance(model, CrystalEstimator)

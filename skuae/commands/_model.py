@@ -10,7 +10,7 @@ import pandas as pd
 
 from skuae._cards import take, take_texts
 from skuae._files import checked_content
-from skuae._hub import MODEL_FILE
+from skuae._hub import MODEL_FILE, find_model
 from skuae.crystals import Crystals
 from skuae.estimators import (
     CrystalEstimator,
@@ -82,7 +82,7 @@ def load_model(name: str, *, device: str | None = None, verbose: int | None = No
     Parameters
     ----------
     name : str
-        The folder of a saved model.
+        A model that ships with skuae, the folder of a saved one, or ``hf://owner/name``.
     device : str, optional
         Where networks run.
     verbose : int, optional
@@ -131,20 +131,22 @@ def digest_of(folder: str | Path) -> str:
     return hashlib.sha256((Path(folder) / MODEL_FILE).read_bytes()).hexdigest()
 
 
-def notes_on(folder: str | Path) -> dict[str, Any]:
-    """Return what `skuae train` wrote about the model in a folder.
+def notes_on(name: str | Path) -> dict[str, Any]:
+    """Return what is noted about a model beside it, by `skuae train` for example.
 
     Parameters
     ----------
-    folder : str or Path
+    name : str or Path
+        As in `load_model`.
 
     Returns
     -------
     dict
         Empty if there is nothing, or if it is about another model.
     """
+    folder = find_model(name)
     try:
-        notes = json.loads((Path(folder) / NOTES).read_text(encoding="utf-8"))
+        notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     known = isinstance(notes, dict) and notes.get("model_sha256") == digest_of(folder)

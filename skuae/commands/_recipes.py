@@ -111,7 +111,7 @@ def make_estimator(
         kind = CrystalGNNRegressor if regresses else CrystalGNNClassifier
         return with_params(kind(args.backbone, embedding=args.embedding, **common), settings)
     others = dict(settings)
-    model = others.pop("model", None)
+    model = others.pop("model", "mp")
     pipeline: Any = crystal_pipeline(
         "regressor" if regresses else "classifier", n_labels, model=model, **common
     )

@@ -24,8 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         example="skuae info my_model",
     )
     add = parser.add_argument
-    add("name", metavar="MODEL|TABLE|DATA", help="folder of a model; name or file of an element "
-        "table; structure files, a folder of them, or a table with structures")  # fmt: skip
+    add("name", metavar="MODEL|TABLE|DATA", help="folder or name of a model; name or file of an "
+        "element table; structure files, a folder of them, or a table with structures")  # fmt: skip
     add("--json", action="store_true", help="print JSON instead of lines")
     add_machine_options(parser)
     parser.set_defaults(run=run)

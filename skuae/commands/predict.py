@@ -24,10 +24,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "elements that none of its training crystals has. A row has an error instead if the "
         "file cannot be read or the crystal cannot be predicted. Exit status: 0 if all rows have a "
         "prediction, 1 if some have none, 2 if an argument makes no sense.",
-        example="skuae predict my_model new_crystals/*.cif -o predictions.csv",
+        example="skuae predict mp new_crystals/*.cif -o predictions.csv",
     )
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a saved model: a network or a pipeline")
+    add("model", metavar="MODEL", help="folder of a saved network or pipeline, or a network that "
+        "ships with skuae: mp, mp-metal, mp-topology")  # fmt: skip
     add("files", nargs="+", metavar="FILES", help=FILES_HELP)
     add("-o", "--output", metavar="FILE", help="*.csv, *.parquet or *.json; default: print a table")
     add("--json", action="store_true", help="print JSON instead of a table")

@@ -116,10 +116,10 @@ class CrystalGNNRegressor(CrystalRegressor):
 
     Notes
     -----
-    With ``loss="gaussian_nll"`` or ``"laplace_nll"``, the head has two outputs per target, prediction
-    and variance, trained with the beta likelihood [3]_. This takes one training. The variance is not reliable for
-    crystals unlike the training set; the spread of an ensemble is, in part: see
-    `CrystalVotingRegressor`.
+    With ``loss="gaussian_nll"`` or ``"laplace_nll"``, the head has two outputs per target,
+    prediction and variance, trained with the beta likelihood [3]_. This takes one training. The
+    variance is not reliable for crystals unlike the training set; the spread of an ensemble is, in
+    part: see `CrystalVotingRegressor`.
 
     References
     ----------

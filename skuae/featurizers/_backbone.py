@@ -36,9 +36,10 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
     Parameters
     ----------
-    model : estimator, Pipeline that ends with one, or path
-        A fitted `CrystalGNNRegressor`, `CrystalGNNClassifier` or `CrystalTransformerRegressor`, or
-        the folder of a saved one. Clones of this transformer keep the fitted model. A search clones
+    model : estimator, Pipeline that ends with one, str or path, default="mp"
+        A fitted `CrystalGNNRegressor`, `CrystalGNNClassifier` or `CrystalTransformerRegressor`, the
+        folder of a saved one, or the name of one that ships with skuae; see
+        `skuae.pretrained.names`. Clones of this transformer keep the fitted model. A search clones
         its candidates: in the grid of a search, put fitted models into
         :class:`sklearn.frozen.FrozenEstimator`, or pass folders.
     layers : "all", str or sequence of str, default="all"
@@ -87,7 +88,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
     array(['cgcnn_layer3_0', 'cgcnn_layer3_1'], dtype=object)
     """
 
-    def __init__(self, model, layers="all", *, batch_size=64, device=None, verbose=0):
+    def __init__(self, model="mp", layers="all", *, batch_size=64, device=None, verbose=0):
         self.model = model
         self.layers = layers
         self.batch_size = batch_size

@@ -25,7 +25,7 @@ def crystal_pipeline(
     kind: str = "regressor",
     n_labels: int | None = None,
     *,
-    model: Any = None,
+    model: Any = "mp",
     random_state: int | None = None,
     n_jobs: int | None = None,
     device: Any = "auto",
@@ -35,8 +35,8 @@ def crystal_pipeline(
 
     It combines models of different kinds, which make different errors:
 
-    - ``"gp"``, only if there is a `model`: a Gaussian process on the activations of that network.
-      It carries over what the network learned from many other crystals, and it fits in seconds.
+    - ``"gp"``: a Gaussian process on the activations of a network. It carries over what the network
+      learned from many other crystals, and it fits in seconds.
     - ``"trees"``: CatBoost on statistics of elemental properties (magpie) and on symmetry,
       electrons, density and distances (`skuae.featurizers.SymmetryTransformer`).
     - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees
@@ -52,10 +52,11 @@ def crystal_pipeline(
     n_labels : int, optional
         About how many labels there will be. It sets the number of inner folds, thus of fits: 10
         below 200 labels, 3 above 2,000, else 5.
-    model : estimator, Pipeline or path, optional
-        A network that was trained on many other crystals: fitted, or the folder of a saved one; see
-        `skuae.featurizers.BackboneTransformer`. It may have learned other properties. If its
-        training crystals include your test crystals, your test errors are too small.
+    model : estimator, Pipeline, str, path or None, default="mp"
+        The network of ``"gp"``, which was trained on many other crystals and perhaps on other
+        properties: the name of one that ships with skuae, a fitted one, or the folder of a saved
+        one; see `skuae.featurizers.BackboneTransformer`. If its training crystals include your test
+        crystals, your test errors may be too small. None leaves ``"gp"`` out.
     random_state : int, optional
         Seeds all parts.
     n_jobs : int, optional

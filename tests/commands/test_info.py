@@ -67,7 +67,11 @@ def test_data(cifs, files, capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("none", "there is no file or folder none, and no element table of that name; tables are"),
+        (
+            "none",
+            "there is no file or folder none, and no model or element table of that name; models "
+            "are mp, mp-metal, mp-topology, tables",
+        ),
         ("x.safetensors", "x.safetensors is not a"),
         ("x.csv", "x.csv has no structures"),
         ("empty", "holds no structure files"),

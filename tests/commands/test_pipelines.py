@@ -45,7 +45,8 @@ def test_a_pipeline_is_trained_and_measured(cifs, stack):
     folder, out = stack
     assert out.splitlines()[1].startswith("en (eV)") and out.endswith(f"{folder}\n")
     model = skuae.load(folder)
-    assert list(model.named_estimators_) == ["trees", "network"] and model.cv == 2
+    assert list(model.named_estimators_) == ["gp", "trees", "network"] and model.cv == 2
+    assert model.named_estimators_["gp"][0].model == "mp"
     assert model.named_estimators_["trees"][-1].tree_count_ == 5
     assert model.named_estimators_["network"].network_.backbone.atom_dim == 8
     held = pd.read_csv(folder / "predictions.csv")
@@ -84,8 +85,9 @@ def test_it_is_evaluated_and_described(stack, cifs, capsys):
     assert main(["info", str(stack[0]), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["model"] == "CrystalStackingRegressor" and facts["targets"] == ["en (eV)"]
-    assert facts["parts"][0] == "trees: FeatureUnion > CatBoostRegressor"
-    assert facts["parts"][1] == "network: CrystalGNNRegressor"
+    assert facts["parts"][0] == "gp: BackboneTransformer > ActivationGPRegressor"
+    assert facts["parts"][1] == "trees: FeatureUnion > CatBoostRegressor"
+    assert facts["parts"][2] == "network: CrystalGNNRegressor"
     _, numbers, _ = data.structures.composition()
     assert facts["training elements"].startswith(f"{len(np.unique(numbers))}: ")
     assert facts["training rows"] == 30 and "MAE" in facts["held-out errors of en"]

@@ -31,7 +31,9 @@ def fitted(toy, network):
 
 
 def test_the_parts(network):
-    assert [name for name, _ in crystal_pipeline().estimators] == ["trees", "network"]
+    alone = crystal_pipeline(model=None)
+    assert [name for name, _ in alone.estimators] == ["trees", "network"]
+    assert crystal_pipeline().get_params()["gp__activations__model"] == "mp"
     whole = crystal_pipeline("classifier", model=network)
     assert [name for name, _ in whole.estimators] == ["gp", "trees", "network"]
     assert isinstance(whole, CrystalStackingClassifier)

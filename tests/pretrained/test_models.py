@@ -1,0 +1,151 @@
+"""The models that ship: what they predict, and what is said of them."""
+
+import json
+import re
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from pymatgen.core import Lattice, Structure
+from scipy.stats import norm
+from sklearn.metrics import balanced_accuracy_score
+
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, crystal_pipeline, pretrained
+from skuae.commands._model import digest_of, notes_on
+from skuae.datasets import load_mp_mini, make_toy_crystals
+from skuae.estimators import load_pretrained
+from skuae.featurizers import BackboneTransformer
+
+NAMES = ["mp", "mp-metal", "mp-topology"]
+FOLDER = resources.files("skuae") / "pretrained" / "models"
+
+
+@pytest.fixture(scope="module")
+def mini():
+    """Crystals of formulas that no model was trained on."""
+    return load_mp_mini(target=["formation_energy_per_atom", "band_gap"])
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return make_toy_crystals(16, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def salt():
+    sites = [[0, 0, 0], [0.5, 0, 0]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], sites)
+
+
+def test_names():
+    assert pretrained.names() == NAMES
+    files = sorted(path.name for name in NAMES for path in (FOLDER / name).iterdir())
+    assert files == sorted(["README.md", "metrics.json", "model.safetensors"] * 3)
+    assert sum(path.stat().st_size for name in NAMES for path in (FOLDER / name).iterdir()) < 4e6
+
+
+def test_known_crystals(salt):
+    """The Materials Project has -2.105 and -3.065 eV/atom, 5.0 eV; 83 and 61 GPa for silicon."""
+    mp = pretrained.load("mp", device="cpu")
+    sites = [[0, 0, 0], [0.5, 0, 0]]
+    oxide = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.256), ["Mg", "O"], sites)
+    silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.469), ["Si"], [[0, 0, 0]])
+    found = pd.DataFrame(mp.predict([salt, oxide, silicon]), columns=mp.target_names_)
+    energies = found["formation_energy_per_atom"].tolist()
+    assert energies[:2] == pytest.approx([-2.105, -3.065], abs=0.2)
+    assert found["band_gap"][0] == pytest.approx(5.0, abs=1.0)
+    assert found["K_VRH"][2] == pytest.approx(83, rel=0.25)
+    assert found["G_VRH"][2] == pytest.approx(61, rel=0.35)
+    assert mp.target_units_ == ["eV/atom", "eV", "eV", "Bohr magnetons/atom", "GPa", "GPa"]
+
+
+def test_errors_and_intervals_on_the_bundled_crystals(mini):
+    """They are of a later release, whose corrections differ: by 0.046 eV/atom on average."""
+    mp = pretrained.load("mp", device="cpu")
+    mean, std = mp.predict(mini.structures, return_std=True)
+    off = np.abs(mean[:, :2] - mini.target)
+    assert off[:, 0].mean() < 0.11
+    assert off[:, 1].mean() < 0.45
+    inside = off[:, 1] <= norm.ppf(0.95) * std[:, 1]
+    assert 0.82 < inside.mean() < 0.97
+
+
+def test_metals(mini):
+    metal = pretrained.load("mp-metal", device="cpu")
+    truth = np.where(mini.target[:, 1] > 0, "insulator", "metal")
+    assert balanced_accuracy_score(truth, metal.predict(mini.structures)) > 0.82
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ways_in_are_one(name, salt):
+    model = pretrained.load(name, device="cpu")
+    kind = CrystalGNNRegressor if name == "mp" else CrystalGNNClassifier
+    for found in (kind.from_pretrained(name, device="cpu"), load_pretrained(name, device="cpu")):
+        np.testing.assert_array_equal(found.predict([salt]), model.predict([salt]))
+    assert model.verbose == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards(name):
+    card = pretrained.card(name)
+    header = yaml.safe_load(card.split("---")[1])
+    assert header["license"] == "cc-by-4.0"
+    assert header["library_name"] == "skuae"
+    for said in ("Jain et al.", "Leakage", "test crystals", f'from_pretrained("{name}")'):
+        assert said in card
+    notes = notes_on(name)
+    assert notes["model_sha256"] == digest_of(FOLDER / name)
+    assert notes["training_rows"] > 15_000
+    numbers = [v for scores in notes["errors"].values() for v in scores.values()]
+    assert np.isfinite(numbers).all()
+    for target in notes["errors"] if name == "mp" else ():
+        assert f"| {target} |" in card
+
+
+def test_the_card_states_the_errors_of_the_notes():
+    errors = json.loads((FOLDER / "mp" / "metrics.json").read_text())["errors"]
+    for target, scores in errors.items():
+        row = re.search(rf"^\| {target} \| (.*) \|$", pretrained.card("mp"), re.M)[1].split(" | ")
+        assert float(row[0].replace(",", "")) == scores["n"]
+        assert float(row[1]) == pytest.approx(scores["mae"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("mp-metl", "did you mean 'mp-metal'"), ("x", "they are mp, mp-metal"), (None, "no model")],
+)
+def test_unknown_names(name, said):
+    for call in (pretrained.load, pretrained.card):
+        with pytest.raises(ValueError, match=said):
+            call(name)
+
+
+def test_a_folder_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pretrained.load("mp-metal", device="cpu").save_pretrained("mp")
+    with pytest.raises(ValueError, match=r"pass \./mp for the folder"):
+        CrystalGNNRegressor.from_pretrained("mp")
+    assert CrystalGNNClassifier.from_pretrained("./mp").classes_.tolist() == ["insulator", "metal"]
+    assert pretrained.load("mp", device="cpu").n_iter_ > 1
+
+
+def test_its_layers_are_features(salt):
+    features = BackboneTransformer(device="cpu").set_output(transform="pandas")
+    found = features.fit_transform([salt])
+    mp = pretrained.load("mp", device="cpu")
+    expected = BackboneTransformer(mp).fit_transform([salt])
+    np.testing.assert_array_equal(found, expected)
+    assert found.columns[-1].startswith("gated_gcn_embed_")
+
+
+def test_the_pipeline_reads_them(toy):
+    quick = {"cv": 2, "network__max_epochs": 1, "trees__catboost__iterations": 5}
+    model = crystal_pipeline(random_state=0, device="cpu").set_params(**quick)
+    model.fit(toy.structures, toy.target)
+    mp = pretrained.load("mp", device="cpu")
+    gp = model.named_estimators_["gp"]
+    np.testing.assert_array_equal(
+        gp[0].transform(toy.structures), BackboneTransformer(mp).fit_transform(toy.structures)
+    )

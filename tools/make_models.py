@@ -1,0 +1,183 @@
+"""Train the models that ship with skuae, measure them, and write their folders.
+
+    python tools/make_models.py --data ../shared/data --output runs                # train all
+    python tools/make_models.py --data ../shared/data --output runs --only mp      # or one
+    python tools/make_models.py --data ../shared/data --output runs --finish       # and ship
+
+Crystals of `mp_merged_labels.parquet` and `mp_structures_part*.jsonl.gz`, without the formulas of
+any test set: the bundled data sets, the test rows of the MEGNet split, matbench_perovskites, and
+the perovskites of OQMD, of the Materials Project and of hybrid organic-inorganic kind. The formulas
+of the validation rows of the MEGNet split are left out, too: they calibrate the standard
+deviations. A training that is there is not repeated, and one that was stopped goes on.
+"""
+
+import argparse
+import platform
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from _model_cards import DATA, LEARNED, card_of_classifier, card_of_regressor
+
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, Crystals, datasets, models
+from skuae._version import __version__
+from skuae.commands._model import digest_of
+from skuae.commands._scores import write_notes
+from skuae.estimators import load_pretrained
+
+HOLD_OUT = ("mp20_mini", "matbench_perovskites", "mp_perovskite", "oqmd_perovskite",
+            "hoip_nakajima")  # fmt: skip
+MAX_SITES = 100  # of training crystals
+TARGETS = {
+    "formation_energy_per_atom": "eV/atom",
+    "band_gap": "eV",
+    "efermi": "eV",
+    "total_magnetization_per_atom": "Bohr magnetons/atom",
+    "K_VRH": "GPa",
+    "G_VRH": "GPa",
+}
+MODULI = ["K_VRH", "G_VRH"]
+
+
+PACKAGE = Path(__file__).parents[1] / "skuae" / "pretrained" / "models"
+# Networks that never saw a property: what crystal_pipeline is measured with; they do not ship.
+WITHOUT = {
+    "without-formation-energy": ["formation_energy_per_atom"],
+    "without-gap": ["band_gap"],
+    "without-moduli": MODULI,
+}
+CLASSES = {"mp-metal": ["insulator", "metal"], "mp-topology": ["topological", "trivial"]}
+SHIPPED = ("mp", *CLASSES)
+
+
+def estimator_of(name, output):
+    """Return a model that is not fitted."""
+    common = {
+        "embedding": "ct-uae-mt",
+        "embedding_lr_ratio": 1.0,
+        "batch_size": 128,
+        "random_state": 0,
+        "checkpoint_dir": output / f"{name}-checkpoints",
+        "verbose": 1,
+    }
+    if name in CLASSES:
+        return CrystalGNNClassifier(
+            models.GatedGCN(),
+            init_from=output / "mp",
+            class_weight="balanced" if name == "mp-metal" else None,
+            early_stopping=False,
+            max_epochs=4,
+            lr=1e-3,
+            **common,
+        )
+    logs = [target for target in MODULI if target in targets_of_network(name)]
+    return CrystalGNNRegressor(
+        models.GatedGCN(),
+        max_epochs=50 if name == "mp" else 10,
+        weight_decay=1e-2,
+        loss="laplace_nll",
+        log_targets=logs or None,
+        **common,
+    )
+
+
+def targets_of_network(name):
+    """Return the targets of a network of several."""
+    return [target for target in TARGETS if target not in WITHOUT.get(name, [])]
+
+
+def read(data):
+    """Return crystals, labels, and the rows to learn from, to calibrate by and to score."""
+    parts = [datasets.read_file(path) for path in sorted(data.glob("mp_structures_part*.jsonl.gz"))]
+    crystals = Crystals.concatenate([part.structures for part in parts])
+    labels = pd.read_parquet(data / "mp_merged_labels.parquet").set_index("id").loc[crystals.ids]
+    tests = [datasets.read_file(data / f"{name}.jsonl.gz").structures for name in HOLD_OUT]
+    tests.append(datasets.load_mp_perovskites().structures)
+    groups = datasets.formula_groups(Crystals.concatenate([crystals, *tests]))
+    ours, others = np.split(groups, [len(crystals)])
+    split = labels["megnet_split"].to_numpy()
+    test = split == "test"
+    held = np.isin(ours, np.concatenate([others, ours[test]]))
+    validation = (split == "val") & ~held
+    train = ~held & ~np.isin(ours, ours[validation]) & (crystals.sizes <= MAX_SITES)
+    return crystals, labels, *map(np.flatnonzero, (train, validation, test))
+
+
+def targets_of(name, labels):
+    """Return what a model learns: targets, NaN where unknown, or labels, None where unknown."""
+    if name == "mp" or name in WITHOUT:
+        y = labels[list(TARGETS)].astype(float)
+        y[MODULI] = y[MODULI].where(y[MODULI] >= 1)  # the rest, 1 % of them, is not physical
+        return y[targets_of_network(name)]
+    if name == "mp-metal":
+        gap = labels["band_gap"].to_numpy(dtype=float)
+        return np.where(np.isnan(gap), None, np.where(gap > 0, "insulator", "metal"))
+    known = labels["topo_class_soc"].fillna("Unknown").to_numpy(dtype=object)
+    classes = np.where(known == "Triv_Ins", "trivial", "topological")
+    return np.where(known == "Unknown", None, classes)
+
+
+def known_rows(y):
+    """Tell which rows have a label."""
+    return pd.DataFrame(y).notna().any(axis=1).to_numpy()
+
+
+def finish(name, model, crystals, labels, rows):
+    """Calibrate and measure a model, and write its folder in the package."""
+    train, validation, test = rows
+    y = targets_of(name, labels)
+    known = known_rows(y)
+    train, validation, test = (part[known[part]] for part in rows)
+    if name in CLASSES:
+        errors, notes = card_of_classifier(model, crystals[test], y[test].astype(str))
+        units = None
+    else:
+        model.calibrate_std(crystals[validation], y.iloc[validation])
+        errors, notes = card_of_regressor(model, crystals[test], y.iloc[test], y.iloc[train])
+        units = {target: TARGETS[target] for target in y}
+    folder = PACKAGE / name
+    counts = f"{len(train):,} training crystals of at most {MAX_SITES} sites; "
+    counts += f"{len(validation):,} crystals for calibration; " if units else ""
+    about = f"## Data\n\n{counts}{len(test):,} test crystals.\n\n{DATA}"
+    notes = "\n\n".join([LEARNED[name], notes, about])
+    model.save_pretrained(folder, units=units, license="cc-by-4.0", dtype="float16", notes=notes)
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace("path/of/this/folder", name))
+    versions = {"skuae": __version__, "torch": torch.__version__,
+                "python": platform.python_version()}  # fmt: skip
+    facts = {"training_rows": len(train), "errors": errors, "versions": versions}
+    write_notes(folder, facts | {"model_sha256": digest_of(folder)})
+    print(name, errors, sep="\n", flush=True)
+
+
+def main():
+    """Train what is missing, or ship what is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=[*SHIPPED, *WITHOUT])
+    parser.add_argument("--finish", action="store_true", help="measure and ship what is trained")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    crystals, labels, *rows = read(args.data)
+    if args.finish:
+        for name in args.only or SHIPPED:
+            model = load_pretrained(args.output / name)
+            finish(name, model, crystals, labels, rows)
+        return
+    train = rows[0]
+    for name in args.only or [*SHIPPED, *WITHOUT]:
+        if (args.output / name).exists():
+            continue
+        y = targets_of(name, labels)
+        taken = train[known_rows(y)[train]]
+        print(f"{name}: {len(taken)} crystals", flush=True)
+        model = estimator_of(name, args.output)
+        model.fit(crystals[taken], y[taken].astype(str) if name in CLASSES else y.iloc[taken])
+        model.save_pretrained(args.output / name)
+
+
+if __name__ == "__main__":
+    main()
