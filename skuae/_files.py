@@ -10,7 +10,7 @@ import stat
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -26,6 +26,10 @@ _KEY = "skuae"  # one key only: safetensors writes several in random order
 _OURS = f"skuae-{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"(skuae-[0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.tmp")
 _LONGEST = 86400.0  # seconds after which a temporary file of another machine has no writer
+_DTYPES = {  # of safetensors, those that arrays of skuae have
+    "BOOL": "?", "U8": "u1", "U32": "<u4", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F32": "<f4",
+    "F64": "<f8",
+}  # fmt: skip
 
 
 def write_bytes(path: str | PathLike[str], content: bytes) -> None:
@@ -160,7 +164,7 @@ def write_safetensors(
     card: dict[str, Any],
     *,
     format: str,
-) -> None:
+) -> str:
     """Write arrays with a card in the file's metadata, and a checksum over both.
 
     Parameters
@@ -172,6 +176,11 @@ def write_safetensors(
         JSON-able.
     format : str
         What kind of file it is, and in which version.
+
+    Returns
+    -------
+    str
+        The checksum.
 
     Raises
     ------
@@ -189,10 +198,12 @@ def write_safetensors(
     }
     try:
         card = json.loads(json.dumps(card))  # as it will be read: keys are strings, tuples lists
-        text = json.dumps({"format": format, "sha256": _sha256(tensors, card), **card})
+        checksum = _sha256(tensors, card)
+        text = json.dumps({"format": format, "sha256": checksum, **card})
     except TypeError as error:
         raise TypeError(f"what is saved beside the numbers must fit into JSON: {error}") from error
     write_bytes(path, save(tensors, metadata={_KEY: text}))
+    return checksum
 
 
 def read_safetensors(
@@ -218,14 +229,49 @@ def read_safetensors(
     ValueError
         If the file is of another kind or version, is damaged, or was changed since it was written.
     """
+    tensors, card, _ = _read(path, format, _load)
+    return tensors, card
+
+
+def map_safetensors(
+    path: str | PathLike[str], *, format: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
+    """Map what `write_safetensors` wrote into memory: processes share it, and it takes none of it.
+
+    Parameters
+    ----------
+    path : str or path-like
+    format : str
+        As when it was written.
+
+    Returns
+    -------
+    tensors : dict of ndarray
+        Read-only.
+    card : dict
+    checksum : str
+        As `write_safetensors` returned it. The content has been checked against it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As of `read_safetensors`.
+    """
+    return _read(path, format, _map)
+
+
+def _read(
+    path: str | PathLike[str], format: str, load: Callable[[Any, Any], dict[str, np.ndarray]]
+) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:
+    """Read a file and check it; `load` gets its path and the open file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with open(path, "rb"):  # a file that may not be read is not a damaged one
         pass
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:  # which checks the header
             card = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = load(path, file)
         found, expected = card.pop("format"), card.pop("sha256")
     except Exception as error:  # damage gives a dozen kinds, from SafetensorError to RecursionError
         raise ValueError(f"{path} is not a {format} file, or is damaged ({error})") from error
@@ -236,7 +282,23 @@ def read_safetensors(
         raise ValueError(f"{path} has format {found!r}, expected {format!r}: {why}")
     if expected != _sha256(tensors, card):
         raise ValueError(f"{path} was changed since it was written: its checksum does not match")
-    return tensors, card
+    return tensors, card, expected
+
+
+def _load(path: Any, file: Any) -> dict[str, np.ndarray]:
+    return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def _map(path: Any, file: Any) -> dict[str, np.ndarray]:
+    data = np.asarray(np.memmap(path, np.uint8, mode="r"))
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8:start].tobytes())
+    tensors = {}
+    for name in file.keys():
+        begin, end = header[name]["data_offsets"]
+        flat = data[start + begin : start + end].view(_DTYPES[header[name]["dtype"]])
+        tensors[name] = flat.reshape(header[name]["shape"])
+    return tensors
 
 
 @contextmanager

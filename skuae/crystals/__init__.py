@@ -23,6 +23,7 @@ from skuae.crystals._parsing import (
 from skuae.crystals._reading import as_crystals
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._remarks import warn_remarks
+from skuae.crystals._shard import Shard, join_shards, read_shard, write_shard
 from skuae.crystals._space_groups import (
     CRYSTAL_SYSTEMS,
     N_SPACE_GROUPS,
@@ -63,6 +64,7 @@ __all__ = [
     "Links",
     "PackedTensors",
     "ReducedGraphs",
+    "Shard",
     "as_contents",
     "as_crystals",
     "as_lists",
@@ -74,15 +76,18 @@ __all__ = [
     "count_electrons",
     "format_of",
     "is_file",
+    "join_shards",
     "load_json",
     "offsets_from_sizes",
     "offsets_of",
     "parse_structure",
     "random_orthogonal",
     "read_bytes",
+    "read_shard",
     "space_group_names",
     "symmetry_of_rows",
     "take_rows",
     "to_device",
     "warn_remarks",
+    "write_shard",
 ]

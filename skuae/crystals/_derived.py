@@ -83,6 +83,12 @@ class Derived:
                 self.ready[setting] = parent._derived.get(parent, setting, build).take(rows)
         return self.ready[setting]
 
+    def forget(self, setting: tuple) -> None:
+        """Let go of what a setting asked for, here and in the parent."""
+        self.ready.pop(setting, None)
+        if self.parent is not None:
+            self.parent[0]._derived.forget(setting)
+
     def symmetries(self) -> Symmetries:
         """Return all symmetry that is known, also to the parent, by setting."""
         if self.parent is not None:

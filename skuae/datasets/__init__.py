@@ -10,6 +10,8 @@ from skuae.datasets._jarvis import fetch_jarvis
 from skuae.datasets._labels import as_numbers
 from skuae.datasets._matbench import fetch_matbench
 from skuae.datasets._materials_project import fetch_mp
+from skuae.datasets._shard_writing import write_shards
+from skuae.datasets._shards import Shards, open_shards
 from skuae.datasets._structures import read_structures
 from skuae.datasets._toy import make_toy_crystals
 
@@ -17,6 +19,7 @@ __all__ = [
     "ID_COLUMNS",
     "CrystalBunch",
     "FormulaKFold",
+    "Shards",
     "StratifiedFormulaKFold",
     "as_numbers",
     "fetch_jarvis",
@@ -28,8 +31,10 @@ __all__ = [
     "load_mp_mini",
     "load_mp_perovskites",
     "make_toy_crystals",
+    "open_shards",
     "read_file",
     "read_folder",
     "read_labels",
     "read_structures",
+    "write_shards",
 ]

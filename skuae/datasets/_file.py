@@ -23,7 +23,7 @@ ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
 _OCCUPANCIES = "site_occupancies"
-_ROWS_PER_TASK = 64
+ROWS_PER_TASK = 64
 _BYTES = "bytes after decompression"
 _LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
@@ -94,16 +94,9 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
             raise ValueError(f"{path}, {_where(labels, row)}: {rows.reasons[row]}{_more(rows)}")
         warn_remarks({f"row {row}": said for row, said in sorted(rows.remarks.items())})
         structures = rows.crystals
-    names = _names_of(target)
-    missing = [name for name in names if name not in labels]
-    if missing:
-        raise ValueError(
-            f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, labels.columns))}"
-        )
-    if len(set(names)) < len(names):
-        raise ValueError(f"target={names} names a column twice")
+    names = targets_of(path, labels, target)
     for name in [] if path.is_dir() else names:
-        labels[name] = _label(path, labels[name], alone=len(names) == 1)
+        labels[name] = label_of(path, labels[name], alone=len(names) == 1)
     warn_unknown(labels[names])
     return make_bunch(
         structures,
@@ -113,6 +106,32 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         as_frame=False,
         DESCR=f"{len(structures)} crystals of {path.name}",
     )
+
+
+def targets_of(path, labels, target):
+    """Return the names of the targets that are asked for, as a list.
+
+    Parameters
+    ----------
+    path : Path
+    labels : DataFrame
+        The columns of the table.
+    target : str, list of str or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If that is no name of a column, or a column is named twice.
+    """
+    names = _names_of(target)
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, labels.columns))}"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"target={names} names a column twice")
+    return names
 
 
 def _names_of(target):
@@ -139,7 +158,7 @@ def read_labels(path):
     return _read_frame(Path(path))
 
 
-def _label(path, column, alone):
+def label_of(path, column, alone):
     """Return a label column as floats, NaN where it is empty; or classes as they are."""
     cells = list(column.astype(object))  # or dates would become nanoseconds
     if alone and all(isinstance(cell, (bool, np.bool_)) for cell in cells):
@@ -154,6 +173,11 @@ def _read_frame(path):
     frame = _read_table(path)
     if not len(frame):
         raise ValueError(f"{path} holds no rows")
+    return indexed(path, frame)
+
+
+def indexed(path, frame):
+    """Return the rows of a table, indexed by id, or by row if they have no names."""
     check_names(path, list(frame.columns))
     others = {str(name).lower(): name for name in frame.columns[::-1]}  # "ID", say
     found = others | {name: name for name in ID_COLUMNS if name in frame}
@@ -217,22 +241,27 @@ def _read_csv(path):
 
 
 def _read_parquet(path):
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ImportError(
-            'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
-        ) from error
-    with ParquetFile(path) as file:
+    with parquet().ParquetFile(path) as file:
         check_names(path, file.schema_arrow.names)  # pandas would give pages of a schema
         groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
         LIMITS.check("table_bytes", sum(group.total_byte_size for group in groups), _BYTES)
         # A value that is repeated is written once, so the sizes in the file do not tell all.
         size = 0
-        for batch in file.iter_batches(_ROWS_PER_TASK):
+        for batch in file.iter_batches(ROWS_PER_TASK):
             size += batch.nbytes
             LIMITS.check("table_bytes", size, _BYTES)
     return pd.read_parquet(path)
+
+
+def parquet():
+    """Return the module that reads parquet files, or raise ImportError with the way out."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
+        ) from error
+    return pyarrow.parquet
 
 
 def read_table_rows(path, n_jobs, verbose, allow_outside):
@@ -252,7 +281,35 @@ def read_table_rows(path, n_jobs, verbose, allow_outside):
         ids.
     rows : Rows
     """
-    frame = _read_frame(path)
+    labels, cells = cells_of(path, _read_frame(path), allow_outside)
+    rows = read_rows(
+        partial(read_cell, folder=path.parent),
+        cells,
+        list(labels.index) if labels.index.name == "id" else None,
+        per_task=ROWS_PER_TASK,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+    return labels, rows
+
+
+def cells_of(path, frame, allow_outside):
+    """Return the columns of a table that are not structures, and the cells that are.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+    frame : DataFrame
+        All or some of its rows.
+    allow_outside : bool
+
+    Returns
+    -------
+    labels : DataFrame of shape (n_crystals, n_labels)
+    cells : list of length n_crystals
+        For `read_cell`.
+    """
     used = _structure_columns(path, frame)
     if len(used) > 1:
         cells = list(frame[list(used)].itertuples(index=False, name=None))
@@ -263,15 +320,7 @@ def read_table_rows(path, n_jobs, verbose, allow_outside):
         check_inside(path, list(files.values()))
     places = {row: path.parent / name for row, name in files.items()}
     check_once(path, places, {row: f"row {row}" for row in files})
-    rows = read_rows(
-        partial(_read_cell, folder=path.parent),
-        cells,
-        list(frame.index) if frame.index.name == "id" else None,
-        per_task=_ROWS_PER_TASK,
-        n_jobs=n_jobs,
-        verbose=verbose,
-    )
-    return frame.drop(columns=list(used)), rows
+    return frame.drop(columns=list(used)), cells
 
 
 def _structure_columns(path, frame):
@@ -296,7 +345,7 @@ def _more(rows):
     return f" ({n} such rows)" if n > 1 else ""
 
 
-def _read_cell(cell, limits, folder):
+def read_cell(cell, limits, folder):
     """Return the structure in a cell, and the remarks of the parser."""
     if isinstance(cell, tuple):
         return _from_arrays(*as_lists(cell), limits=limits), []

@@ -140,13 +140,9 @@ def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
         Those of the rows; None where there is none.
     rows : Rows
     """
-    labels = read_table(folder, target_names)
+    labels, files = find_listed(folder, target_names, allow_outside)
     ids = list(labels.index)
-    if not allow_outside:
-        check_inside(folder / TABLE, ids)
-    files = [find_file(folder, name) for name in ids]
     found = [row for row, file in enumerate(files) if file is not None]
-    check_once(folder / TABLE, {row: files[row] for row in found}, [repr(name) for name in ids])
     rows = read_files(
         [files[row] for row in found], [ids[row] for row in found], n_jobs=n_jobs, verbose=verbose
     )
@@ -157,6 +153,32 @@ def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
     }
     remarks = {found[i]: said for i, said in rows.remarks.items()}
     return labels, files, Rows(rows.crystals, reasons, remarks)
+
+
+def find_listed(folder, target_names, allow_outside):
+    """Find the files that ``id_prop.csv`` lists.
+
+    Parameters
+    ----------
+    folder : Path
+    target_names : list of str or None
+    allow_outside : bool
+
+    Returns
+    -------
+    labels : DataFrame of shape (n_crystals, n_labels)
+        Indexed by id.
+    files : list of Path or None
+        Those of the rows; None where there is none.
+    """
+    labels = read_table(folder, target_names)
+    ids = list(labels.index)
+    if not allow_outside:
+        check_inside(folder / TABLE, ids)
+    files = [find_file(folder, name) for name in ids]
+    found = {row: file for row, file in enumerate(files) if file is not None}
+    check_once(folder / TABLE, found, [repr(name) for name in ids])
+    return labels, files
 
 
 def read_files(files, ids, *, n_jobs, verbose):

@@ -81,7 +81,7 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     if "" in given:
         raise FileNotFoundError("there is no file of the empty name ''")
     for path in _sources([Path(path) for path in given]):
-        if path.is_file() and not _is_table(path):
+        if path.is_file() and not is_table(path):
             files.append(path)
             continue
         parts += _read_all(files, n_jobs, verbose)
@@ -130,7 +130,7 @@ def _sources(paths):
     sources = [
         source
         for path, plain in zip(paths, listed, strict=True)
-        for source in (_files_in(path) if plain else [path])
+        for source in (files_in(path) if plain else [path])
     ]
     seen = set()
     for source in sources:
@@ -141,10 +141,10 @@ def _sources(paths):
     return sources
 
 
-def _files_in(path):
+def files_in(path):
     """Return the structure files in a folder."""
     there = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
-    files = [file for file in there if format_of(file) and not _is_table(file)]
+    files = [file for file in there if format_of(file) and not is_table(file)]
     if not files:
         raise ValueError(
             f"{path} holds no structure files: CIF (*.cif), POSCAR (POSCAR*, CONTCAR*, *.vasp) or "
@@ -160,7 +160,8 @@ def _files_in(path):
     return files
 
 
-def _is_table(path):
+def is_table(path):
+    """Return whether a path is that of a table, not of one structure."""
     name = path.name.lower()
     if not path.is_file() or not name.endswith((".json", ".json.gz")):
         return name.endswith(_TABLES)

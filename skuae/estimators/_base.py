@@ -1,6 +1,6 @@
 """What all crystal estimators share: from checked rows to a trained net and back."""
 
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -10,13 +10,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._warnings import warn
-from skuae.embedding import ElementTable, crystals_and_table
+from skuae.embedding import ElementTable
 from skuae.estimators._reading import read_model_folder
+from skuae.estimators._rows import rows_and_table
 from skuae.estimators._saving import PretrainedEstimator, encode_estimator
 from skuae.estimators._settings import settings_of
 from skuae.training import (
-    CrystalDataset,
-    CrystalLoader,
     FitData,
     FittedTask,
     Network,
@@ -25,10 +24,12 @@ from skuae.training import (
     check_rows,
     check_sample_weight,
     check_training_params,
+    dataset_maker,
     find_epochs,
     fit_network,
     history_of,
     library_defaults,
+    make_loader,
     name_uncloneable,
     resolve_device,
     seed_of,
@@ -91,7 +92,7 @@ class CrystalEstimator(PretrainedEstimator):
         check_training_params(self)
         device = resolve_device(self.device)
         task = self._task()
-        crystals, table = crystals_and_table(X)
+        crystals, table = rows_and_table(X)
         for name, rows in (("y", y), ("sample_weight", sample_weight)):
             check_rows(rows, crystals, name)
         targets = task.read(y, crystals)
@@ -140,12 +141,12 @@ class CrystalEstimator(PretrainedEstimator):
         """Return what a method of the network gives for the rows of X, (n_samples, n_outputs)."""
         check_is_fitted(self)
         with library_defaults():
-            crystals, _ = crystals_and_table(X)
+            crystals, _ = rows_and_table(X)
             self.network_.check(crystals)
-            packed = self.network_.pack(crystals, self.device_, verbose=self.verbose)
-            dataset = CrystalDataset(packed, np.arange(len(crystals)))
+            pack = partial(self.network_.pack, device=self.device_, verbose=self.verbose)
+            dataset = dataset_maker(crystals, pack)(np.arange(len(crystals)))
             by_size = self.network_.backbone.pads
-            loader = CrystalLoader(dataset, self.batch_size, shuffle=False, by_size=by_size)
+            loader = make_loader(dataset, self.batch_size, shuffle=False, by_size=by_size)
             outputs = self.net_.outputs(loader, method)
         check_finite(outputs, crystals)
         return outputs

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 
-from skuae.embedding import crystals_and_table
 from skuae.estimators._base import CrystalEstimator
+from skuae.estimators._rows import rows_and_table
 from skuae.training import (
     ClassificationTask,
     FittedClassification,
@@ -137,7 +137,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
         -------
         score : float
         """
-        crystals, _ = crystals_and_table(X)
+        crystals, _ = rows_and_table(X)
         classes, codes, _ = read_labels(y, crystals)  # as fit reads them
         weight = check_sample_weight(sample_weight, crystals)
         return super().score(crystals, classes[codes], weight)

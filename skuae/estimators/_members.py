@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from skuae.crystals import Crystals
-from skuae.embedding import crystals_and_table
+from skuae.estimators._rows import rows_and_table
 from skuae.training import check_rows, library_defaults
 
 
@@ -16,7 +16,7 @@ def read_once(X: Any) -> Any:
     if isinstance(X, pd.DataFrame):  # a member may choose its columns
         return X
     with library_defaults():
-        crystals, table = crystals_and_table(X)
+        crystals, table = rows_and_table(X)
     return crystals if table is None else X
 
 
@@ -29,7 +29,7 @@ def read_labelled(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Crystals | N
     if isinstance(X, pd.DataFrame) and X.shape[1] != 1:
         return X, None
     with library_defaults():
-        crystals, _ = crystals_and_table(X)
+        crystals, _ = rows_and_table(X)
     check_rows(y, crystals, "y")
     check_rows(sample_weight, crystals, "sample_weight")
     return X, crystals

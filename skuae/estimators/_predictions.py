@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._elements import SYMBOLS, atomic_number
 from skuae.crystals import Crystals, attempt_rows
-from skuae.embedding import crystals_and_table
 from skuae.estimators._members import has_std
+from skuae.estimators._rows import rows_and_table
 
 UNSEEN = "unseen_elements"
 ERROR = "error"
@@ -68,7 +68,7 @@ def predict_frame(
     ['electronegativity_predicted', 'unseen_elements', 'error']
     """
     check_is_fitted(model)
-    crystals, _ = crystals_and_table(X)
+    crystals, _ = rows_and_table(X)
     seen = _seen(model, training_elements)
     done = attempt_rows(lambda part: _predict(model, part), crystals)
     n_targets = _n_targets(model, target_names)

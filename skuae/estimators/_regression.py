@@ -8,8 +8,8 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from skuae.embedding import crystals_and_table
 from skuae.estimators._base import CrystalEstimator
+from skuae.estimators._rows import rows_and_table
 from skuae.training import FittedRegression, RegressionTask, check_sample_weight, check_targets
 
 
@@ -130,7 +130,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
             )
         if not isinstance(level, Real) or not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1; got {level!r}")
-        crystals, _ = crystals_and_table(X)
+        crystals, _ = rows_and_table(X)
         fitted = RegressionTask(self.task_.loss, None, list(self.task_.logs))
         targets = fitted.read(y, crystals)
         if targets.values.shape[1] != self.task_.n_targets:
@@ -158,7 +158,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
         -------
         score : float
         """
-        crystals, _ = crystals_and_table(X)
+        crystals, _ = rows_and_table(X)
         y, *_ = check_targets(y, crystals, need_all=False)
         predicted = self.predict(crystals).reshape(len(y), -1)
         if predicted.shape != y.shape:

@@ -23,6 +23,7 @@ from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._schedule import SCHEDULES, learning_rate
 from skuae.training._search import find_epochs
 from skuae.training._settings import Settings
+from skuae.training._shard_data import dataset_maker, make_loader
 from skuae.training._table_input import TableInput, check_covered, table_digest
 from skuae.training._targets import check_rows, check_sample_weight, check_targets
 from skuae.training._task import FitData, FittedTask, Targets, Task
@@ -54,11 +55,13 @@ __all__ = [
     "check_targets",
     "check_training_params",
     "check_two_classes",
+    "dataset_maker",
     "find_epochs",
     "fit_network",
     "history_of",
     "learning_rate",
     "library_defaults",
+    "make_loader",
     "make_net",
     "name_uncloneable",
     "named",

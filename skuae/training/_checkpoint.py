@@ -15,6 +15,7 @@ from torch import Tensor
 from skuae._cards import check_all_taken, take, take_array
 from skuae._files import checked_content, make_folder, read_safetensors, write_safetensors
 from skuae._warnings import warn
+from skuae.datasets import Shards
 from skuae.models import CrystalModule, encode_params
 from skuae.training._net import CrystalNet
 from skuae.training._settings import Settings
@@ -27,6 +28,10 @@ _SLOTS = {
     "adam": frozenset({"step", "exp_avg", "exp_avg_sq"}),
     "sgd": frozenset({"momentum_buffer"}),
 }  # what each optimiser remembers of a parameter
+_OF_CRYSTALS = (
+    *("numbers", "frac_coords", "lattices", "offsets"),
+    *("occ_sites", "occ_numbers", "occ_values"),
+)
 _NOT_IN_FINGERPRINT = {
     "verbose",
     "device",
@@ -79,10 +84,11 @@ class Checkpoint(Callback):
         relevant["trained"] = [name for name, _ in module.named_parameters()]
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
         crystals = data.crystals
-        arrays: list[np.ndarray | None]
-        arrays = [crystals.numbers, crystals.frac_coords, crystals.lattices, crystals.offsets]
-        for entry in ("occ_sites", "occ_numbers", "occ_values"):
-            arrays.append(getattr(crystals, entry))
+        arrays: list[np.ndarray | None] = []
+        if isinstance(crystals, Shards):
+            digest.update(f"{crystals.checksum} {crystals.buffer}".encode())
+        else:
+            arrays += [getattr(crystals, name) for name in _OF_CRYSTALS]
         arrays += [data.targets.values, data.sample_weight, data.train]
         arrays += [v.cpu().numpy() for v in module.state_dict().values()]
         for array in arrays:

@@ -112,36 +112,84 @@ class CrystalLoader:
 
     def order(self) -> list[np.ndarray]:
         """Return the batches of this epoch, each an index array into the data set."""
-        n = len(self.dataset)
         rng = np.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(n) if self.shuffle else np.arange(n)
-        if self.by_size:
-            order = order[np.argsort(self.dataset.sizes()[order], kind="stable")]
-        batches = [order[a:b] for a, b in zip(self._cuts[:-1], self._cuts[1:], strict=True)]
-        if self.shuffle:
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        return batches
+        sizes = self.dataset.sizes() if self.by_size else None
+        return deal(len(self.dataset), self._cuts, rng if self.shuffle else None, sizes)
 
     def __iter__(self) -> Iterator[tuple[CrystalBatch, TargetsOfBatch]]:
-        draw = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
-        generator = torch.Generator().manual_seed(int(draw))
+        generator = self.generator()
         for index in self.order():
             batch, targets = self.dataset.batch(index)
             if self.transform is not None:
                 batch = self.transform(batch, generator)
             yield batch, targets
 
+    def generator(self) -> torch.Generator:
+        """Return the random numbers of the transform in this epoch."""
+        draw = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
+        return torch.Generator().manual_seed(int(draw))
+
     def _find_cuts(self) -> list[int]:
         n = len(self.dataset)
-        n_batches = -(-n // self.batch_size)
-        if n_batches > 1 and n // n_batches < 2:
-            n_batches -= 1
-        cuts = [round(i * n / n_batches) for i in range(n_batches + 1)]
-        if self.by_size:
-            sizes = np.sort(self.dataset.sizes())
-            cuts = sorted({c for a, b in itertools.pairwise(cuts)
-                           for c in _cut_padded(a, b, sizes)})  # fmt: skip
-        return cuts
+        sizes = self.dataset.sizes() if self.by_size else None
+        return find_cuts(n, count_batches(n, self.batch_size), sizes)
+
+
+def count_batches(n: int, batch_size: int) -> int:
+    """Return the number of batches of nearly equal size, none of a single row if that can be."""
+    n_batches = -(-n // batch_size)
+    return n_batches - 1 if n_batches > 1 and n // n_batches < 2 else n_batches
+
+
+def find_cuts(n: int, n_batches: int, sizes: np.ndarray | None) -> list[int]:
+    """Return where n rows are cut into batches of nearly equal size.
+
+    Parameters
+    ----------
+    n, n_batches : int
+    sizes : ndarray of int of shape (n,) or None
+        Sites per crystal, if rows are sorted by these and padded: batches of large crystals are cut
+        again.
+
+    Returns
+    -------
+    list of int
+        From 0 to n.
+    """
+    cuts = [round(i * n / n_batches) for i in range(n_batches + 1)]
+    if sizes is not None:
+        ordered = np.sort(sizes)
+        cuts = sorted({c for a, b in itertools.pairwise(cuts)
+                       for c in _cut_padded(a, b, ordered)})  # fmt: skip
+    return cuts
+
+
+def deal(
+    n: int, cuts: list[int], rng: np.random.Generator | None, sizes: np.ndarray | None
+) -> list[np.ndarray]:
+    """Deal n rows out in batches.
+
+    Parameters
+    ----------
+    n : int
+    cuts : list of int
+        As of `find_cuts`.
+    rng : numpy.random.Generator or None
+        To shuffle rows and batches; None keeps them in order.
+    sizes : ndarray of int of shape (n,) or None
+        Sites per crystal, to put crystals of about equal size together.
+
+    Returns
+    -------
+    list of ndarray of int
+    """
+    order = np.arange(n) if rng is None else rng.permutation(n)
+    if sizes is not None:
+        order = order[np.argsort(sizes[order], kind="stable")]
+    batches = [order[a:b] for a, b in itertools.pairwise(cuts)]
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
 
 
 def _cut_padded(start: int, stop: int, sorted_sizes: np.ndarray) -> list[int]:

@@ -1,5 +1,6 @@
 """From checked rows to a trained net: the split, the loop, and what surrounds it."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ import torch
 from skuae.models import CrystalModule
 from skuae.training._callbacks import StoppedByCallback
 from skuae.training._checkpoint import Checkpoint
-from skuae.training._data import CrystalDataset, CrystalLoader
+from skuae.training._data import CrystalLoader
 from skuae.training._net import CrystalNet, Progress, seed_generators, seeded_section
 from skuae.training._network import Network
 from skuae.training._settings import Settings
+from skuae.training._shard_data import dataset_maker, make_loader
 from skuae.training._targets import loss_weights
 from skuae.training._task import FitData, FittedTask, Targets, Task
 
@@ -227,7 +229,8 @@ def _train(net: CrystalNet, train: CrystalLoader) -> KeyboardInterrupt | None:
 def _loaders(
     task: FittedTask, network: Network, data: FitData, settings: Settings
 ) -> tuple[CrystalLoader, CrystalLoader | None]:
-    packed = network.pack(data.crystals, settings.device, verbose=settings.verbose)
+    pack = partial(network.pack, device=settings.device, verbose=settings.verbose)
+    make_dataset = dataset_maker(data.crystals, pack)
     options: dict[str, Any] = {
         "batch_size": settings.batch_size,
         "by_size": network.backbone.pads,
@@ -243,8 +246,8 @@ def _loaders(
     y = put(encoded)
     weighed = task.weigh(data.targets.values, data.sample_weight)
     weights = put(loss_weights(data.targets.values, weighed, data.train))
-    train = CrystalLoader(
-        CrystalDataset(packed, data.train, y, weights),
+    train = make_loader(
+        make_dataset(data.train, y, weights),
         shuffle=True,
         transform=network.backbone.augmentation(),
         seed=settings.seed,
@@ -252,8 +255,7 @@ def _loaders(
     )
     if not len(data.valid):
         return train, None
-    dataset = CrystalDataset(packed, data.valid, y, weights)
-    return train, CrystalLoader(dataset, shuffle=False, **options)
+    return train, make_loader(make_dataset(data.valid, y, weights), shuffle=False, **options)
 
 
 def _check_near(encoded: np.ndarray, data: FitData) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from skuae._cards import take, take_array, take_texts
 from skuae._elements import N_ELEMENTS
-from skuae.crystals import Crystals
+from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, table_names
 from skuae.models import N_LEARNED, Backbone, CrystalModule, Elements, LearnedElements
 from skuae.training._composition import first_with
@@ -90,7 +90,7 @@ class LearnedInput(ElementInput):
             return replace(self, sensitivity=None)
         rows = np.random.default_rng(settings.seed).permutation(data.train)[:_SENSITIVITY_ROWS]
         device = weight.device
-        packed = network.pack(data.crystals[rows], device)
+        packed = network.pack(as_crystals(data.crystals[rows]), device)
         dataset = CrystalDataset(packed, np.arange(len(rows)))
         loader = CrystalLoader(dataset, settings.batch_size, shuffle=False, by_size=True)
         return replace(self, sensitivity=sensitivity(net, loader, task.target_weights))

@@ -4,17 +4,19 @@ import torch
 
 from skuae._warnings import warn
 from skuae.crystals import CrystalGraphs, Crystals, ReducedGraphs
+from skuae.datasets import Shards
 from skuae.models import Backbone
 
 PRECISIONS = ("float32", "bf16", "auto")
 # Edges and angles of a batch. Half precision gains nothing with fewer: it takes more steps.
 _WORTHWHILE = 20_000
+_SAMPLE = 4096  # crystals on disk, of which the first tell
 
 
 def resolve_precision(
     precision: str,
     backbone: Backbone,
-    crystals: Crystals,
+    crystals: Crystals | Shards,
     batch_size: int,
     device: torch.device,
     *,
@@ -26,7 +28,7 @@ def resolve_precision(
     ----------
     precision : {"float32", "bf16", "auto"}
     backbone : Backbone
-    crystals : Crystals
+    crystals : Crystals or Shards
         Of the fit.
     batch_size : int
     device : torch.device
@@ -56,6 +58,8 @@ def resolve_precision(
         return precision
     if not backbone.has_bf16 or not multiplies_bf16(device):
         return "float32"
+    if isinstance(crystals, Shards):
+        crystals = crystals.read(slice(_SAMPLE))
     graphs = backbone.inputs(crystals, merge=merge).graphs
     n_links = 0 if graphs is None else _count_links(graphs)
     return "bf16" if n_links * batch_size > _WORTHWHILE * len(crystals) else "float32"

@@ -39,14 +39,15 @@ class FitData:
 
     Attributes
     ----------
-    crystals : Crystals
+    crystals : Crystals or Shards
+        Shards have all of what is read of crystals here but the packed arrays.
     targets : Targets
     sample_weight : ndarray of shape (n_samples,) or None
     train, valid : ndarray of int
         Rows to train on, and rows held back that tell how many epochs are best; often none.
     """
 
-    crystals: Crystals
+    crystals: Any
     targets: Targets
     sample_weight: Array | None
     train: Array

@@ -1,0 +1,152 @@
+"""The list of the shards in a folder: what they hold, and whether all are there."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from skuae._files import checked_content, write_bytes
+from skuae.crystals import Crystals, Shard, read_shard, write_shard
+
+FILE = "manifest.json"
+KINDS = "number", "integer", "bool", "text"
+_FORMAT = "skuae-shards-1"
+_SHARD = re.compile(r"shard-\d{5,}\.safetensors")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One shard.
+
+    Attributes
+    ----------
+    file : str
+    crystals, sites : int
+        How many it holds.
+    rows : int
+        Rows of the source that it was read from.
+    checksum : str
+    errors : list of [int, str, str]
+        Row of the source, counted from the first of the shard; its name; why it was left out.
+    """
+
+    file: str
+    crystals: int
+    sites: int
+    rows: int
+    checksum: str
+    errors: list[list[Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The shards of a folder.
+
+    Attributes
+    ----------
+    shards : list of Entry
+    kinds : dict of str to str
+        One of `KINDS`, by the name of the label.
+    one_target : bool
+        Whether y was one-dimensional.
+    shard_size : int
+        Rows of the source in a shard.
+    begun : int
+        Shards that were there when the last writing began.
+    complete : bool
+        Whether that has ended.
+    """
+
+    shards: list[Entry] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
+    one_target: bool = True
+    shard_size: int = 4096
+    begun: int = 0
+    complete: bool = False
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Crystals of each shard, shape (n_shards,)."""
+        return np.array([entry.crystals for entry in self.shards], dtype=np.int64)
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest, all or nothing."""
+        shards = [vars(entry) for entry in self.shards]
+        text = json.dumps({"format": _FORMAT, **vars(self), "shards": shards}, indent=1)
+        write_bytes(folder / FILE, text.encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest of a folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it makes no sense.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"there is no {FILE} in {folder}; datasets.write_shards writes such a folder"
+            )
+        with checked_content(path, "a list of shards"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("format") != _FORMAT:
+                raise ValueError("its format is another one")
+            shards = [Entry(**entry) for entry in content.pop("shards")]
+            manifest = cls(shards=shards, **content)
+            manifest._check()
+        return manifest
+
+    def _check(self) -> None:
+        for entry in self.shards:
+            if not _SHARD.fullmatch(entry.file):
+                raise ValueError(f"{entry.file!r} is no name of a shard")
+            if not all(type(n) is int and n >= 0 for n in (entry.crystals, entry.rows)):
+                raise ValueError(f"{entry.file} has {entry.crystals!r} crystals")
+        if not set(self.kinds.values()) <= set(KINDS):
+            raise ValueError(f"labels are {self.kinds!r:.80}")
+
+    def add(
+        self,
+        folder: Path,
+        crystals: Crystals | None,
+        labels: dict[str, np.ndarray],
+        errors: list[list[Any]],
+        n_rows: int,
+    ) -> "Manifest":
+        """Write a shard, then the manifest that lists it; return that."""
+        file = f"shard-{len(self.shards):05d}.safetensors"
+        if crystals is None:
+            entry = Entry(file, 0, 0, n_rows, "", errors)
+        else:
+            checksum = write_shard(folder / file, crystals, labels)
+            n = len(crystals)
+            entry = Entry(file, n, crystals.n_sites, n_rows, checksum, errors)
+        added = Manifest(**{**vars(self), "shards": [*self.shards, entry]})
+        added.write(folder)
+        return added
+
+    def read_shard(self, folder: Path, number: int) -> Shard:
+        """Read a shard, and check that it is the one that is listed.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If it is missing, damaged or another one.
+        """
+        entry = self.shards[number]
+        shard = read_shard(folder / entry.file)
+        if shard.checksum != entry.checksum or len(shard.crystals) != entry.crystals:
+            raise ValueError(
+                f"{folder / entry.file} is not the shard that {FILE} lists; write the shards again"
+            )
+        missing = self.kinds.keys() - shard.labels.keys()
+        if missing:
+            raise ValueError(f"{folder / entry.file} has no label {min(missing)!r}")
+        return shard

@@ -1,0 +1,232 @@
+"""Writing of shards: one after the other, so that what a kill leaves can be gone on with."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from skuae._files import make_folder
+from skuae.crystals import warn_remarks
+from skuae.datasets._labels import as_labels, as_numbers, is_unknown
+from skuae.datasets._manifest import FILE, Manifest
+from skuae.datasets._rows import check_on_error, not_read, read_rows
+from skuae.datasets._shard_sources import pieces_of, read_item
+from skuae.datasets._shards import open_shards
+
+_PER_TASK = 64
+
+
+def write_shards(
+    X,
+    y,
+    folder,
+    *,
+    shard_size=4096,
+    append=False,
+    on_error="raise",
+    n_jobs=None,
+    verbose=0,
+    allow_outside=False,
+):
+    """Write crystals to a folder in shards, without ever holding all of them in memory.
+
+    After a kill, the same call goes on where it stopped: the rows that are written are skipped, not
+    read again. The last shard that was written is compared with the source.
+
+    Parameters
+    ----------
+    X : Crystals, Shards, iterable of structures, path or list of paths
+        - any iterable, such as a generator, of what :func:`skuae.as_crystals` takes for a row;
+        - a parquet file, or a folder of parquet files: read a piece at a time;
+        - a folder of structure files, with or without ``id_prop.csv``;
+        - another table that :func:`read_file` reads, or a list of tables: each is read as a whole,
+          without its structures.
+    y : array-like or iterator of length n_crystals, str, list of str, or None
+        Labels: numbers, booleans or names of classes; an iterator yields numbers, names, tuples of
+        these, or dicts. If X is a path: the names of columns. None for none.
+    folder : str or path-like
+        New, or one whose writing was interrupted.
+    shard_size : int, default=4096
+        Rows of the source in a shard.
+    append : bool, default=False
+        Write to a folder that has shards already, behind these.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do when structures cannot be read: raise one error that names them, or leave those
+        rows out and list them in `Shards.errors`.
+    n_jobs : int, optional
+        Processes that read structures; -1 takes all cores.
+    verbose : int, default=0
+        Show a progress bar if above 0.
+    allow_outside : bool, default=False
+        Read files, too, that a table names by absolute paths or by ``..``.
+
+    Returns
+    -------
+    Shards
+
+    Raises
+    ------
+    FileExistsError
+        If the folder has shards, and `append` is False.
+    ValueError
+        If the source is empty or makes no sense, labels are of other kinds or names than those
+        written before, or an interrupted writing was of other crystals.
+
+    Examples
+    --------
+    >>> from skuae.datasets import write_shards
+    >>> shards = write_shards("mp.parquet", "band_gap", "mp_shards")  # doctest: +SKIP
+    >>> gnn.fit(shards, shards.target)  # doctest: +SKIP
+    """
+    check_on_error(on_error)
+    if not isinstance(shard_size, (int, np.integer)) or shard_size < 1:
+        raise ValueError(f"shard_size must be an integer above 0; got {shard_size!r}")
+    folder = make_folder(folder)
+    manifest = _begin(folder, int(shard_size), append)
+    written = manifest.shards[manifest.begun :]
+    start = sum(entry.rows for entry in written)
+    row, pieces = 0, pieces_of(X, y, manifest.shard_size, allow_outside)
+    with tqdm(unit=" crystals", delay=0.5, disable=verbose < 1) as progress:
+        for piece in pieces:
+            number, n = row // manifest.shard_size, len(piece.items)
+            if number < len(written) - 1:
+                row += n
+                continue
+            crystals, errors = _read(piece, row, n_jobs, on_error)
+            kept = np.setdiff1d(np.arange(n), [error[0] for error in errors])
+            labels, kinds = _encoded(piece.labels, kept, manifest, row)
+            if number < len(written):
+                if n != written[-1].rows or not _is_same(folder, manifest, crystals, labels):
+                    raise ValueError(
+                        f"the writing of {folder} was interrupted, and this is not the same source:"
+                        f" rows {row} to {row + n - 1} are other crystals or labels; give the "
+                        "source as it was, or another folder"
+                    )
+            else:
+                facts = {**vars(manifest), "kinds": kinds, "one_target": _is_one(y, piece.labels)}
+                manifest = Manifest(**facts).add(folder, crystals, labels, errors, n)
+            row += n
+            progress.update(n)
+    if row < start:
+        raise ValueError(
+            f"the writing of {folder} was interrupted after {start} rows, and this source has {row}"
+        )
+    if not row or not manifest.counts.sum():
+        raise ValueError("X holds no structures that can be read; at least one is needed")
+    Manifest(**{**vars(manifest), "complete": True}).write(folder)
+    return open_shards(folder)
+
+
+def _begin(folder: Path, shard_size: int, append: bool) -> Manifest:
+    """Return the manifest to go on with."""
+    if not (folder / FILE).exists():
+        manifest = Manifest(shard_size=shard_size)
+        manifest.write(folder)
+        return manifest
+    manifest = Manifest.read(folder)
+    if not manifest.complete:
+        if len(manifest.shards) > manifest.begun and manifest.shard_size != shard_size:
+            raise ValueError(
+                f"the writing of {folder} was interrupted; go on with the same "
+                f"shard_size={manifest.shard_size}"
+            )
+        return Manifest(**{**vars(manifest), "shard_size": shard_size})
+    if not append:
+        raise FileExistsError(
+            f"{folder} has shards already: pass append=True to write behind them, or give another "
+            "folder"
+        )
+    facts = {"complete": False, "begun": len(manifest.shards), "shard_size": shard_size}
+    manifest = Manifest(**{**vars(manifest), **facts})
+    manifest.write(folder)
+    return manifest
+
+
+def _read(piece, start, n_jobs, on_error):
+    """Return the crystals of a piece, and which rows were left out, and why."""
+    if not isinstance(piece.items, list):
+        return piece.items, []
+    rows = read_rows(
+        read_item, piece.items, piece.ids, per_task=_PER_TASK, n_jobs=n_jobs, verbose=0
+    )
+    names = piece.ids or [f"row {start + i}" for i in range(len(piece.items))]
+    reasons = sorted(rows.reasons.items())
+    if reasons and on_error == "raise":
+        raise ValueError(
+            not_read(
+                [names[row] for row, _ in reasons],
+                [reason for _, reason in reasons],
+                len(names),
+                f"rows {start} to {start + len(names) - 1}",
+            )
+            + "\nRepair these and call write_shards again, which goes on here; or pass "
+            'on_error="skip" to leave them out'
+        )
+    warn_remarks({names[row]: said for row, said in sorted(rows.remarks.items())})
+    return rows.crystals, [[row, names[row], reason] for row, reason in reasons]
+
+
+def _is_one(y, labels):
+    """Return whether the target is to be one-dimensional."""
+    if labels is None or labels.shape[1] != 1:
+        return labels is None
+    return not isinstance(y, pd.DataFrame) and not (np.ndim(y) == 2 if hasattr(y, "shape") else 0)
+
+
+def _encoded(labels, kept, manifest, start):
+    """Return the labels of the rows that are kept as arrays, and their kinds."""
+    names = [] if labels is None else list(labels.columns)
+    if manifest.shards and names != list(manifest.kinds):
+        raise ValueError(f"the labels are {names}; those written before are {list(manifest.kinds)}")
+    arrays, kinds = {}, {}
+    for name in names:
+        arrays[name], kinds[name] = _column(labels[name], manifest.kinds.get(name), start)
+        arrays[name] = arrays[name][kept]
+    return arrays, kinds
+
+
+def _column(column, kind, start):
+    """Return a column as an array, and its kind."""
+    cells = list(column)
+
+    def where(row):
+        return f"row {start + row}, label {column.name!r}"
+
+    booleans = bool(cells) and all(isinstance(cell, (bool, np.bool_)) for cell in cells)
+    if booleans and kind in (None, "bool"):
+        return np.array(cells, dtype=bool), "bool"
+    if column.dtype.kind in "iu" and kind in (None, "integer"):
+        return column.to_numpy(np.int64), "integer"
+    if kind is None:
+        found = as_labels(cells, where)
+        kind = "text" if isinstance(found, list) else "number"
+    if kind == "number":
+        return as_numbers(cells, where), kind
+    if kind == "text":
+        wrong = [i for i, c in enumerate(cells) if not (isinstance(c, str) or is_unknown(c))]
+        if not wrong:
+            texts = ["" if is_unknown(cell) else cell.strip() for cell in cells]
+            return np.array(texts, dtype=np.str_), kind
+        raise ValueError(f"{where(wrong[0])} is {cells[wrong[0]]!r}; those before it are texts")
+    raise ValueError(f"{where(0)}: the labels written before are of the kind {kind!r}, these not")
+
+
+def _is_same(folder, manifest, crystals, labels):
+    """Return whether the last shard holds these crystals and labels."""
+    entry = manifest.shards[-1]
+    if crystals is None or not entry.crystals:
+        return crystals is None and not entry.crystals
+    shard = manifest.read_shard(folder, len(manifest.shards) - 1)
+    pairs = [(labels.get(name), shard.labels[name]) for name in shard.labels]
+    for name in ("numbers", "frac_coords", "lattices", "offsets", "ids", "occ_values"):
+        pairs.append((getattr(crystals, name), getattr(shard.crystals, name)))
+    return labels.keys() == shard.labels.keys() and all(
+        (a is None and b is None)
+        or (a is not None and b is not None and np.array_equal(a, b, equal_nan=_has_nan(a, b)))
+        for a, b in pairs
+    )
+
+
+def _has_nan(a, b):
+    return a.dtype.kind == b.dtype.kind == "f"
