@@ -9,9 +9,11 @@ from checked_commands import COMMANDS
 from checked_inputs import FILES, SAVED, STRUCTURES, TRAINING
 from checked_labels import LABELS
 from checked_potentials import POTENTIALS
+from checked_shards import SHARDS
 from checked_whole import FORMULAS, WHOLE
 
-CASES = FILES | STRUCTURES | LABELS | TRAINING | COMMANDS | SAVED | FORMULAS | WHOLE | POTENTIALS
+CASES = FILES | STRUCTURES | LABELS | TRAINING | COMMANDS | SAVED | FORMULAS | WHOLE
+CASES |= POTENTIALS | SHARDS
 PAGE = Path(__file__).parents[1] / "docs/what_is_checked.md"
 
 

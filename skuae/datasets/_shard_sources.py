@@ -174,13 +174,21 @@ def _frames(path, size):
     if path.suffix.lower() != ".parquet":
         yield read_labels(path)
         return
-    reader = parquet()
-    try:
-        with reader.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=size):
-                yield indexed(path, batch.to_pandas())
-    except OSError as error:
-        raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
+    batches = _batches(path, size)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (ValueError, OSError) as error:  # of pyarrow
+            raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
+        if batch is None:
+            return
+        yield indexed(path, batch)
+
+
+def _batches(path, size):
+    with parquet().ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=size):
+            yield batch.to_pandas()
 
 
 def _chosen(path, labels, names, clean):

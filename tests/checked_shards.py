@@ -1,0 +1,61 @@
+"""What the page "What skuae checks" says about shards; see `checked_inputs`."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+from skuae.datasets import make_toy_crystals, open_shards, write_shards
+
+TOY = make_toy_crystals(12, random_state=0)
+ROWS = list(TOY.structures)
+
+
+def write(X=ROWS, y=TOY.target, folder="shards", **options):
+    """Write shards of four crystals."""
+    return write_shards(X, y, folder, shard_size=4, **options)
+
+
+def changed():
+    """Read a shard whose last byte was changed."""
+    write()
+    path = Path("shards/shard-00001.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    return open_shards("shards").crystals
+
+
+def exchanged():
+    """Read a shard that was taken from another folder."""
+    write()
+    write(ROWS[::-1], folder="other")
+    name = "shard-00001.safetensors"
+    Path("shards", name).write_bytes(Path("other", name).read_bytes())
+    return open_shards("shards").crystals
+
+
+def interrupted(then):
+    """Stop a writing in its third shard, then call a function."""
+    with contextlib.suppress(ValueError):
+        write([*ROWS[:9], "nothing", *ROWS[10:]])
+    return then()
+
+
+SHARDS = {
+    'a structure that cannot be read, with `on_error="skip"`': lambda _: (
+        write([*ROWS[:9], "nothing", *ROWS[10:]], on_error="skip").errors["row"].tolist() == [9]
+    ),
+    "a shard that was changed": lambda _: changed(),
+    "a shard of another folder": lambda _: exchanged(),
+    "shards whose writing was interrupted, to be opened": lambda _: interrupted(
+        lambda: open_shards("shards")
+    ),
+    "the same call after an interruption": lambda _: interrupted(lambda: len(write()) == 12),
+    "another source after an interruption": lambda _: interrupted(lambda: write(ROWS[::-1])),
+    "a folder that has shards, without `append=True`": lambda _: write() and write(),
+    "names of classes behind numbers": lambda _: (
+        write() and write(y=np.array([*"ab"] * 6), append=True)
+    ),
+    "more labels than structures": lambda _: write(ROWS[:7]),
+}
