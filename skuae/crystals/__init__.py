@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from skuae._lazy import lazy_names
-from skuae.crystals._attempts import Attempts, attempt_rows
+from skuae.crystals._attempts import Attempts, ReadRows, attempt_rows, read_readable
 from skuae.crystals._compositions import Compositions, as_contents
 from skuae.crystals._contents import count_electrons
 from skuae.crystals._crystals import Crystals
@@ -63,6 +63,7 @@ __all__ = [
     "Limits",
     "Links",
     "PackedTensors",
+    "ReadRows",
     "ReducedGraphs",
     "Shard",
     "as_contents",
@@ -83,6 +84,7 @@ __all__ = [
     "parse_structure",
     "random_orthogonal",
     "read_bytes",
+    "read_readable",
     "read_shard",
     "space_group_names",
     "symmetry_of_rows",

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._elements import SYMBOLS, atomic_number
-from skuae.crystals import Crystals, attempt_rows
+from skuae.crystals import Crystals, attempt_rows, read_readable
 from skuae.estimators._members import has_std
 from skuae.estimators._rows import rows_and_table
 
@@ -26,14 +26,15 @@ def predict_frame(
 ) -> pd.DataFrame:
     """Predict crystals row by row, and return a table.
 
-    A row that cannot be predicted has a reason instead of numbers. It does not stop the others.
+    A row that cannot be read or predicted has a reason instead of numbers. It does not stop the
+    others.
 
     Parameters
     ----------
     model : estimator
         A fitted regressor or classifier that reads structures: a network, or a pipeline or an
         ensemble, as `skuae.load` returns it.
-    X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+    X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
         Structures; see :func:`skuae.as_crystals`.
     target_names : list of str, optional
         Names of the targets. The default is the model's `target_names_`, or ``"target"``.
@@ -49,13 +50,15 @@ def predict_frame(
         - ``<target>_std``, if the model predicts standard deviations, in the units of y;
         - ``<target>_p_<class>`` for each class of a classifier: its probability;
         - ``unseen_elements``, if the training elements are known: elements of the row that no
-          training crystal has, such as ``"Xe Kr"``; empty if there are none;
+          training crystal has, such as ``"Xe Kr"``; empty if there are none, missing if the row
+          cannot be read;
         - ``error``: why a row has no prediction; missing in all others.
 
     Raises
     ------
-    ValueError
-        If there are more or fewer `target_names` than targets, or a symbol is no element.
+    TypeError, ValueError
+        If X is no collection of structures, none of them can be read, there are more or fewer
+        `target_names` than targets, or a symbol is no element.
 
     Examples
     --------
@@ -68,8 +71,27 @@ def predict_frame(
     ['electronegativity_predicted', 'unseen_elements', 'error']
     """
     check_is_fitted(model)
-    crystals, _ = rows_and_table(X)
     seen = _seen(model, training_elements)
+    if not hasattr(X, "__len__"):
+        X = list(X)  # of a generator, which can be read once
+    try:
+        crystals, _ = rows_and_table(X)
+    except (TypeError, ValueError) as error:
+        try:
+            read = read_readable(X)
+        except (TypeError, ValueError):  # nothing can be read, as the first error says
+            raise error from None
+        frame = _frame(model, read.crystals, target_names, seen).set_axis(read.rows)
+        frame = frame.reindex(range(len(read.rows) + len(read.reasons)))
+        frame[ERROR] = frame[ERROR].fillna(pd.Series(read.reasons, dtype=object))
+        return frame if read.ids is None else frame.set_axis(pd.Index(read.ids, name="id"))
+    return _frame(model, crystals, target_names, seen)
+
+
+def _frame(
+    model: Any, crystals: Any, target_names: Sequence[str] | None, seen: np.ndarray | None
+) -> pd.DataFrame:
+    """Return the predictions for crystals, or shards of them."""
     done = attempt_rows(lambda part: _predict(model, part), crystals)
     n_targets = _n_targets(model, target_names)
     if done.results and not is_classifier(model):

@@ -36,6 +36,30 @@ def test_rows_that_are_refused_stop_no_others(gnn, toy):
     assert predict_frame(model, [one("Lr")])["error"].notna().all()
 
 
+def test_rows_that_cannot_be_read_stop_no_others(gnn, toy):
+    model = gnn().fit(toy.structures, pd.Series(toy.target, toy.ids, name="y"))
+    cells = [structure.to(fmt="cif") for structure in toy.structures[:5]]
+    rows = pd.Series([None, *cells[:3], "data_nothing", *cells[3:], 7], list("abcdefgh"))
+    frame = predict_frame(model, rows)
+    assert list(frame.index) == list("abcdefgh") and frame.index.name == "id"
+    assert list(frame) == prediction_columns(model)
+    good = [1, 2, 3, 5, 6]
+    expected = model.predict(cells)
+    np.testing.assert_allclose(frame["y_predicted"].iloc[good], expected, rtol=1e-6)
+    assert frame["error"].notna().tolist() == [True, *[False] * 3, True, False, False, True]
+    assert frame["error"]["a"].startswith("the structure is missing")
+    assert "data_nothing" in frame["error"]["e"] and frame["error"]["h"].startswith("got int")
+    counted = predict_frame(model, iter(rows))
+    assert list(counted.index) == list(range(8))
+    np.testing.assert_array_equal(counted["y_predicted"], frame["y_predicted"])
+    with pytest.raises(TypeError, match="the structure is missing"):
+        predict_frame(model, [None, None])
+    with pytest.raises(TypeError, match="X is one"):
+        predict_frame(model, toy.structures[0])
+    with pytest.raises(TypeError, match="without its crystals"):
+        predict_frame(model, np.zeros((5, 3)))
+
+
 def test_classes_stay_what_they_are_beside_rows_that_are_refused(toy, small):
     from skuae import CrystalGNNClassifier
 
