@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skuae.crystals._crystals import Crystals
-from skuae.crystals._reading import pack, rows_of
+from skuae.crystals._reading import pack, parse_row, rows_of
+from skuae.crystals._remarks import warn_remarks
 
 
 class Attempts(NamedTuple):
@@ -100,23 +101,34 @@ def read_readable(X: Any) -> ReadRows:
         If X is no collection of rows, or none of them can be read.
     """
     items, ids = rows_of(X)
-    parts: list[Crystals] = []
-    kept: list[np.ndarray] = []
+    read: dict[int, Any] = {}
     reasons: dict[int, str] = {}
-    left = [range(len(items))]
-    while left:
-        rows = left.pop()
-        own = None if ids is None else ids[rows.start : rows.stop]
+    remarks: dict[str, list[str]] = {}
+
+    def where(row: int) -> str:
+        return f"row {row}" if ids is None else f"row {row} ({ids[row]})"
+
+    for row, item in enumerate(items):  # files and texts take long, and are read once
         try:
-            parts.append(pack(items[rows.start : rows.stop], own))
-            kept.append(np.array(rows))
+            read[row], said = parse_row(item)
         except (TypeError, ValueError) as error:
-            if len(rows) <= 1:
-                if len(items) == len(reasons) + len(rows):  # none can be read
-                    raise
-                name = "row 0" if own is None else f"row 0 ({own[0]})"
-                reasons[rows[0]] = str(error).removeprefix(f"{name}: ")
-            else:
-                middle = len(rows) // 2
-                left += [rows[middle:], rows[:middle]]
-    return ReadRows(Crystals.concatenate(parts), np.concatenate(kept), reasons, ids)
+            reasons[row] = str(error)
+        else:
+            remarks |= {where(row): said} if said else {}
+    try:
+        crystals = _pack(read, ids)
+    except (TypeError, ValueError):  # which names the first row only
+        for row, item in list(read.items()):
+            try:
+                pack([item], None)
+            except (TypeError, ValueError) as error:
+                reasons[row] = str(error).removeprefix("row 0: ")
+                del read[row]
+                remarks.pop(where(row), None)
+        crystals = _pack(read, ids)
+    warn_remarks(remarks)
+    return ReadRows(crystals, np.array(list(read), dtype=np.int64), reasons, ids)
+
+
+def _pack(read: dict[int, Any], ids: np.ndarray | None) -> Crystals:
+    return pack(list(read.values()), None if ids is None else ids[list(read)])

@@ -290,7 +290,7 @@ class Crystals:
 
     def _searched(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
         graphs = self._derived.get(self, (build.__name__, *setting), lambda c: build(c, *setting))
-        warn_of_isolated(self, graphs)
+        self._derived.remark(warn_of_isolated, self, graphs)
         return graphs
 
     def symmetry(

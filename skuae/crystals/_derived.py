@@ -46,6 +46,11 @@ class Derived:
         self.ready: dict[tuple, Any] = dict(ready or {})
         self.parent = parent
 
+    @property
+    def warns(self) -> bool:
+        """Whether to warn of what is remarkable each time that it is asked for."""
+        return self.parent is None or self.parent[0]._derived.warns
+
     @classmethod
     def of_slice(cls, crystals: Crystals, rows: np.ndarray) -> Derived:
         """Return what is known of some rows of crystals.
@@ -83,6 +88,11 @@ class Derived:
                 self.ready[setting] = parent._derived.get(parent, setting, build).take(rows)
         return self.ready[setting]
 
+    def remark(self, warn: Callable[[Crystals, Any], None], crystals: Crystals, found: Any) -> None:
+        """Warn of what is remarkable about what was asked for, if that is to be said each time."""
+        if self.warns:
+            warn(crystals, found)
+
     def forget(self, setting: tuple) -> None:
         """Let go of what a setting asked for, here and in the parent."""
         self.ready.pop(setting, None)
@@ -111,7 +121,7 @@ def find_and_keep(
     symprec = check_symprec(symprec)
     find = partial(find_symmetry, symprec=symprec, n_jobs=n_jobs, verbose=verbose)
     symmetry = crystals._derived.get(crystals, setting_of(symprec), find)
-    warn_of_no_symmetry(crystals, symmetry)
+    crystals._derived.remark(warn_of_no_symmetry, crystals, symmetry)
     return symmetry
 
 

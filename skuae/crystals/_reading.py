@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition, Molecule, Structure
+from pymatgen.core import Composition, Molecule
 from pymatgen.core.periodic_table import DummySpecies, Element
 from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
@@ -167,16 +167,13 @@ def pack(rows: list, ids: Iterable | None) -> Crystals:
     occ_values: list[float] = []
     for row, item in enumerate(rows):
         try:
-            if isinstance(item, IStructure):
-                structure = item
-            elif _is_ase(item):
-                _read_ase(item, numbers, coords, lattices, sizes)
+            structure, said = parse_row(item)
+            if not isinstance(structure, IStructure):
+                _read_ase(structure, numbers, coords, lattices, sizes)
                 continue
-            else:
-                structure, said = _to_structure(item)
-                if said:
-                    file = f" {Path(item).name}" if isinstance(item, PathLike) else ""
-                    remarks[where(row) + file] = said
+            if said:
+                file = f" {Path(item).name}" if isinstance(item, PathLike) else ""
+                remarks[where(row) + file] = said
             if not structure.lattice.pbc == (True, True, True):
                 raise ValueError(_NOT_PERIODIC)
             for site in structure.sites:
@@ -244,8 +241,10 @@ class _AtomicNumbers(dict):
         return species.Z
 
 
-def _to_structure(item: Any) -> tuple[Structure, list[str]]:
-    """Read what is neither a Structure nor ASE Atoms; return remarks, too."""
+def parse_row(item: Any) -> tuple[Any, list[str]]:
+    """Return the Structure or ASE Atoms that a row is or stands for, and the parser's remarks."""
+    if isinstance(item, IStructure) or _is_ase(item):
+        return item, []
     if isinstance(item, (dict, str, PathLike)):
         try:
             return parse_structure(item)

@@ -20,10 +20,10 @@ from skuae._warnings import warn
 from skuae.crystals._arrays import arrays_by_level, joined_arrays
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._derived import Derived
-from skuae.crystals._graphs import CrystalGraphs
+from skuae.crystals._graphs import CrystalGraphs, Neighbors, warn_of_isolated
 from skuae.crystals._levels import Levels, check_levels, schema_of
 from skuae.crystals._reduced import ReducedGraphs
-from skuae.crystals._symmetry import CrystalSymmetry
+from skuae.crystals._symmetry import CrystalSymmetry, warn_of_no_symmetry
 
 _FORMAT, _FORMAT_DERIVED = "skuae-shard-1", "skuae-derived-1"
 _DERIVED = {cls.__name__: cls for cls in (CrystalGraphs, ReducedGraphs, CrystalSymmetry)}
@@ -133,6 +133,8 @@ def _rows_of(crystals: Crystals, rows: np.ndarray | None) -> Crystals:
 class _Kept(Derived):
     """What is derived from the crystals in a file, in files beside it."""
 
+    warns = False  # but once, when it is computed
+
     def __init__(self, path: Path, checksum: str) -> None:
         super().__init__()
         self.path, self.checksum = path, checksum
@@ -153,6 +155,10 @@ class _Kept(Derived):
             if found is not None:
                 return found
         built: Levels = build(crystals)
+        if isinstance(built, CrystalSymmetry):
+            warn_of_no_symmetry(crystals, built)
+        elif isinstance(built, Neighbors):
+            warn_of_isolated(crystals, built)
         card |= {"class": type(built).__name__, "settings": built.settings()}
         card["settings"] = json.loads(json.dumps(card["settings"], default=np.generic.item))
         try:
@@ -164,7 +170,10 @@ class _Kept(Derived):
 
 def _read_derived(path: Path, expected: dict[str, Any], crystals: Crystals) -> Levels | None:
     """Read what was derived from crystals; None if it was from others, that are gone."""
-    tensors, card, _ = map_safetensors(path, format=_FORMAT_DERIVED)
+    try:
+        tensors, card, _ = map_safetensors(path, format=_FORMAT_DERIVED)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete the file, and it is made again") from error
     with checked_content(path, "what is derived from crystals"):
         if {name: card[name] for name in expected} != expected:
             return None
@@ -184,6 +193,8 @@ def _read_derived(path: Path, expected: dict[str, Any], crystals: Crystals) -> L
 
 class _Joined(Derived):
     """What is derived from crystals that were joined: that of the parts, joined when asked for."""
+
+    warns = False
 
     def __init__(self, parts: Sequence[Crystals]) -> None:
         super().__init__()

@@ -91,6 +91,17 @@ class Shards:
         Rows of the sources that were left out, when the shards were written.
     crystals : Crystals
         All crystals, read into memory each time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skuae.datasets import make_toy_crystals, write_shards
+    >>> toy = make_toy_crystals(n_samples=16, random_state=0)
+    >>> shards = write_shards(toy.structures, toy.target, tempfile.mkdtemp(), shard_size=6)
+    >>> shards[10:], shards[10:].crystals
+    (Shards(n_crystals=6, n_shards=2), Crystals(n_crystals=6, n_sites=12))
+    >>> [len(part) for part in shards.parts()]
+    [16]
     """
 
     ndim = 1

@@ -1,7 +1,10 @@
 """Crystals in a mapped file, and what is derived from them in files beside it."""
 
+import warnings
+
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from skuae._files import write_safetensors
 from skuae.crystals import _shard, as_crystals, join_shards, read_shard, write_shard
@@ -132,6 +135,18 @@ def test_what_cannot_be_kept_is_computed(crystals, path, monkeypatch):
         assert_same(read_shard(path).crystals.graph(5.0), crystals.graph(5.0))
 
 
+def test_isolated_atoms_are_named_once(path):
+    lone = Structure(Lattice.cubic(30), ["Ar"], [[0, 0, 0]])
+    write_shard(path, as_crystals([lone], ids=["lone"]))
+    with pytest.warns(UserWarning, match="lone"):
+        read_shard(path).crystals.graph(5.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = read_shard(path).crystals
+        assert not len(join_shards([(again, None)]).graph(5.0).distances)
+        assert not len(join_shards([(again, None)])[[0, 0]].graph(5.0).distances)
+
+
 @pytest.mark.parametrize("place", [200, -5])
 def test_damaged_files_are_refused(crystals, path, place):
     write_shard(path, crystals)
@@ -147,7 +162,7 @@ def test_damaged_graphs_are_refused(crystals, path):
     read_shard(path).crystals.graph(5.0)
     (graphs,) = (file for file in path.parent.iterdir() if file != path)
     graphs.write_bytes(graphs.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match=r"damaged.*delete the file"):
         read_shard(path).crystals.graph(5.0)
 
 
