@@ -39,7 +39,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
         y : array-like of shape (n_samples,)
             Labels of at least two classes: strings, numbers or booleans; none may be missing.
@@ -66,7 +66,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
 
         Returns
@@ -82,7 +82,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
 
         Returns
@@ -97,7 +97,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
 
         Returns
@@ -112,7 +112,7 @@ class CrystalClassifier(ClassifierMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
 
         Returns

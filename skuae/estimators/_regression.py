@@ -29,7 +29,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets; NaN where unknown.
@@ -62,7 +62,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures; see :func:`skuae.as_crystals`.
         return_std : bool, default=False
             Return the standard deviations of the targets too. The model must have been fitted with
@@ -105,7 +105,7 @@ class CrystalRegressor(RegressorMixin, CrystalEstimator):
 
         Parameters
         ----------
-        X : list, Series, DataFrame with one column, Crystals or StructureFeatures
+        X : list, Series, DataFrame with one column, Crystals, Shards or StructureFeatures
             Structures that `fit` did not see.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             NaN where unknown.
