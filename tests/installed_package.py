@@ -29,6 +29,7 @@ NEEDS = {
         "skuae.crystal_pipeline()",
     ],
     "ase": ["import skuae.potentials._calculator"],
+    "dask": ["import skuae.commands._parts as parts; parts._dask()"],
     "chgnet": ["skuae.potentials.CrystalPotential.from_pretrained('chgnet-0.3.0')"],
     "embeddings": [
         "skuae.embedding.get_table('skipatom')",
@@ -42,7 +43,8 @@ NEEDS = {
     "parquet": ["skuae.datasets.read_file('a.parquet', target='y')"],
 }
 BROUGHT = (
-    *("ase", "catboost", "chgnet", "dtaidistance", "elementembeddings", "graspologic_native"),
+    *("ase", "catboost", "chgnet", "distributed", "dtaidistance", "elementembeddings"),
+    "graspologic_native",
     *("huggingface_hub", "matminer", "pyarrow", "skops", "umap"),
 )
 EXTRA = re.compile(r'pip install "skuae\[(\w+)\]"')

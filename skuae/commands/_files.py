@@ -116,7 +116,23 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
     for path in args.files:
         lines = [path] if path != "-" else [line.strip("\ufeff \t\r\n") for line in sys.stdin]
         paths += filter(None, lines)
-    data = read_structures(paths, n_jobs=args.jobs, verbose=int(not args.quiet), on_error="skip")
+    return inputs_of(paths, args.jobs, int(not args.quiet))
+
+
+def inputs_of(paths: list[str], n_jobs: int | None = None, verbose: int = 0) -> Inputs:
+    """Read the structures of paths; see `read_inputs`.
+
+    Parameters
+    ----------
+    paths : list of str
+    n_jobs : int, optional
+    verbose : int, default=0
+
+    Returns
+    -------
+    Inputs
+    """
+    data = read_structures(paths, n_jobs=n_jobs, verbose=verbose, on_error="skip")
     return Inputs(data.structures, data.labels, data.rows, data.errors)
 
 

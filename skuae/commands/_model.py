@@ -131,6 +131,22 @@ def digest_of(folder: str | Path) -> str:
     return hashlib.sha256((Path(folder) / MODEL_FILE).read_bytes()).hexdigest()
 
 
+def identity_of(name: str) -> dict[str, Any]:
+    """Return what tells a model from others, for results that are written one after the other.
+
+    Parameters
+    ----------
+    name : str
+        As in `load_model`.
+
+    Returns
+    -------
+    dict
+        Its checksum; its name, if it is not on this machine.
+    """
+    return {"model": name} if "://" in name else {"model_sha256": digest_of(find_model(name))}
+
+
 def notes_on(name: str | Path) -> dict[str, Any]:
     """Return what is noted about a model beside it, by `skuae train` for example.
 

@@ -28,15 +28,20 @@ def check_table_path(path: str, overwrite: bool) -> None:
     if not path.lower().endswith(_SUFFIXES):
         raise ValueError(f"-o {path}: name it *.csv, *.parquet or *.json")
     if path.lower().endswith(".parquet"):
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                'writing parquet files needs pyarrow: pip install "skuae[parquet]"'
-            ) from error
+        check_parquet()
     check_free([Path(path)], overwrite)
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"-o {path}: there is no folder {Path(path).parent}")
+
+
+def check_parquet() -> None:
+    """Raise ImportError if parquet files cannot be written."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'writing parquet files needs pyarrow: pip install "skuae[parquet]"'
+        ) from error
 
 
 def check_free(paths: list[Path], overwrite: bool) -> None:

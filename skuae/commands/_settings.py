@@ -78,6 +78,23 @@ def add_machine_options(
     parser.add_argument("--quiet", action="store_true", default=None, help="no progress bar")
 
 
+def add_scheduler(parser: argparse.ArgumentParser) -> None:
+    """Add the option to have workers of dask do the work.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    """
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let workers of dask do it: the address of a scheduler, such as tcp://host:8786, or "
+        "local for --jobs processes on this machine. FILES are then parquet files or folders of "
+        "them, and -o is a folder, which gets a file for each; those that are there are not made "
+        "again",
+    )
+
+
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     """Add the option to replace what is there.
 

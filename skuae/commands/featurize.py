@@ -1,14 +1,19 @@
 """``skuae featurize``: features of crystals from an element table."""
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from skuae.commands._settings import (
     FILES_HELP,
     SEVERAL,
     add_machine_options,
     add_overwrite,
+    add_scheduler,
     new_parser,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["add_parser", "run"]
 
@@ -40,6 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of UAETransformer, such as "
         'statistics=\'["mean","max"]\' on_missing_element=mean')  # fmt: skip
     add_machine_options(parser)
+    add_scheduler(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
 
@@ -57,21 +63,47 @@ def run(args: argparse.Namespace) -> int:
     int
         The exit status: 1 if rows have no features.
     """
-    import numpy as np
-    import pandas as pd
-
     from skuae.commands._files import read_inputs
     from skuae.commands._options import with_params
     from skuae.commands._output import check_table_path
     from skuae.commands._settings import parse_settings
-    from skuae.crystals import attempt_rows
     from skuae.embedding import UAETransformer
 
-    check_table_path(args.output, args.overwrite)
-    transformer = with_params(UAETransformer(args.embedding), parse_settings(args.set or []))
-    names = transformer.feature_labels()  # what is wrong is said before minutes of reading
+    if args.scheduler is None:
+        check_table_path(args.output, args.overwrite)
+    settings = parse_settings(args.set or [])
+    transformer = with_params(UAETransformer(args.embedding), settings)
+    transformer.feature_labels()  # what is wrong is said before minutes of reading
     transformer.featurize_many([], pbar=False)
+    if args.scheduler is not None:
+        return _run_parts(args, transformer, settings)
     inputs = read_inputs(args)
+    return inputs.finish(args, _table(transformer, inputs), {})
+
+
+def _run_parts(args: argparse.Namespace, transformer: Any, settings: dict[str, Any]) -> int:
+    """Have workers of dask featurize the parts of a large table."""
+    from skuae.commands._parts import run_parts
+    from skuae.embedding import resolve_table
+    from skuae.training import table_digest
+
+    table = table_digest(resolve_table(transformer.embedding)[0])
+    facts = {"table": table, "settings": settings, "features": list(transformer.feature_labels())}
+    return run_parts(args, featurize_part, (_same, transformer), facts)
+
+
+def _same(transformer: Any) -> Any:
+    return transformer
+
+
+def _table(transformer: Any, inputs: Any) -> "pd.DataFrame":
+    """Return the features of all rows of inputs."""
+    import numpy as np
+    import pandas as pd
+
+    from skuae.crystals import attempt_rows
+
+    names = transformer.feature_labels()
     taken = inputs.labels.columns.intersection(["id", "error", *names])
     if len(taken):
         raise ValueError(f"DATA has a column {taken[0]!r}, as the output will have; rename it")
@@ -83,4 +115,21 @@ def run(args: argparse.Namespace) -> int:
         reasons = pd.Series(done.reasons, features.index, dtype=object, name="error")
         labels = inputs.labels.set_axis(features.index)
         frame = pd.concat([labels, features, reasons], axis=1).set_axis(inputs.crystals.ids)
-    return inputs.finish(args, inputs.table(frame), {})
+    return inputs.table(frame)
+
+
+def featurize_part(transformer: Any, source: str) -> "pd.DataFrame":
+    """Return the features of the rows of a table; runs in a worker.
+
+    Parameters
+    ----------
+    transformer : UAETransformer
+    source : str
+
+    Returns
+    -------
+    DataFrame
+    """
+    from skuae.commands._files import inputs_of
+
+    return _table(transformer, inputs_of([source]))

@@ -1,8 +1,20 @@
 """``skuae predict``: predictions of a saved model for files of structures."""
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-from skuae.commands._settings import FILES_HELP, add_machine_options, add_overwrite, new_parser
+from skuae.commands._settings import (
+    FILES_HELP,
+    add_machine_options,
+    add_overwrite,
+    add_scheduler,
+    new_parser,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skuae.commands._model import SavedModel
 
 __all__ = ["add_parser", "run"]
 
@@ -33,6 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("-o", "--output", metavar="FILE", help="*.csv, *.parquet or *.json; default: print a table")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_machine_options(parser, device=True)
+    add_scheduler(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
 
@@ -50,17 +63,58 @@ def run(args: argparse.Namespace) -> int:
     int
         The exit status: 1 if rows have no prediction.
     """
-    import pandas as pd
-
     from skuae.commands._files import read_inputs
     from skuae.commands._model import load_model
     from skuae.commands._output import check_table_path
 
+    if args.scheduler is not None:
+        return _run_parts(args)
     if args.output is not None:
         check_table_path(args.output, args.overwrite)
     model = load_model(args.model, device=args.device, verbose=int(not args.quiet))
     inputs = read_inputs(args)
+    return inputs.finish(args, _table(model, inputs), model.units)
+
+
+def _table(model: "SavedModel", inputs: Any) -> "pd.DataFrame":
+    """Return the predictions of all rows of inputs."""
+    import pandas as pd
+
     frame = pd.DataFrame(columns=model.columns)
     if inputs.crystals is not None:
         frame = model.predict(inputs.crystals)
-    return inputs.finish(args, inputs.table(frame), model.units)
+    return inputs.table(frame)
+
+
+def _run_parts(args: argparse.Namespace) -> int:
+    """Have workers of dask predict the parts of a large table."""
+    from skuae.commands._model import identity_of
+    from skuae.commands._parts import run_parts
+
+    if args.json:
+        raise ValueError("--scheduler writes parquet files: leave out --json, and give -o FOLDER")
+    return run_parts(args, predict_part, (_load, args.model, args.device), identity_of(args.model))
+
+
+def _load(name: str, device: str | None) -> "SavedModel":
+    """Return the model; runs once, in a worker, and goes to the others from there."""
+    from skuae.commands._model import load_model
+
+    return load_model(name, device=device, verbose=0)
+
+
+def predict_part(model: "SavedModel", source: str) -> "pd.DataFrame":
+    """Return the predictions of the rows of a table; runs in a worker.
+
+    Parameters
+    ----------
+    model : SavedModel
+    source : str
+
+    Returns
+    -------
+    DataFrame
+    """
+    from skuae.commands._files import inputs_of
+
+    return _table(model, inputs_of([source]))

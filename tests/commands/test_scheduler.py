@@ -1,0 +1,215 @@
+"""Commands on workers of dask: parquet files in, parquet files out, each once."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skuae import UAETransformer
+from skuae.cli import main
+from skuae.commands import _parts
+from skuae.datasets import make_toy_crystals, read_structures
+from skuae.estimators import load_pretrained, predict_frame
+
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("pyarrow")
+
+
+class Inline:
+    """A scheduler that runs all tasks at once, in this process."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def submit(self, function, *args, pure=True):
+        args = [arg.value if isinstance(arg, Done) else arg for arg in args]
+        try:
+            return Done(function(*args), None)
+        except Exception as error:
+            return Done(None, error)
+
+
+class Done:
+    def __init__(self, value, error):
+        self.value, self.error = value, error
+        self.status = "error" if error else "finished"
+
+    def exception(self):
+        return self.error
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    monkeypatch.setattr(distributed, "Client", Inline)
+    monkeypatch.setattr(distributed, "LocalCluster", Inline)
+    monkeypatch.setattr(distributed, "as_completed", list)
+    monkeypatch.setattr(distributed, "wait", lambda future: None)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Three tables of crystals; one cell of the second holds none."""
+    toy = make_toy_crystals(12, prototypes="rocksalt", random_state=0)
+    cifs = [structure.to(fmt="cif") for structure in toy.structures]
+    cifs[5] = "data_nothing"
+    frame = pd.DataFrame({"id": [f"c{i}" for i in range(12)], "cif": cifs, "y": toy.target})
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for i in range(3):
+        frame[4 * i : 4 * i + 4].to_parquet(folder / f"part-{i}.parquet", index=False)
+    return folder
+
+
+def read(folder):
+    return pd.concat([pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))])
+
+
+def test_parts_are_those_of_one_process(inline, regressor, parts, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["predict", str(regressor), str(parts), "-o", str(out), "--scheduler", "local"]
+    assert main([*command, "--quiet"]) == 1
+    said, err = capsys.readouterr()
+    assert said == f"12 rows in 3 files -> {out}\n"
+    assert "1 of 12 rows failed; the first is c5: " in err
+    names = [str(path) for path in sorted(parts.iterdir())]
+    assert main(["predict", str(regressor), *names, "-o", str(tmp_path / "o.parquet"),
+                 "--quiet", "--device", "cpu"]) == 1  # fmt: skip
+    found, expected = read(out), pd.read_parquet(tmp_path / "o.parquet")
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), expected, rtol=1e-5)
+    assert found["error"].notna().tolist() == [i == 5 for i in range(12)]
+
+
+def test_a_second_run_makes_what_is_missing(inline, parts, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    command = ["featurize", str(parts), "-o", str(out), "--embedding", "magpie", "--quiet"]
+    command += ["--scheduler", "local"]
+    assert main(command) == 1
+    capsys.readouterr()
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    uae = UAETransformer("magpie")
+    table = read(out)
+    assert list(table) == ["id", "y", *uae.feature_labels(), "error"]
+    good = read_structures([parts / "part-0.parquet"]).structures
+    np.testing.assert_allclose(table.iloc[:4, 2:-1].to_numpy(float), uae.fit_transform(good))
+    (out / "part-1.parquet").unlink()
+    made = []
+    monkeypatch.setattr(_parts, "_make", lambda *args, real=_parts._make: made.append(real(*args)))
+    assert main(command) == 1
+    assert capsys.readouterr().out == f"12 rows in 3 files (2 were there) -> {out}\n"
+    assert len(made) == 1
+    for path, written in before.items():
+        same = path.stat().st_mtime_ns == written
+        assert same == (path.name not in ("part-1.parquet", "skuae.json"))
+    pd.testing.assert_frame_equal(read(out), table)
+    assert main([*command, "--set", "on_missing_element=mean"]) == 2
+    assert "holds the results of another model, table or command" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 1
+    assert len(made) == 4
+
+
+def test_a_file_that_is_damaged_stops_no_others(inline, regressor, parts, tmp_path, capsys):
+    good = (parts / "part-1.parquet").read_bytes()
+    (parts / "part-1.parquet").write_bytes(good[:-5])
+    out = tmp_path / "out"
+    command = ["predict", str(regressor), str(parts), "-o", str(out), "--scheduler", "local"]
+    assert main([*command, "--quiet"]) == 2
+    said, err = capsys.readouterr()
+    assert said == f"8 rows in 2 files -> {out}\n"
+    assert "1 of 3 files failed: " in err and "part-1.parquet is damaged" in err
+    (parts / "part-1.parquet").write_bytes(good)
+    assert main([*command, "--quiet"]) == 1
+    assert "12 rows in 3 files (2 were there)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["a.cif", "-o", "out"], "reads parquet files"),
+        (["none.parquet", "-o", "out"], "there is no file none.parquet"),
+        (["empty", "-o", "out"], "holds no parquet files"),
+        (["parts"], "give -o FOLDER"),
+        (["parts", "--json"], "leave out --json"),
+        (["parts", "parts/part-0.parquet", "-o", "out"], "have the same name"),
+        (["parts", "-o", "parts"], "holds parquet files of something else"),
+    ],
+)
+def test_wrong_commands(inline, regressor, parts, tmp_path, monkeypatch, capsys, more, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", str(regressor), *more, "--scheduler", "local"]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*.parquet"))
+
+
+def test_no_scheduler_answers(regressor, parts, tmp_path, capsys, monkeypatch):
+    def refuse(address, timeout):
+        raise OSError(f"timed out during connection to {address}")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    command = ["predict", str(regressor), str(parts), "-o", str(tmp_path / "out")]
+    assert main([*command, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "no scheduler of dask answers there" in capsys.readouterr().err
+
+
+def _kill_one_worker(client, out):
+    """Kill a worker with what it has made so far, as soon as a file is there."""
+    deadline = time.monotonic() + 300
+    while not list(out.glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    pids = list(client.run(os.getpid).values())
+    os.kill(pids[0], signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_worker_is_killed_in_the_middle(regressor, parts, tmp_path, capsys):
+    """All parts are there in the end, each whole; the network is loaded in one task."""
+    whole = pd.concat([pd.read_parquet(path) for path in sorted(parts.iterdir())])
+    for i in range(3, 24):
+        frame = pd.concat([whole.assign(id=whole["id"] + f"-{i}-{k}") for k in range(8)])
+        frame.to_parquet(parts / f"part-{i:02d}.parquet", index=False)
+    out = tmp_path / "out"
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster) as client:
+        killer = threading.Thread(target=_kill_one_worker, args=(client, out))
+        killer.start()
+        command = ["predict", str(regressor), str(parts), "-o", str(out), "--device", "cpu"]
+        command += ["--scheduler", cluster.scheduler_address, "--quiet"]
+        status = main(command)
+        killer.join()
+        assert status == 1
+        n_before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
+        assert main(command) == 1
+    said = capsys.readouterr().out.splitlines()
+    n_rows = 12 + 21 * 12 * 8
+    assert said[0] == f"{n_rows} rows in 24 files -> {out}"
+    assert said[1] == f"{n_rows} rows in 24 files (24 were there) -> {out}"
+    assert {p.name: p.stat().st_mtime_ns for p in out.glob("*.parquet")} == n_before
+    assert not list(out.glob("*.tmp"))
+    table = read(out).set_index("id")
+    assert table.index.is_unique
+    assert table["error"].notna().sum() == 1 + 21 * 8
+    cells = pd.concat([pd.read_parquet(path) for path in sorted(parts.iterdir())])
+    expected = predict_frame(load_pretrained(regressor), cells.set_index("id")["cif"])
+    found = table.loc[expected.index, "en_predicted"]
+    np.testing.assert_allclose(found, expected["en_predicted"], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine(regressor, parts, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["predict", str(regressor), str(parts), "-o", str(out), "--quiet"]
+    assert main([*command, "--scheduler", "local", "--jobs", "2", "--device", "cpu"]) == 1
+    assert capsys.readouterr().out == f"12 rows in 3 files -> {out}\n"
