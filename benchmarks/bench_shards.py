@@ -46,7 +46,7 @@ def write(args):
         block = displaced(crystals, rows, args.noise, first)
         y = block.volumes / block.sizes
         datasets.write_shards(block, y, args.folder, append=True)
-    return {"crystals": args.n - there, "write_s": time.process_time() - start}
+    return {"crystals": max(0, args.n - there), "write_s": time.process_time() - start}
 
 
 def train(args, crystals, y):
@@ -69,7 +69,7 @@ def train(args, crystals, y):
 
 def from_shards(args):
     """Fit and predict from shards."""
-    shards = datasets.open_shards(args.folder)[: args.n]
+    shards = datasets.open_shards(args.folder, buffer=args.buffer)[: args.n]
     return train(args, shards, shards.target)
 
 
@@ -96,6 +96,7 @@ def main():
     p.add_argument("--n", type=int, default=50_000, help="crystals on disk")
     p.add_argument("--n-memory", type=int, default=50_000, help="crystals in memory")
     p.add_argument("--noise", type=float, default=0.02, help="displacement of sites in Å")
+    p.add_argument("--buffer", type=int, default=32_768, help="crystals in memory, from shards")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--folder", type=Path, default=Path("bench_shards"))
     p.add_argument("--output", type=Path, default=Path("bench_shards.json"))
@@ -106,10 +107,11 @@ def main():
         packing = processes.Process(target=pack, args=(args.structures, args.packed))
         packing.start()
         packing.join()
+    on_disk = f"buffer {args.buffer}"
     stages = [
         ("write", "write", args.n),
-        ("from_shards", "from_shards", args.n),
-        ("from_shards", "from_shards_again", args.n),
+        ("from_shards", f"from_shards, {on_disk},", args.n),
+        ("from_shards", f"from_shards_again, {on_disk},", args.n),
         ("from_memory", "from_memory", args.n_memory),
     ]
     done = json.loads(args.output.read_text()) if args.output.exists() else {}
@@ -128,7 +130,7 @@ def main():
         per_crystal = {
             f"{key.removesuffix('_s')} ms per crystal": 1e3 * value / found["crystals"]
             for key, value in found.items()
-            if key.endswith("_s")
+            if key.endswith("_s") and found["crystals"]
         }
         print(name, json.dumps(found | per_crystal), flush=True)
 
