@@ -20,6 +20,9 @@ import torch
 from bench_growth import pack, peak_mb
 
 from skuae import CrystalGNNRegressor, Crystals, datasets
+from skuae.models import BACKBONES
+from skuae.training import seen_elements
+from skuae.training._shard_data import ShardDataset, ShardLoader
 
 BLOCK = 20_000
 
@@ -73,6 +76,24 @@ def from_shards(args):
     return train(args, shards, shards.target)
 
 
+def windows(args):
+    """Do what precedes the steps of a fit, and read the first windows of an epoch twice."""
+    shards = datasets.open_shards(args.folder, buffer=args.buffer)[: args.n]
+    y, rows = torch.tensor(shards.target[:, None]), np.arange(args.n)
+    seen_elements(shards, rows)
+    spec = BACKBONES[args.backbone]()
+    dataset = ShardDataset(shards, lambda part: spec.inputs(part).pack(part), rows, y)
+    loader = ShardLoader(dataset, 64, shuffle=True, by_size=False)
+    n, seconds = 0, [0.0, 0.0]
+    for window, _ in loader._deal()[: args.windows]:
+        n += len(window)
+        for time_of in range(2):  # the graphs are built, then read
+            start = time.process_time()
+            dataset.load(window)
+            seconds[time_of] += time.process_time() - start
+    return {"crystals": n, "build_s": seconds[0], "read_s": seconds[1]}
+
+
 def from_memory(args):
     """Fit and predict in memory."""
     shards = datasets.open_shards(args.folder)
@@ -97,6 +118,11 @@ def main():
     p.add_argument("--n-memory", type=int, default=50_000, help="crystals in memory")
     p.add_argument("--noise", type=float, default=0.02, help="displacement of sites in Å")
     p.add_argument("--buffer", type=int, default=32_768, help="crystals in memory, from shards")
+    p.add_argument(
+        "--windows",
+        type=int,
+        help="instead of fits, read so many windows of crystals, for their peak memory",
+    )
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--folder", type=Path, default=Path("bench_shards"))
     p.add_argument("--output", type=Path, default=Path("bench_shards.json"))
@@ -114,6 +140,8 @@ def main():
         ("from_shards", f"from_shards_again, {on_disk},", args.n),
         ("from_memory", "from_memory", args.n_memory),
     ]
+    if args.windows:
+        stages[1:] = [("windows", f"{args.windows} windows, {on_disk},", args.n)]
     done = json.loads(args.output.read_text()) if args.output.exists() else {}
     for stage, name, n in stages:
         name = f"{name} {args.backbone} {n}"

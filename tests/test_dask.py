@@ -101,7 +101,9 @@ def test_searches_run_on_workers_of_dask(toy):
         return GridSearchCV(model, grid, cv=2).fit(toy.structures, toy.target).cv_results_
 
     expected = search()["mean_test_score"]
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    ) as cluster:
         with Client(cluster), joblib.parallel_config("dask"):
             found = search()["mean_test_score"]
     np.testing.assert_allclose(found, expected, rtol=1e-6)

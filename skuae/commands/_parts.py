@@ -146,7 +146,9 @@ def _client(args: argparse.Namespace) -> Iterator[Any]:
         return
     n = cpu_count() if args.jobs in (None, -1) else args.jobs
     with (
-        dask.LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) as cluster,
+        dask.LocalCluster(
+            n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         dask.Client(cluster) as client,
     ):
         yield client

@@ -180,7 +180,7 @@ def test_a_worker_is_killed_in_the_middle(regressor, parts, tmp_path, capsys):
         frame.to_parquet(parts / f"part-{i:02d}.parquet", index=False)
     out = tmp_path / "out"
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
     )
     with cluster, distributed.Client(cluster) as client:
         killer = threading.Thread(target=_kill_one_worker, args=(client, out))
