@@ -92,7 +92,7 @@ class StructureFeatures(np.ndarray):
 
     @property
     def table(self):
-        """Element table that the features were pooled from; None if `crystals` is None."""
+        """Element table that the features were pooled from; None if ``crystals`` is None."""
         return None if self.crystals is None else self._table
 
     # Only what follows hands crystals on: numpy makes every new array without (the class attributes
