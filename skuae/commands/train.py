@@ -44,7 +44,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "texts and booleans, regression for numbers")  # fmt: skip
     add("--recipe", choices=("network", "pipeline"), default="network", help="network (default): "
         "one graph network. pipeline: skuae.crystal_pipeline, for a few hundred labels: a Gaussian "
-        "process, CatBoost and a network, fitted once for each inner fold. It needs skuae[analysis,save]")  # fmt: skip
+        "process, CatBoost and a network, fitted once for each inner fold. It needs "
+        "skuae[analysis,save]")  # fmt: skip
     add("--backbone", default="cgcnn", metavar="NAME", help=f"{', '.join(BACKBONES)}; default: "
         "cgcnn")  # fmt: skip
     add("--embedding", metavar="TABLE", help="element table: a name such as ct-uae-mt or magpie, "
