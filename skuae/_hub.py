@@ -1,5 +1,6 @@
 """Folders of saved models: those that ship with skuae, those of users, those at Hugging Face."""
 
+import difflib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,25 @@ def find_model(source: Any) -> Path:
     if folder.is_file():
         raise ValueError(f"{folder} is a file; pass the folder that save_pretrained wrote")
     if not (folder / MODEL_FILE).is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no model: there is no {MODEL_FILE} in it. Models that ship with skuae "
-            f"are {', '.join(shipped)}"
-        )
+        near = close_name(str(source).rstrip("/"), list(shipped))
+        hint = f'. Did you mean the model "{near}", which ships with skuae?' if near else ""
+        raise FileNotFoundError(f"{folder} holds no model: there is no {MODEL_FILE} in it{hint}")
     return folder
+
+
+def close_name(name: str, known: list[str]) -> str | None:
+    """Return the name that another one is most like, whatever its case, if it is like any.
+
+    Parameters
+    ----------
+    name : str
+    known : list of str
+
+    Returns
+    -------
+    str or None
+    """
+    return next(iter(difflib.get_close_matches(name.lower(), known, n=1)), None)
 
 
 def _fetch(address: str) -> Path:

@@ -37,7 +37,7 @@ No formula of these is among the training crystals: the test rows of the MEGNet 
 crystals above), its validation rows (the calibration crystals), `datasets.load_mp_mini`,
 `datasets.load_mp_perovskites`, matbench_perovskites, and the perovskites of OQMD, of the Materials
 Project and of hybrid organic-inorganic kind. Most other crystals of the Materials Project of 2018
-of at most 60 sites are among them. Errors on crystals that are among them are too small.
+of at most 100 sites are among them. Errors on crystals that are among them are too small.
 """
 
 

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if folder is not None:
         if folder.is_file():
             raise ValueError(f"-o {folder}: there is a file of that name; give a folder")
-        if folder.resolve() == Path(args.model).resolve():
+        if Path(args.model).is_dir() and folder.resolve() == Path(args.model).resolve():
             raise ValueError(
                 "-o is the folder of the model, whose own errors are there; give another"
             )

@@ -88,9 +88,9 @@ class CrystalTransformerRegressor(CrystalRegressor):
     early_stopping : bool, default=False
         Search for the best number of epochs. A random part of the rows is held back. The network is
         trained for a sixteenth of `max_epochs`, then anew for an eighth, a quarter, a half and all
-        of them, while the mean absolute error of the rows held back falls (with
-        these two losses, while their likelihood rises); see `epochs_tried_`. This takes up
-        to three times as long as `max_epochs`.
+        of them, while the mean absolute error of the rows held back falls, or with a loss that
+        learns standard deviations, while their likelihood rises; see `epochs_tried_`. This takes
+        up to three times as long as `max_epochs`.
     validation_fraction : float, default=0.2
         Part of the rows that `early_stopping` holds back.
     refit : bool, default=True

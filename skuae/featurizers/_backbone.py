@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._hub import MODEL_FILE, shipped_models
 from skuae._progress import progress_bar, show_progress
+from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.embedding import FeaturizerMixin, crystals_and_table
 from skuae.estimators import CrystalEstimator, load_pretrained
@@ -227,6 +230,10 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
 def _resolve_model(model: Any, device: Any) -> Any:
     """Return the fitted estimator that `model` stands for, a copy that no other fit changes."""
+    if isinstance(model, str) and model in shipped_models():  # whatever lies in this folder
+        if Path(model, MODEL_FILE).is_file():
+            warn(f'"{model}" is the model that ships with skuae; "./{model}" is the folder')
+        model = shipped_models()[model]
     if isinstance(model, (str, PathLike)):
         return load_pretrained(model, device="auto" if device is None else device)
     model = unwrapped(model)

@@ -1,11 +1,10 @@
 """The models that ship with skuae, by name."""
 
-import difflib
 from pathlib import Path
 
 import torch
 
-from skuae._hub import shipped_models
+from skuae._hub import close_name, shipped_models
 from skuae.estimators import CrystalEstimator, load_pretrained
 
 
@@ -93,7 +92,7 @@ def card(name: str) -> str:
 def _folder(name: str) -> Path:
     shipped = shipped_models()
     if not isinstance(name, str) or name not in shipped:
-        near = difflib.get_close_matches(str(name), shipped, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no model {name!r} ships with skuae{hint}; they are {', '.join(shipped)}")
+        near = close_name(str(name), list(shipped))
+        hint = f". Did you mean {near!r}?" if near else ""
+        raise ValueError(f"no model {name!r} ships with skuae, only {', '.join(shipped)}{hint}")
     return shipped[name]

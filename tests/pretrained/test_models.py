@@ -3,6 +3,7 @@
 import json
 import re
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,12 @@ def test_the_card_states_the_errors_of_the_notes():
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("mp-metl", "did you mean 'mp-metal'"), ("x", "they are mp, mp-metal"), (None, "no model")],
+    [
+        ("mp_metal", "Did you mean 'mp-metal'"),
+        ("MP", "Did you mean 'mp'"),
+        ("x", "only mp, mp-metal, mp-topology$"),
+        (None, "no model None"),
+    ],
 )
 def test_unknown_names(name, said):
     for call in (pretrained.load, pretrained.card):
@@ -122,9 +128,18 @@ def test_unknown_names(name, said):
             call(name)
 
 
-def test_a_folder_of_the_same_name(tmp_path, monkeypatch):
+def test_names_near_one_that_ships():
+    for name in ("mp_metal", "MP-metal", Path("mp-metal")):
+        with pytest.raises(FileNotFoundError, match=r'mean the model "mp-metal", which ships'):
+            load_pretrained(name)
+
+
+def test_a_folder_of_the_same_name(tmp_path, monkeypatch, salt):
     monkeypatch.chdir(tmp_path)
     pretrained.load("mp-metal", device="cpu").save_pretrained("mp")
+    with pytest.warns(UserWarning, match=r'"mp" is the model that ships .* "\./mp" is the folder'):
+        features = BackboneTransformer(device="cpu").fit([salt])
+    assert features.model_.target_names_ == pretrained.load("mp").target_names_
     with pytest.raises(ValueError, match=r"pass \./mp for the folder"):
         CrystalGNNRegressor.from_pretrained("mp")
     assert CrystalGNNClassifier.from_pretrained("./mp").classes_.tolist() == ["insulator", "metal"]
@@ -149,3 +164,14 @@ def test_the_pipeline_reads_them(toy):
     np.testing.assert_array_equal(
         gp[0].transform(toy.structures), BackboneTransformer(mp).fit_transform(toy.structures)
     )
+
+
+def test_it_is_tuned_further(toy):
+    start = {"embedding": "ct-uae-mt", "init_from": "mp", "device": "cpu", "random_state": 0}
+    tuned = CrystalGNNRegressor("gated_gcn", lr=0.0, max_epochs=1, **start)
+    tuned.fit(toy.structures, toy.target)
+    mp = pretrained.load("mp", device="cpu").net_.module_.state_dict()
+    weights = {n: v for n, v in tuned.net_.module_.named_parameters() if "head" not in n}
+    assert len(weights) > 20
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value.detach().numpy(), mp[name].numpy(), err_msg=name)
