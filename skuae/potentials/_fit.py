@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._hub import shipped_models
 from skuae._numbers import is_real
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, crystals_and_table
@@ -58,14 +60,14 @@ def fit_potential(
     n_train = len(crystals)
     if X_val is not None or y_val is not None:
         crystals, labels = _with_validation(estimator, crystals, labels, X_val, y_val)
-    n_known = labels.n_known(crystals.offsets) * (np.array(loss_of(estimator).weights) > 0)
+    n_known = _n_known(estimator, crystals, labels)
     rows = np.flatnonzero(n_known.any(axis=1))
     rows, valid = rows[rows < n_train], rows[rows >= n_train]
     if not len(rows):
         raise ValueError("y has no known label with a weight: there is nothing to learn from")
     seed = seed_of(estimator.random_state)
     if X_val is not None:
-        check_both_parts(n_known[rows], n_known[valid])
+        check_both_parts(n_known[rows], n_known[valid], drawn=False)
     elif estimator.early_stopping:
         rows, valid = hold_back(crystals, n_known, rows, estimator.validation_fraction, seed)
     with torch.random.fork_rng(devices=[]):
@@ -113,15 +115,25 @@ def _with_validation(
     except (TypeError, ValueError) as error:
         raise type(error)(f"X_val and y_val: {error}") from error
     joined = Crystals.concatenate([crystals, held_back])
-    valid = np.arange(len(crystals), len(joined))
-    new = has_new_elements(joined, np.arange(len(crystals)), valid)
-    if new.any():
-        row = int(new.argmax())
+    train, valid = (
+        np.flatnonzero(_n_known(estimator, *part).any(axis=1))
+        for part in ((crystals, labels), (held_back, more))
+    )
+    new = has_new_elements(joined, train, valid + len(crystals))
+    if len(train) and new.any():
+        row = int(valid[new.argmax()])
         raise ValueError(
-            f"X_val and y_val: {held_back.where(row)} has an element that no row of X has "
-            f"({int(new.sum())} such rows); drop the row, or move it to X"
+            f"X_val and y_val: {held_back.where(row)} has an element that no row of X with a "
+            "known label has; drop the row, or move it to X "
+            f"(such rows: {int(new.sum())})"
         )
     return joined, labels.joined(more)
+
+
+def _n_known(estimator: Any, crystals: Crystals, labels: Labels) -> np.ndarray:
+    """Count known labels that have a weight: (n, 4), by crystal and kind."""
+    known: np.ndarray = labels.n_known(crystals.offsets)
+    return known * (np.array(loss_of(estimator).weights) > 0)
 
 
 def read_source(source: str | PathLike[str]) -> tuple[FittedPotential, History]:
@@ -135,9 +147,19 @@ def read_source(source: str | PathLike[str]) -> tuple[FittedPotential, History]:
     -------
     fitted : FittedPotential
     history : list of dict
+
+    Raises
+    ------
+    FileNotFoundError, ImportError, ValueError
+        As of `CrystalPotential.from_pretrained`.
     """
     if isinstance(source, str) and source in PUBLISHED:
         return published_potential(source), []
+    if isinstance(source, str) and source in shipped_models() and not Path(source).exists():
+        raise ValueError(
+            f"{source} is a model that ships with skuae, and no potential; read it with "
+            f"skuae.load. Published potentials are {', '.join(PUBLISHED)}"
+        )
     return read_potential(source)
 
 
@@ -154,12 +176,12 @@ def loss_of(estimator: Any) -> LossSettings:
     """
     has_magmoms = resolve_potential(estimator.backbone).has_magmoms
     weights = (
-        estimator.energy_weight,
-        estimator.force_weight,
-        estimator.stress_weight,
-        estimator.magmom_weight if has_magmoms else 0.0,
+        float(estimator.energy_weight),
+        float(estimator.force_weight),
+        float(estimator.stress_weight),
+        float(estimator.magmom_weight) if has_magmoms else 0.0,
     )
-    return LossSettings(weights, estimator.loss, estimator.huber_delta)
+    return LossSettings(weights, estimator.loss, float(estimator.huber_delta))
 
 
 def _settings(estimator: Any, seed: int, device: torch.device) -> TrainingSettings:

@@ -35,8 +35,9 @@ def hold_back(
     n_valid = max(1, round(fraction * len(rows)))
     if len(rows) - n_valid < 1:
         raise ValueError(
-            f"{len(rows)} rows with a known label leave none to train on with early_stopping=True "
-            f"and validation_fraction={fraction}; set early_stopping=False, or pass more rows"
+            f"validation_fraction={fraction} holds back every row with a known label "
+            f"({n_valid} of {len(rows)}), which leaves none to train on; set early_stopping=False, "
+            "or pass more rows"
         )
     order = rows[np.random.default_rng(seed).permutation(len(rows))]
     train, valid = order[n_valid:], order[:n_valid]
@@ -44,10 +45,11 @@ def hold_back(
     train, valid = np.sort(np.append(train, valid[new])), np.sort(valid[~new])
     if not len(valid):
         raise ValueError(
-            f"validation_fraction={fraction} held back {n_valid} rows, all with an element that no "
-            "other row has; set early_stopping=False, or a larger validation_fraction"
+            f"each row that validation_fraction={fraction} holds back ({n_valid} of {len(rows)}) "
+            "has an element that no other row has; set early_stopping=False, or a larger "
+            "validation_fraction"
         )
-    check_both_parts(n_known[train], n_known[valid])
+    check_both_parts(n_known[train], n_known[valid], drawn=True)
     return train, valid
 
 
@@ -72,22 +74,36 @@ def has_new_elements(crystals: Crystals, known: np.ndarray, rows: np.ndarray) ->
     return new
 
 
-def check_both_parts(train: np.ndarray, valid: np.ndarray) -> None:
+def check_both_parts(train: np.ndarray, valid: np.ndarray, *, drawn: bool) -> None:
     """Raise ValueError at the first kind of label that only one part has.
 
     Parameters
     ----------
     train, valid : ndarray of int of shape (n, 4)
         Known labels with a weight of each crystal.
+    drawn : bool
+        Whether `hold_back` drew the rows; if not, the user gave them as `X_val`.
     """
+    parts = ("train on", "hold back") if drawn else ("X", "X_val")
     counts = train.sum(axis=0), valid.sum(axis=0)
+    if not drawn and not counts[1].any():
+        raise ValueError(
+            "y_val has no known label with a weight: there is nothing to measure the loss of X_val "
+            "with; give it labels of the kinds that y has"
+        )
     for name, ours, theirs in zip(NAMES, *counts, strict=True):
-        if bool(ours) != bool(theirs):
-            where = "held back" if ours else "to train on"
+        if bool(ours) == bool(theirs):
+            continue
+        lacking, having = reversed(parts) if ours else parts
+        if drawn:
             raise ValueError(
-                f"no row {where} has a known {name}, and other rows have one; set "
-                f"{_WEIGHTS[name]}=0, another validation_fraction, or early_stopping=False"
+                f"no row to {lacking} has a known label {name!r}, and a row to {having} has one; "
+                f"set {_WEIGHTS[name]}=0, another validation_fraction, or early_stopping=False"
             )
+        raise ValueError(
+            f"no row of {lacking} has a known label {name!r}, and a row of {having} has one; set "
+            f"{_WEIGHTS[name]}=0, or pass that label for rows of {lacking}, too"
+        )
 
 
 _WEIGHTS = {

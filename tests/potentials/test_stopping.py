@@ -88,26 +88,54 @@ def test_an_element_of_one_row_is_not_held_back():
 
 
 def test_a_lonely_row_cannot_be_held_back():
-    with pytest.raises(ValueError, match="1 rows with a known label leave none to train on"):
+    with pytest.raises(ValueError, match=r"row with a known label \(1 of 1\), which leaves none"):
         potential(early_stopping=True).fit(X[:1], Y[:1])
     pair = as_crystals(
         [Structure(Lattice.cubic(4.0), [name], [[0, 0, 0]]) for name in ("Fe", "Ni")]
     )
-    with pytest.raises(ValueError, match="all with an element that no other row has"):
+    with pytest.raises(ValueError, match=r"\(1 of 2\) has an element that no other row has"):
         potential(early_stopping=True).fit(pair, [{"energy": -8.0}, {"energy": -5.0}])
 
 
 def test_a_label_must_be_known_in_both_parts():
     rows, validation = held_out()
     energies = [{"energy": row["energy"]} for row in validation["y_val"]]
-    with pytest.raises(ValueError, match=r"held back has a known forces, .*force_weight=0"):
+    with pytest.raises(
+        ValueError, match=r"of X_val has a known label 'forces'.*force_weight=0, or"
+    ):
         potential(early_stopping=True).fit(*rows, X_val=validation["X_val"], y_val=energies)
     model = potential(early_stopping=True, force_weight=0, max_epochs=1)
     assert losses(model.fit(*rows, X_val=validation["X_val"], y_val=energies))
-    with pytest.raises(ValueError, match="no row to train on has a known forces"):
+    with pytest.raises(ValueError, match="of X has a known label 'forces', and a row of X_val"):
         potential(early_stopping=True).fit(
             rows[0], [{"energy": row["energy"]} for row in rows[1]], **validation
         )
+
+
+def test_a_message_names_what_held_rows_back():
+    rows, validation = held_out()
+    nothing = [{"energy": np.nan}] * 4
+    with pytest.raises(ValueError, match="y_val has no known label") as given:
+        potential(early_stopping=True).fit(*rows, X_val=validation["X_val"], y_val=nothing)
+    n_known = np.ones((12, 4), dtype=int)
+    n_known[1:, 1] = 0  # forces of one row
+    with pytest.raises(ValueError, match=r"known label 'forces'.*force_weight=0") as drawn:
+        hold_back(X, n_known, np.arange(12), 0.25, 3)
+    assert "validation_fraction" in str(drawn.value)
+    assert "validation_fraction" not in str(given.value)
+
+
+def test_elements_of_rows_without_labels_are_not_trained_on():
+    rare = Structure(Lattice.cubic(4.0), ["Rb"], [[0, 0, 0]])
+    both = Crystals.concatenate([X, as_crystals([rare])])
+    known, unknown = {"energy": -1.0, "forces": np.zeros((1, 3))}, {"energy": np.nan}
+    model = potential(early_stopping=True, max_epochs=1)
+    validation = {"X_val": both[9:], "y_val": [*Y[9:], known]}
+    with pytest.raises(ValueError, match="row 3 has an element that no row of X with a known"):
+        model.fit(both, [*Y, unknown], **validation)
+    assert losses(model.fit(both, [*Y, known], **validation))
+    # A row of X_val without labels is not compared with anything.
+    assert losses(model.fit(X, Y, X_val=both[9:], y_val=[*Y[9:], unknown]))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +147,7 @@ def test_a_label_must_be_known_in_both_parts():
         (
             {"early_stopping": True},
             {"X_val": [Structure(Lattice.cubic(4), ["Rb"], [[0] * 3])], "y_val": [{"energy": 1}]},
-            "X_val and y_val: row 0 has an element that no row of X has",
+            "X_val and y_val: row 0 has an element that no row of X with a known label has",
         ),
         (
             {"early_stopping": True},
