@@ -233,6 +233,26 @@ def read_safetensors(
     return tensors, card
 
 
+def peek_card(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return the card of a file of `write_safetensors`, with its format, unchecked.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    dict
+        Empty if there is none, or it cannot be read.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            card = json.loads((file.metadata() or {})[_KEY])
+    except Exception:  # damage gives a dozen kinds, as in `_read`, which says what is wrong
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
 def map_safetensors(
     path: str | PathLike[str], *, format: str
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], str]:

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from skuae._elements import SYMBOLS
 from skuae.crystals import as_contents
 from skuae.estimators import CrystalEstimator
+from skuae.potentials import CrystalPotential
 
 
 def about(
@@ -85,6 +86,8 @@ def _elements_in(X: Any) -> list[str]:
 def _elements(model: Any) -> list[str] | None:
     """Return the elements of the training set, which the networks that were fitted to it know."""
     model = end_of(model)
+    if isinstance(model, CrystalPotential):
+        return [*model.reference_energies_]
     if isinstance(model, CrystalEstimator):
         return [SYMBOLS[i] for i in np.flatnonzero(model.network_.elements.seen)]
     inner = getattr(model, "estimators_", [])

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._cards import check_all_taken, take
 from skuae._files import checked_content, make_folder
+from skuae._hub import find_model
 from skuae._version import __version__
 from skuae.embedding import ElementTable, UAETransformer, decode_table, encode_table
 from skuae.estimators import (
@@ -28,7 +29,7 @@ from skuae.estimators import (
 from skuae.pipelines._about import about, end_of
 from skuae.pipelines._card import card_of, notes_of
 from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
-from skuae.potentials import CrystalPotential, decode_potential, encode_potential
+from skuae.potentials import CrystalPotential, decode_potential, encode_potential, is_potential
 from skuae.training import resolve_device
 
 _OWN = (CrystalEstimator, CrystalPotential)  # with networks, which skops does not write
@@ -186,7 +187,7 @@ def load(
     device: str | torch.device = "auto",
     verbose: int | None = None,
 ) -> Any:
-    """Read a model that `save` or `save_pretrained` wrote, whatever it is.
+    """Read a model that `save` or `save_pretrained` wrote, whatever it is: potentials, too.
 
     Nothing is unpickled, and only classes of scikit-learn and skuae that are known to be data are
     made. (A file that somebody forged may still make the compiled parts of scikit-learn crash.)
@@ -232,14 +233,20 @@ def load(
     >>> model = skuae.load("my_model")  # doctest: +SKIP
     """
     resolve_device(device)  # what is wrong with it is no fault of the file
-    config, tensors = read_model_folder(folder)
-    read = _restored if "parts" in config else decode_whole
-    model = read(folder, config, tensors, device)
+    model = _read(folder, device)
     if verbose is not None:
         for item in _items_in(model, set()):
             if type(item).__module__.startswith("skuae.") and hasattr(item, "verbose"):
                 item.verbose = verbose
     return model
+
+
+def _read(folder: Any, device: Any) -> Any:
+    if is_potential(path := find_model(folder)):
+        return CrystalPotential.from_pretrained(path, device=str(device))
+    config, tensors = read_model_folder(path)
+    read = _restored if "parts" in config else decode_whole
+    return read(folder, config, tensors, device)
 
 
 def _restored(folder: Any, config: dict[str, Any], tensors: dict[str, Any], device: Any) -> Any:

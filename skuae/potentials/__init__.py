@@ -4,6 +4,7 @@ from skuae.potentials._chgnet import CHGNet
 from skuae.potentials._m3gnet import M3GNet
 from skuae.potentials._potential import CrystalPotential
 from skuae.potentials._relax import Relaxation
+from skuae.potentials._saving import is_potential
 from skuae.potentials._whole import decode_potential, encode_potential
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "Relaxation",
     "decode_potential",
     "encode_potential",
+    "is_potential",
 ]

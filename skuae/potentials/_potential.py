@@ -89,6 +89,8 @@ class CrystalPotential(PredictingPotential):
         In eV per atom, for the elements of training.
     element_table_ : ElementTable
         Vectors of elements after fit.
+    target_names_, target_units_ : list of str
+        What `predict` returns: the energy, in eV per cell.
     history_ : list of dict
         Number, ``"train_loss"`` and seconds of every epoch, and ``"valid_loss"`` with
         `early_stopping`.
@@ -191,7 +193,7 @@ class CrystalPotential(PredictingPotential):
             calculators of ASE Atoms hold.
         X_val, y_val : same, or None
             For `early_stopping`, to hold back in place of rows of X: such as all frames of some
-            materials. Each of their elements must be in X.
+            materials. Each of their elements must be in a row of X with a known label.
 
         Returns
         -------

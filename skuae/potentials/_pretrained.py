@@ -58,7 +58,8 @@ class PretrainedPotential(BaseEstimator):
         ImportError
             If the chgnet package is asked for and not installed.
         ValueError
-            If the file is damaged, or holds something else.
+            If the file is damaged, or holds something else: `skuae.load` reads what `skuae.save`
+            wrote.
         """
         with library_defaults():
             fitted, history = read_source(folder)
@@ -84,3 +85,13 @@ class PretrainedPotential(BaseEstimator):
         """Energies of the elements of training in eV per atom, by symbol."""
         check_is_fitted(self)
         return self.fitted_.named_references()
+
+    @property
+    def target_names_(self) -> list[str]:
+        """The name of what `predict` returns."""
+        return ["energy"]
+
+    @property
+    def target_units_(self) -> list[str]:
+        """The unit of what `predict` returns, for a cell."""
+        return ["eV"]

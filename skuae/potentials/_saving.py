@@ -9,7 +9,13 @@ import torch
 
 from skuae._cards import check_all_taken, take, take_array
 from skuae._elements import N_ELEMENTS
-from skuae._files import checked_content, make_folder, read_safetensors, write_safetensors
+from skuae._files import (
+    checked_content,
+    make_folder,
+    peek_card,
+    read_safetensors,
+    write_safetensors,
+)
 from skuae._hub import MODEL_FILE
 from skuae._version import __version__
 from skuae.models import ElementEmbedding
@@ -71,6 +77,22 @@ def encode_fitted(
     return card, arrays
 
 
+def is_potential(folder: str | PathLike[str]) -> bool:
+    """Tell whether a folder has the file that `CrystalPotential.save_pretrained` writes.
+
+    Parameters
+    ----------
+    folder : str or path-like
+
+    Returns
+    -------
+    bool
+        Of any version. False, too, if the file is damaged.
+    """
+    kind = str(peek_card(Path(folder) / MODEL_FILE).get("format"))
+    return kind.rpartition("-")[0] == FORMAT.rpartition("-")[0]
+
+
 def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, History]:
     """Read what `write_potential` wrote.
 
@@ -91,6 +113,12 @@ def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, Histor
         If the file is damaged, or holds something else.
     """
     path = Path(folder) / MODEL_FILE
+    card = peek_card(path)
+    if str(card.get("format")).startswith("skuae-model-"):
+        raise ValueError(
+            f"{folder} holds a model that skuae.save or save_pretrained wrote; read it with "
+            "skuae.load (a fitted potential can be passed on to init_from)"
+        )
     arrays, card = read_safetensors(path, format=FORMAT)
     with checked_content(path, "a potential"):
         return decode_fitted(card, arrays)

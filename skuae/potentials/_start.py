@@ -16,6 +16,7 @@ from skuae.potentials._chgnet import CHGNet
 from skuae.potentials._contract import Potential
 from skuae.potentials._fitted import FittedPotential, compositions, refuse_elements
 from skuae.potentials._m3gnet import M3GNet
+from skuae.potentials._plain import plain_params
 from skuae.potentials._published import read_published
 
 BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet, "m3gnet": M3GNet}
@@ -52,7 +53,7 @@ def resolve_potential(backbone: Any) -> Potential:
         )
     copy: Potential = clone(backbone)
     copy.check()
-    return copy
+    return copy.set_params(**plain_params(copy.get_params(), type(copy).__name__))
 
 
 def new_potential(

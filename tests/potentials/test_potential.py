@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from small_potentials import rattled
-from small_springs import dimers, potential, state
+from small_springs import TINY, dimers, potential, state
 
 from skuae import ElementTable, as_crystals
 from skuae.potentials import CHGNet, CrystalPotential
@@ -174,6 +174,23 @@ def test_files(fitted, tmp_path):
     assert potential(init_from=tmp_path / "model").fit(X, Y).history_
     again = pickle.loads(pickle.dumps(fitted))
     pd.testing.assert_frame_equal(again.predict_all(X), fitted.predict_all(X))
+
+
+def test_numbers_of_numpy_are_those_of_the_network(fitted, tmp_path):
+    spec = clone(TINY).set_params(dim=np.int64(8), cutoff=np.float32(4.0))
+    model = potential(backbone=spec, lr=np.float64(3e-3)).fit(X, Y)
+    assert same(model, fitted)
+    model.save_pretrained(tmp_path)
+    assert same(CrystalPotential.from_pretrained(tmp_path, device="cpu"), fitted)
+
+
+def test_other_models_are_said_to_be_no_potentials():
+    for call in (
+        lambda: CrystalPotential.from_pretrained("mp"),
+        lambda: potential(init_from="mp").fit(X, Y),
+    ):
+        with pytest.raises(ValueError, match="mp is a model that ships with skuae, and no pot"):
+            call()
 
 
 def test_damaged_files_are_refused(fitted, tmp_path):
