@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from skuae._elements import SYMBOLS
-from skuae._hub import MODEL_FILE, shipped_models
+from skuae._files import peek_card
+from skuae._hub import MODEL_FILE, find_model, shipped_models
 from skuae.commands._model import load_model, notes_on
 from skuae.datasets import formula_groups, read_structures
 from skuae.embedding import TABLE_FILES, ElementTable, get_table, table_names
-from skuae.estimators import CrystalEstimator, read_model_folder
+from skuae.estimators import CrystalEstimator
+from skuae.potentials import CrystalPotential
 
 Facts = dict[str, Any]
 _MOST_ERRORS = 10
@@ -65,14 +67,16 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
 
 
 def _model(name: str) -> Facts:
-    config, _ = read_model_folder(name)
     known = load_model(name, device="cpu")
     model, notes = known.estimator, notes_on(name)
+    written_by = peek_card(find_model(name) / MODEL_FILE).get("skuae")
     names = known.targets or ["(not named)"]
     facts: Facts = {"model": type(model).__name__}
     alone = isinstance(model, CrystalEstimator)
     if alone:
         facts["back-end"] = str(model.network_.backbone)
+    elif isinstance(model, CrystalPotential):
+        facts["back-end"] = str(model.fitted_.backbone)
     else:
         facts["parts"] = _parts(model)
     facts["targets"] = [
@@ -82,14 +86,10 @@ def _model(name: str) -> Facts:
         facts["classes"] = [str(label) for label in known.classes]
     elements = known.elements
     if alone:
-        table = model.element_table_
-        width = f"{len(table.symbols)} elements x {table.n_dims} columns"
-        facts |= {
-            "weights": sum(p.numel() for p in model.net_.module_.parameters()),
-            "epochs": model.n_iter_,
-            "element table": f"{table.name}, {width}",
-        }
+        facts |= _network(model, model.net_.module_, model.n_iter_)
         elements = [SYMBOLS[i] for i in np.flatnonzero(model.network_.elements.seen)]
+    elif isinstance(model, CrystalPotential):
+        facts |= _network(model, model.fitted_.module, len(model.history_) or "unknown")
     facts |= {
         "training rows": notes.get("training_rows", "unknown"),
         "training elements": _listed(elements) if elements else "unknown",
@@ -99,9 +99,19 @@ def _model(name: str) -> Facts:
         facts[f"held-out errors of {name}"] = ", ".join(
             f"{key} {value:.4g}" for key, value in errors[name].items() if _is_number(value)
         )
-    versions = notes.get("versions") or {"skuae": config.get("skuae")}
+    versions = notes.get("versions") or {"skuae": written_by}
     facts["versions"] = ", ".join(f"{key} {value}" for key, value in versions.items())
     return facts
+
+
+def _network(model: Any, module: Any, n_epochs: Any) -> Facts:
+    table = model.element_table_
+    width = f"{len(table.symbols)} elements x {table.n_dims} columns"
+    return {
+        "weights": sum(p.numel() for p in module.parameters()),
+        "epochs": n_epochs,
+        "element table": f"{table.name}, {width}",
+    }
 
 
 def _parts(model: Any) -> list[str]:

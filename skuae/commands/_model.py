@@ -19,6 +19,7 @@ from skuae.estimators import (
     read_model_folder,
 )
 from skuae.pipelines import load
+from skuae.potentials import CrystalPotential
 
 NOTES = "metrics.json"
 
@@ -102,6 +103,9 @@ def load_model(name: str, *, device: str | None = None, verbose: int | None = No
         raise ValueError(f"{name} is a classifier of several targets; use it in Python: skuae.load")
     if isinstance(model, CrystalEstimator):
         targets, units, elements = model.target_names_, model.target_units_, None
+    elif isinstance(model, CrystalPotential):
+        targets, units = model.target_names_, model.target_units_
+        elements = [*model.reference_energies_]
     else:
         config, _ = read_model_folder(name)
         with checked_content(name, "a model"):

@@ -5,9 +5,10 @@ import json
 import pytest
 
 import skuae
-from skuae import CrystalTransformerRegressor
+from skuae import CrystalTransformerRegressor, as_crystals
 from skuae.cli import main
 from skuae.embedding import get_table
+from skuae.potentials import CHGNet, CrystalPotential
 
 
 def facts_on(name, capsys, status=0):
@@ -35,6 +36,25 @@ def test_a_model_of_python(toy, tmp_path, capsys):
     assert facts["versions"] == f"skuae {skuae.__version__}"
     symbols = {str(e) for s in toy.structures.to_structures() for e in s.composition}
     assert set(facts["training elements"].partition(": ")[2].split()) == symbols
+
+
+def test_a_potential(toy, tmp_path, capsys):
+    small = CHGNet(dim=8, n_blocks=2, n_radial=5, n_angular=5, n_readout=1, cutoff=4.0)
+    model = CrystalPotential(small, max_epochs=2, random_state=0, device="cpu")
+    crystals = as_crystals(toy.structures)[:4]
+    model.fit(crystals, [{"energy": -3.0 * len(crystal)} for crystal in crystals])
+    skuae.save(model, tmp_path / "whole")
+    model.save_pretrained(tmp_path / "network")
+    for folder in ("whole", "network"):
+        facts = facts_on(tmp_path / folder, capsys)
+        assert facts["model"] == "CrystalPotential" and facts["back-end"].startswith("CHGNet(")
+        assert facts["targets"] == ["energy (eV)"] and "parts" not in facts
+        assert facts["epochs"] == 2 and facts["versions"] == f"skuae {skuae.__version__}"
+        known = facts["training elements"].partition(": ")[2].split()
+        assert known == list(model.reference_energies_)
+        crystals[0].to(filename=str(tmp_path / "a.cif"))
+        assert main(["predict", str(tmp_path / folder), str(tmp_path / "a.cif"), "--quiet"]) == 0
+        assert "energy (eV)" in capsys.readouterr().out
 
 
 def test_element_tables(files, capsys):
