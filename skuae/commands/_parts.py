@@ -1,7 +1,9 @@
 """Tables in parts: workers of dask make one each, and what is there is not made again."""
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from joblib import cpu_count
+from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
 from skuae._files import make_folder, write_bytes
-from skuae.commands._output import check_parquet, write_table
+from skuae.commands._output import check_parquet
 
-_FACTS = "skuae.json"
+_NOTE = b"skuae"  # in the metadata of a parquet file
 _MOST_NAMED = 5
 
 
@@ -47,8 +49,10 @@ def run_parts(
     Raises
     ------
     ValueError
-        If the folder holds results of something else, or files cannot be read; all others are done
-        then.
+        If the folder holds results of something else or the files themselves, or `jobs` is 0. If
+        files cannot be read; all others are done then.
+    FileExistsError
+        If the folder holds parquet files that no run with ``--scheduler`` wrote.
     ImportError
         If dask or pyarrow is missing.
     """
@@ -57,26 +61,27 @@ def run_parts(
     sources = _sources(args.files)
     if args.output is None:
         raise ValueError("--scheduler writes a file for each of FILES: give -o FOLDER")
+    if args.scheduler == "local":
+        _n_workers(args.jobs)
     folder = make_folder(args.output)
-    _check_facts(folder, {"command": args.command, **facts}, args.overwrite)
     targets = {source: folder / source.name for source in sources}
-    if args.overwrite:
-        for target in targets.values():
-            target.unlink(missing_ok=True)
-    done = [source for source in sources if targets[source].exists()]
-    todo = [source for source in sources if not targets[source].exists()]
-    wrong = _compute(args, compute, load, {source: targets[source] for source in todo})
+    _check_apart(targets)
+    todo = _todo(folder, sources, {"command": args.command, **facts}, args.overwrite)
+    n_done = len(sources) - len(todo)
+    wrong = _compute(args, compute, load, {source: targets[source] for source in todo}, todo)
     n_rows, failed = _count([targets[source] for source in sources if source not in wrong])
-    before = f" ({len(done)} were there)" if done else ""
+    before = f" ({n_done} were there)" if n_done else ""
     if failed is not None:
         print(f"skuae {args.command}: {failed}", file=sys.stderr)
     print(f"{n_rows} rows in {len(sources) - len(wrong)} files{before} -> {args.output}")
     if wrong:
         named = "; ".join(f"{source}: {reason}" for source, reason in
                           list(wrong.items())[:_MOST_NAMED])  # fmt: skip
+        n_old = sum(targets[source].exists() for source in wrong)
+        old = f" {n_old} of them still have old results in {folder}." if n_old else ""
         raise ValueError(
-            f"{len(wrong)} of {len(sources)} files failed: {named}. The others are done: repair "
-            "these, and give the same command again"
+            f"{len(wrong)} of {len(sources)} files failed: {named}.{old} The others are done: "
+            "repair these, and give the same command again"
         )
     return int(failed is not None)
 
@@ -114,20 +119,74 @@ def _sources(files: list[str]) -> list[Path]:
     return [path.absolute() for path in found]
 
 
-def _check_facts(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
-    """Note what the results in a folder depend on; raise if that was something else."""
-    path, text = folder / _FACTS, json.dumps(facts, indent=1, sort_keys=True)
-    if not path.exists():
-        if any(folder.glob("*.parquet")) and not overwrite:
+def _check_apart(targets: dict[Path, Path]) -> None:
+    """Raise if a result would be written over one of the files that are read."""
+    read = {(state.st_dev, state.st_ino): path for path in targets for state in [path.stat()]}
+    for target in targets.values():
+        if target.exists():
+            state = target.stat()
+            source = read.get((state.st_dev, state.st_ino))
+            if source is not None:
+                raise ValueError(
+                    f"{source} would be replaced by its result or that of another file; give -o "
+                    "another folder"
+                )
+
+
+def _todo(
+    folder: Path, sources: list[Path], facts: dict[str, Any], overwrite: bool
+) -> dict[Path, str]:
+    """Return the files to do, with a note for each result; raise if others do not go with them."""
+    facts = json.loads(json.dumps(facts))  # as it will be read: tuples are lists
+    notes = {source: {"facts": facts, "source": _state(source)} for source in sources}
+    todo = {source: json.dumps(note, sort_keys=True) for source, note in notes.items()}
+    by_name = {source.name: source for source in sources}
+    for path in sorted(folder.glob("*.parquet")):
+        source = by_name.get(path.name)
+        if source is not None and overwrite:
+            continue
+        way_out = "or remove this file" if source is None else "or pass --overwrite"
+        found = _read_note(path)
+        if found is None:
             raise FileExistsError(
-                f"{folder} holds parquet files of something else; give another folder"
+                f"{path}: the folder holds parquet files of something else; give another folder, "
+                f"{way_out}"
             )
-    elif path.read_text(encoding="utf-8") != text and not overwrite:
-        raise ValueError(
-            f"{folder} holds the results of another model, table or command; give another folder, "
-            "or pass --overwrite"
-        )
-    write_bytes(path, text.encode())
+        if found["facts"] != facts:
+            raise ValueError(
+                f"{path} holds the results of another model, table or command; give another "
+                f"folder, {way_out}"
+            )
+        if source is None:
+            continue
+        if found["source"]["path"] != notes[source]["source"]["path"]:
+            raise ValueError(
+                f"{path} holds the results of {found['source']['path']}, not of {source}; give "
+                f"another folder, {way_out}"
+            )
+        if found["source"] == notes[source]["source"]:
+            del todo[source]
+    return todo
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """Return what changes when a file does."""
+    state = path.stat()
+    return {
+        "path": os.path.realpath(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns
+    }  # fmt: skip
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """Return what a result depends on; None if it was not written here."""
+    import pyarrow.parquet
+
+    try:
+        note = json.loads(pyarrow.parquet.read_metadata(path).metadata[_NOTE])
+        note["facts"], note["source"]["path"]
+    except (ValueError, TypeError, KeyError, OSError):  # damaged, or of something else
+        return None
+    return note
 
 
 @contextmanager
@@ -144,14 +203,22 @@ def _client(args: argparse.Namespace) -> Iterator[Any]:
         with client:
             yield client
         return
-    n = cpu_count() if args.jobs in (None, -1) else args.jobs
     with (
         dask.LocalCluster(
-            n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+            n_workers=_n_workers(args.jobs),
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         dask.Client(cluster) as client,
     ):
         yield client
+
+
+def _n_workers(jobs: int | None) -> int:
+    """Return how many workers to start, all cores by default; -2 is all but one, as in joblib."""
+    if jobs == 0:
+        raise ValueError("--jobs 0 starts no workers; give their number, or -1 for all cores")
+    return effective_n_jobs(-1 if jobs is None else jobs)
 
 
 def _compute(
@@ -159,6 +226,7 @@ def _compute(
     compute: Callable[[Any, str], pd.DataFrame],
     load: tuple[Callable[..., Any], *tuple[Any, ...]],
     targets: dict[Path, Path],
+    notes: dict[Path, str],
 ) -> dict[Path, str]:
     """Make the tables; return why some could not be made."""
     if not targets:
@@ -171,7 +239,9 @@ def _compute(
         if shared.status == "error":
             raise shared.exception()
         futures = {
-            client.submit(_make, compute, shared, str(source), str(target), pure=False): source
+            client.submit(
+                _make, compute, shared, str(source), str(target), notes[source], pure=False
+            ): source
             for source, target in targets.items()
         }
         with tqdm(total=len(futures), unit=" files", disable=bool(args.quiet)) as progress:
@@ -184,10 +254,17 @@ def _compute(
 
 
 def _make(
-    compute: Callable[[Any, str], pd.DataFrame], shared: Any, source: str, target: str
+    compute: Callable[[Any, str], pd.DataFrame], shared: Any, source: str, target: str, note: str
 ) -> None:
-    """Make one table, and write it all or nothing; runs in a worker."""
-    write_table(target, compute(shared, source))
+    """Make one table, and write it with its note all or nothing; runs in a worker."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pandas(compute(shared, source), preserve_index=False)
+    table = table.replace_schema_metadata({**table.schema.metadata, _NOTE: note})
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(table, content)
+    write_bytes(target, content.getvalue())
 
 
 def _count(targets: list[Path]) -> tuple[int, str | None]:

@@ -91,7 +91,7 @@ def add_scheduler(parser: argparse.ArgumentParser) -> None:
         help="let workers of dask do it: the address of a scheduler, such as tcp://host:8786, or "
         "local for --jobs processes on this machine. FILES are then parquet files or folders of "
         "them, and -o is a folder, which gets a file for each; those that are there are not made "
-        "again",
+        "again unless their input has changed",
     )
 
 

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import cpu_count
 
 from skuae import UAETransformer
 from skuae.cli import main
@@ -108,8 +109,7 @@ def test_a_second_run_makes_what_is_missing(inline, parts, tmp_path, capsys, mon
     assert capsys.readouterr().out == f"12 rows in 3 files (2 were there) -> {out}\n"
     assert len(made) == 1
     for path, written in before.items():
-        same = path.stat().st_mtime_ns == written
-        assert same == (path.name not in ("part-1.parquet", "skuae.json"))
+        assert (path.stat().st_mtime_ns == written) == (path.name != "part-1.parquet")
     pd.testing.assert_frame_equal(read(out), table)
     assert main([*command, "--set", "on_missing_element=mean"]) == 2
     assert "holds the results of another model, table or command" in capsys.readouterr().err
@@ -140,15 +140,132 @@ def test_a_file_that_is_damaged_stops_no_others(inline, regressor, parts, tmp_pa
         (["parts"], "give -o FOLDER"),
         (["parts", "--json"], "leave out --json"),
         (["parts", "parts/part-0.parquet", "-o", "out"], "have the same name"),
-        (["parts", "-o", "parts"], "holds parquet files of something else"),
+        (["parts", "-o", "parts"], "part-0.parquet would be replaced"),
+        (["parts", "-o", "taken"], "holds parquet files of something else"),
+        (["parts", "-o", "out", "--jobs", "0"], "--jobs 0 starts no workers"),
     ],
 )
 def test_wrong_commands(inline, regressor, parts, tmp_path, monkeypatch, capsys, more, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "taken").mkdir()
+    pd.DataFrame({"id": ["a"], "error": [None]}).to_parquet("taken/part-1.parquet")
     assert main(["predict", str(regressor), *more, "--scheduler", "local"]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("out/*.parquet"))
+
+
+@pytest.fixture
+def featurize(inline, monkeypatch):
+    """Return a function that featurizes on workers: its status, and the files it has made."""
+    made = []
+
+    def make(compute, shared, source, target, note, real=_parts._make):
+        real(compute, shared, source, target, note)
+        made.append(os.path.basename(source))
+
+    monkeypatch.setattr(_parts, "_make", make)
+
+    def run(out, *more):
+        made.clear()
+        command = ["featurize", *map(str, more), "-o", str(out), "--scheduler", "local"]
+        return main([*command, "--embedding", "magpie", "--quiet"]), sorted(made)
+
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+@pytest.mark.parametrize("how", ["folder", "link to the folder", "link to another file"])
+def test_inputs_are_never_written_over(featurize, parts, tmp_path, capsys, how, more):
+    out, before = tmp_path / "out", contents(parts)
+    if how == "folder":
+        out = parts
+    elif how == "link to the folder":
+        out.symlink_to(parts, target_is_directory=True)
+    else:
+        out.mkdir()
+        (out / "part-1.parquet").symlink_to(parts / "part-2.parquet")
+    assert featurize(out, parts, *more) == (2, [])
+    assert "would be replaced by its result or that of another file" in capsys.readouterr().err
+    assert contents(parts) == before
+
+
+def test_results_of_other_inputs_are_refused(featurize, parts, tmp_path, capsys):
+    """Another folder has files of the same names, with other crystals."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    for i in range(2):
+        frame = pd.read_parquet(parts / f"part-{i}.parquet")
+        frame.assign(id="other-" + frame["id"]).to_parquet(other / f"part-{i}.parquet")
+    first = parts / "part-0.parquet"
+    assert featurize(out, first) == (0, ["part-0.parquet"])
+    before = contents(out)
+    assert featurize(out, other) == (2, [])
+    err = capsys.readouterr().err
+    assert f"part-0.parquet holds the results of {os.path.realpath(first)}, not of" in err
+    assert contents(out) == before
+    assert featurize(out, other, "--overwrite") == (1, ["part-0.parquet", "part-1.parquet"])
+    assert read(out)["id"].tolist() == [f"other-c{i}" for i in range(8)]
+
+
+def test_a_changed_input_is_done_again(featurize, parts, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert featurize(out, parts) == (1, [f"part-{i}.parquet" for i in range(3)])
+    changed = parts / "part-2.parquet"
+    frame = pd.read_parquet(changed)
+    frame.assign(id="new-" + frame["id"]).to_parquet(changed, index=False)
+    monkeypatch.chdir(tmp_path)
+    assert featurize("out", "parts") == (1, ["part-2.parquet"])
+    ids = [f"c{i}" for i in range(8)] + [f"new-c{i}" for i in range(8, 12)]
+    assert read(out)["id"].tolist() == ids
+    assert featurize(out, parts) == (1, [])
+    later = changed.stat().st_mtime_ns + 10**9  # the same size at another time
+    os.utime(changed, ns=(later, later))
+    assert featurize(out, parts) == (1, ["part-2.parquet"])
+
+
+def test_old_results_stay_until_there_are_new_ones(featurize, parts, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert featurize(out, parts)[0] == 1
+    before = contents(out)
+    damaged = parts / "part-1.parquet"
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-5])
+    assert featurize(out, parts, "--overwrite") == (2, ["part-0.parquet", "part-2.parquet"])
+    assert f"1 of them still have old results in {out}" in capsys.readouterr().err
+    assert contents(out)["part-1.parquet"] == before["part-1.parquet"]
+    assert featurize(out, parts) == (2, [])  # the old result does not pass for a new one
+    damaged.write_bytes(good)
+    assert featurize(out, parts) == (1, ["part-1.parquet"])
+
+
+def test_a_folder_never_mixes_settings(featurize, parts, tmp_path, capsys):
+    out, first = tmp_path / "out", parts / "part-0.parquet"
+    mean = ["--set", "on_missing_element=mean"]
+    assert featurize(out, parts)[0] == 1
+    before = contents(out)
+    assert featurize(out, first, *mean, "--overwrite") == (2, [])
+    err = capsys.readouterr().err
+    assert "part-1.parquet holds the results of another model, table or command" in err
+    assert "or remove this file" in err and contents(out) == before
+    assert featurize(out, parts, *mean, "--overwrite")[0] == 1
+    assert featurize(out, parts, *mean) == (1, [])
+    # A run was killed between two files: each says what it is, and the run can be repeated.
+    (out / "part-1.parquet").write_bytes(before["part-1.parquet"])
+    for settings in ([], mean):
+        assert featurize(out, parts, *settings) == (2, [])
+    assert featurize(out, parts, *mean, "--overwrite")[0] == 1
+    assert featurize(out, parts, *mean) == (1, [])
+
+
+def test_jobs_are_counted_as_elsewhere():
+    n = cpu_count()
+    expected = {None: n, -1: n, -2: max(n - 1, 1), -1000: 1, 1: 1, n + 1: n + 1}
+    assert {jobs: _parts._n_workers(jobs) for jobs in expected} == expected
 
 
 def test_no_scheduler_answers(regressor, parts, tmp_path, capsys, monkeypatch):
