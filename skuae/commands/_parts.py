@@ -261,6 +261,9 @@ def _make(
     import pyarrow.parquet
 
     table = pyarrow.Table.from_pandas(compute(shared, source), preserve_index=False)
+    # No errors would have no type, and then the files of a folder could not be read as one table.
+    errors = table["error"].cast(pyarrow.string())
+    table = table.set_column(table.schema.get_field_index("error"), "error", errors)
     table = table.replace_schema_metadata({**table.schema.metadata, _NOTE: note})
     content = io.BytesIO()
     pyarrow.parquet.write_table(table, content)

@@ -88,6 +88,8 @@ def test_parts_are_those_of_one_process(inline, regressor, parts, tmp_path, caps
     found, expected = read(out), pd.read_parquet(tmp_path / "o.parquet")
     pd.testing.assert_frame_equal(found.reset_index(drop=True), expected, rtol=1e-5)
     assert found["error"].notna().tolist() == [i == 5 for i in range(12)]
+    # The first file has no errors: it must not set a type that the others do not fit.
+    pd.testing.assert_frame_equal(pd.read_parquet(out), found.reset_index(drop=True))
 
 
 def test_a_second_run_makes_what_is_missing(inline, parts, tmp_path, capsys, monkeypatch):
