@@ -82,6 +82,41 @@ _LOOK_ALIKES = str.maketrans(
 )
 
 
+def short_repr(value: object, longest: int = 80) -> str:
+    """Return the repr of a value for a message, cut if it is long.
+
+    Parameters
+    ----------
+    value : object
+    longest : int, default=80
+        Characters.
+
+    Returns
+    -------
+    str
+    """
+    return shortened(repr(value), longest)
+
+
+def shortened(text: str, longest: int = 80) -> str:
+    """Return a text for a message, with dots in its middle if it is long.
+
+    Parameters
+    ----------
+    text : str
+    longest : int, default=80
+        Characters.
+
+    Returns
+    -------
+    str
+    """
+    if len(text) <= longest:
+        return text
+    half = (longest - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
 def says_unknown(text: str) -> bool:
     """Return whether a cell is empty, or says that nothing is known, as ``NaN`` or ``na`` do.
 

@@ -42,6 +42,14 @@ def interrupted(then):
     return then()
 
 
+def appended_in_part():
+    """Stop an append in its third shard, then open what was there before."""
+    write()
+    with contextlib.suppress(ValueError):
+        write([*ROWS[:9], "nothing", *ROWS[10:]], append=True)
+    return len(open_shards("shards")) == 12
+
+
 SHARDS = {
     'a structure that cannot be read, with `on_error="skip"`': lambda _: (
         write([*ROWS[:9], "nothing", *ROWS[10:]], on_error="skip").errors["row"].tolist() == [9]
@@ -56,6 +64,11 @@ SHARDS = {
     "a folder that has shards, without `append=True`": lambda _: write() and write(),
     "names of classes behind numbers": lambda _: (
         write() and write(y=np.array([*"ab"] * 6), append=True)
+    ),
+    "an append that fails in its third shard, to be opened": lambda _: appended_in_part(),
+    "the name of a label, where X is a list": lambda _: write(y="band_gap"),
+    "integers in one shard, floats in the next": lambda _: (
+        write(y=iter([1] * 4 + [0.5] * 8)).target.tolist() == [1.0] * 4 + [0.5] * 8
     ),
     "more labels than structures": lambda _: write(ROWS[:7]),
 }

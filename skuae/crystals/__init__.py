@@ -10,7 +10,7 @@ from skuae.crystals._crystals import Crystals
 from skuae.crystals._derived import symmetry_of_rows
 from skuae.crystals._graphs import CrystalGraphs
 from skuae.crystals._levels import Column, Levels, offsets_of
-from skuae.crystals._limits import LIMITS, Limits
+from skuae.crystals._limits import LIMITS, LimitError, Limits
 from skuae.crystals._packing import offsets_from_sizes, take_rows
 from skuae.crystals._parsing import (
     as_lists,
@@ -60,6 +60,7 @@ __all__ = [
     "CrystalSymmetry",
     "Crystals",
     "Levels",
+    "LimitError",
     "Limits",
     "Links",
     "PackedTensors",

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 
+class LimitError(ValueError):
+    """What is read is larger than `LIMITS` allow."""
+
+
 @dataclass
 class Limits:
     """Limits on files of structures; `LIMITS` holds those in use.
@@ -22,7 +26,7 @@ class Limits:
         Size of a file that holds one structure, after it is decompressed: 256 MiB.
     table_bytes : int, default=2_147_483_648
         Size of a compressed or parquet file that holds many structures, after it is decompressed:
-        2 GiB.
+        2 GiB. `write_shards` reads a parquet file in pieces, and limits each piece.
 
     Examples
     --------
@@ -36,7 +40,7 @@ class Limits:
     file_bytes: int = 256 * 2**20
     table_bytes: int = 2 * 2**30
 
-    def check(self, name: str, found: int, what: str) -> None:
+    def check(self, name: str, found: int, what: str, need: int | None = None) -> None:
         """Raise ValueError if a number exceeds a limit.
 
         Parameters
@@ -47,17 +51,19 @@ class Limits:
             The number found.
         what : str
             Name of the number in the message.
+        need : int, optional
+            The limit that the message proposes; `found` unless given, for what was counted in part.
 
         Raises
         ------
-        ValueError
+        LimitError
             If `found` is above the limit.
         """
         limit = getattr(self, name)
         if found > limit:
-            raise ValueError(
+            raise LimitError(
                 f"{what}: {found:,}, more than {limit:,}; if that is right, raise the limit: "
-                f"skuae.crystals.LIMITS.{name} = {found}"
+                f"skuae.crystals.LIMITS.{name} = {found if need is None else need}"
             )
 
 

@@ -17,7 +17,7 @@ from pymatgen.core import Lattice, Structure
 from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
 from skuae.crystals._cif import read_cif
-from skuae.crystals._limits import LIMITS, Limits
+from skuae.crystals._limits import LIMITS, LimitError, Limits
 from skuae.crystals._poscar import is_poscar, read_poscar
 from skuae.crystals._symbols import element_of_symbol
 
@@ -125,7 +125,7 @@ def read_bytes(path: Path, most: int, name: str) -> bytes:
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"it cannot be read ({error})") from error
     if len(content) > most:
-        raise ValueError(
+        raise LimitError(
             f"it holds more than {most:,} bytes; if that is right, raise the limit: "
             f"skuae.crystals.LIMITS.{name}"
         )

@@ -8,14 +8,22 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
+from skuae._cells import short_repr
 from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
-from skuae.crystals import LIMITS, as_lists, is_file, parse_structure, warn_remarks
+from skuae.crystals import (
+    LimitError,
+    as_lists,
+    is_file,
+    parse_structure,
+    warn_remarks,
+)
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_all_listed
 from skuae.datasets._id_prop import check_inside, check_once
 from skuae.datasets._labels import as_labels
+from skuae.datasets._parquet import read_parquet
 from skuae.datasets._records import read_records
 from skuae.datasets._rows import read_rows
 
@@ -24,7 +32,6 @@ _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
 _OCCUPANCIES = "site_occupancies"
 ROWS_PER_TASK = 64
-_BYTES = "bytes after decompression"
 _LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
 
@@ -221,9 +228,11 @@ def _read_table(path):
         return _read_csv(path)
     try:
         if kind == ".parquet":
-            return _read_parquet(path)
+            return read_parquet(path)
         if kind in (".json", ".json.gz", ".jsonl", ".jsonl.gz"):
             return read_records(path, kind)
+    except LimitError as error:
+        raise LimitError(f"{path} is too large: {error}") from error
     except (ValueError, OSError) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
     raise ValueError(
@@ -238,30 +247,6 @@ def _read_csv(path):
         if name not in _STRUCTURES and name.lower() not in ID_COLUMNS:
             frame[name] = as_typed(frame[name])
     return frame
-
-
-def _read_parquet(path):
-    with parquet().ParquetFile(path) as file:
-        check_names(path, file.schema_arrow.names)  # pandas would give pages of a schema
-        groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
-        LIMITS.check("table_bytes", sum(group.total_byte_size for group in groups), _BYTES)
-        # A value that is repeated is written once, so the sizes in the file do not tell all.
-        size = 0
-        for batch in file.iter_batches(ROWS_PER_TASK):
-            size += batch.nbytes
-            LIMITS.check("table_bytes", size, _BYTES)
-    return pd.read_parquet(path)
-
-
-def parquet():
-    """Return the module that reads parquet files, or raise ImportError with the way out."""
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
-        ) from error
-    return pyarrow.parquet
 
 
 def read_table_rows(path, n_jobs, verbose, allow_outside):
@@ -350,12 +335,13 @@ def read_cell(cell, limits, folder):
     if isinstance(cell, tuple):
         return _from_arrays(*as_lists(cell), limits=limits), []
     if not isinstance(cell, (str, dict)):
-        raise ValueError(f"there is no structure ({cell!r})")
+        raise ValueError(f"there is no structure ({short_repr(cell)})")
     if not _is_name(cell):
         return parse_structure(cell, limits=limits)
     if not is_file(folder / cell):
-        short = cell if len(cell) < 40 else f"{cell[:37]}..."
-        raise ValueError(f"{short!r} is no CIF text, and there is no such file in {folder}")
+        raise ValueError(
+            f"{short_repr(cell, 42)} is no CIF text, and there is no such file in {folder}"
+        )
     return parse_structure(folder / cell, limits=limits)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from skuae._cells import number_in, says_unknown, why_no_number
+from skuae._cells import number_in, says_unknown, shortened, why_no_number
 from skuae._csv import check_names, check_widths, read_lines, without_empty_end, wrong_delimiter
 from skuae._warnings import warn
 from skuae.crystals import is_file
@@ -242,7 +242,8 @@ def check_once(table, files, names):
         other = first.setdefault(os.path.normpath(file), row)
         if other != row:
             raise ValueError(
-                f"{table}: {names[other]} and {names[row]} are the same file, {file}; keep one "
+                f"{table}: {names[other]} and {names[row]} are the same file, "
+                f"{shortened(str(file), 200)}; keep one "
                 "row, or a crystal may end up in the training and in the test set"
             )
 

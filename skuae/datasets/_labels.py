@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skuae._cells import number_in, says_unknown, why_no_number
+from skuae._cells import number_in, says_unknown, short_repr, why_no_number
 from skuae._warnings import warn
 
 
@@ -72,8 +72,8 @@ def as_numbers(cells: Sequence[Any], where: Callable[[int], str]) -> np.ndarray:
     if wrong:
         cell = cells[wrong[0]]
         raise ValueError(
-            f"{where(wrong[0])} is {cell!r}, no finite number{_reason(cell)}{_times(wrong)}; "
-            "leave the cell empty where the label is unknown"
+            f"{where(wrong[0])} is {short_repr(cell)}, no finite number{_reason(cell)}"
+            f"{_times(wrong)}; leave the cell empty where the label is unknown"
         )
     return values
 
@@ -119,7 +119,7 @@ def _check_classes(cells: Sequence[Any], where: Callable[[int], str]) -> None:
     signs = [row for row, name in names.items() if not any(c.isalnum() for c in name)]
     if meant:
         name = names[meant[0]]
-        text = f"{where(meant[0])} is {name!r}, no number{_reason(name)}{_times(meant)}"
+        text = f"{where(meant[0])} is {short_repr(name)}, no number{_reason(name)}{_times(meant)}"
         if 2 * len(meant) >= len(names):
             raise ValueError(
                 f"{text}; leave the cell empty where the label is unknown. If these are names of "
@@ -128,8 +128,8 @@ def _check_classes(cells: Sequence[Any], where: Callable[[int], str]) -> None:
         warn(f"{text}; it is taken for the name of a class")
     if signs and (len(signs) < len(names) or len({names[row] for row in signs}) == 1):
         warn(
-            f"{where(signs[0])} is {names[signs[0]]!r}, which is taken for the name of a class"
-            f"{_times(signs)}; leave the cell empty where the label is unknown"
+            f"{where(signs[0])} is {short_repr(names[signs[0]])}, which is taken for the name of a "
+            f"class{_times(signs)}; leave the cell empty where the label is unknown"
         )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from skuae._files import checked_content, write_bytes
 from skuae.crystals import Crystals, Shard, read_shard, write_shard
+from skuae.datasets._shard_labels import KINDS
 
 FILE = "manifest.json"
-KINDS = "number", "integer", "bool", "text"
 _FORMAT = "skuae-shards-1"
 _SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 
@@ -29,6 +29,8 @@ class Entry:
     rows : int
         Rows of the source that it was read from.
     checksum : str
+    source : int
+        Number of the call of `write_shards` that wrote it.
     errors : list of [int, str, str]
         Row of the source, counted from the first of the shard; its name; why it was left out.
     """
@@ -38,6 +40,7 @@ class Entry:
     sites: int
     rows: int
     checksum: str
+    source: int = 0
     errors: list[list[Any]] = field(default_factory=list)
 
 
@@ -58,6 +61,8 @@ class Manifest:
         Shards that were there when the last writing began.
     complete : bool
         Whether that has ended.
+    begun_kinds : dict of str to str
+        `kinds` when the last writing began.
     """
 
     shards: list[Entry] = field(default_factory=list)
@@ -66,11 +71,26 @@ class Manifest:
     shard_size: int = 4096
     begun: int = 0
     complete: bool = False
+    begun_kinds: dict[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> np.ndarray:
         """Crystals of each shard, shape (n_shards,)."""
         return np.array([entry.crystals for entry in self.shards], dtype=np.int64)
+
+    def before(self) -> "Manifest":
+        """Return the manifest as it was before the last writing began."""
+        facts = {"shards": self.shards[: self.begun], "kinds": self.begun_kinds, "complete": True}
+        return Manifest(**{**vars(self), **facts})
+
+    def drop(self, folder: Path) -> None:
+        """Forget what the last writing has written."""
+        if self.begun:
+            self.before().write(folder)
+        else:
+            (folder / FILE).unlink(missing_ok=True)
+        for entry in self.shards[self.begun :]:
+            (folder / entry.file).unlink(missing_ok=True)
 
     def write(self, folder: Path) -> None:
         """Write the manifest, all or nothing."""
@@ -107,9 +127,12 @@ class Manifest:
         for entry in self.shards:
             if not _SHARD.fullmatch(entry.file):
                 raise ValueError(f"{entry.file!r} is no name of a shard")
-            if not all(type(n) is int and n >= 0 for n in (entry.crystals, entry.rows)):
+            numbers = entry.crystals, entry.rows, entry.source
+            if not all(type(n) is int and n >= 0 for n in numbers):
                 raise ValueError(f"{entry.file} has {entry.crystals!r} crystals")
-        if not set(self.kinds.values()) <= set(KINDS):
+        if type(self.begun) is not int or not 0 <= self.begun <= len(self.shards):
+            raise ValueError(f"begun is {self.begun!r:.80}")
+        if not {*self.kinds.values(), *self.begun_kinds.values()} <= set(KINDS):
             raise ValueError(f"labels are {self.kinds!r:.80}")
 
     def add(
@@ -122,12 +145,13 @@ class Manifest:
     ) -> "Manifest":
         """Write a shard, then the manifest that lists it; return that."""
         file = f"shard-{len(self.shards):05d}.safetensors"
+        source = self.shards[self.begun - 1].source + 1 if self.begun else 0
         if crystals is None:
-            entry = Entry(file, 0, 0, n_rows, "", errors)
+            entry = Entry(file, 0, 0, n_rows, "", source, errors)
         else:
             checksum = write_shard(folder / file, crystals, labels)
             n = len(crystals)
-            entry = Entry(file, n, crystals.n_sites, n_rows, checksum, errors)
+            entry = Entry(file, n, crystals.n_sites, n_rows, checksum, source, errors)
         added = Manifest(**{**vars(self), "shards": [*self.shards, entry]})
         added.write(folder)
         return added

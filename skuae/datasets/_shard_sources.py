@@ -9,22 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from skuae.crystals import Crystals, parse_structure
+from skuae._cells import short_repr, shortened
+from skuae.crystals import Crystals, LimitError, parse_structure
 from skuae.datasets._file import (
     cells_of,
     indexed,
     label_of,
-    parquet,
     read_cell,
     read_labels,
     targets_of,
 )
 from skuae.datasets._folder import find_listed
 from skuae.datasets._id_prop import TABLE
+from skuae.datasets._labels import is_unknown
+from skuae.datasets._parquet import read_parquet_pieces
+from skuae.datasets._shard_frame import as_frame
 from skuae.datasets._shards import Shards
 from skuae.datasets._structures import files_in, is_table
-
-_ONE = "target"
 
 
 class Piece(NamedTuple):
@@ -36,11 +37,14 @@ class Piece(NamedTuple):
         What `read_item` reads; or crystals that are packed already.
     ids : list of str or None
     labels : DataFrame of shape (n_rows, n_labels) or None
+    checked : bool
+        Whether texts in the labels are known to be names of classes.
     """
 
     items: Any
     ids: list[str] | None
     labels: pd.DataFrame | None
+    checked: bool = False
 
 
 class _Cell(NamedTuple):
@@ -72,7 +76,7 @@ def is_path(X):
 
 
 def pieces_of(X, y, size, allow_outside):
-    """Yield the rows of a source, `size` at a time.
+    """Return the rows of a source, `size` at a time, and all of y if it is at hand.
 
     Parameters
     ----------
@@ -81,13 +85,16 @@ def pieces_of(X, y, size, allow_outside):
     size : int
     allow_outside : bool
 
-    Yields
-    ------
-    Piece
+    Returns
+    -------
+    pieces : iterator of Piece
         The last one may have fewer rows.
+    labels : DataFrame of shape (n_rows, n_labels) or None
+        None if they are read with the pieces.
     """
-    names = None
-    if is_path(X):
+    at_path = is_path(X)
+    if at_path:
+        names = None
         if y is None or _are_names(y):
             names, y = [] if y is None else y, None
         X = [X] if isinstance(X, (str, os.PathLike)) else X
@@ -96,13 +103,39 @@ def pieces_of(X, y, size, allow_outside):
         )
         pieces = _even(found, size)
     elif isinstance(X, (Crystals, Shards)):
+        _refuse_names_of(X, y)
         pieces = (
             Piece(_part(X, start, min(start + size, len(X))), None, None)
             for start in range(0, len(X), size)
         )
     else:
+        _refuse_names_of(X, y)
         pieces = _pieces_in(X, size)
-    return pieces if y is None else _labelled(pieces, y)
+    if y is None:
+        return pieces, None
+    labels = None if isinstance(y, Iterator) else as_frame(y)
+    if labels is not None and not at_path and hasattr(X, "__len__"):
+        _check_lengths(len(X), len(labels))
+    return _labelled(pieces, y, labels), labels
+
+
+def _refuse_names_of(X, y):
+    """Raise TypeError if y names columns, but X has none that could be meant."""
+    shards = isinstance(X, Shards)
+    if not isinstance(y, str) and not (
+        shards
+        and isinstance(y, (list, tuple))
+        and len(y) != len(X)
+        and all(isinstance(name, str) and name in X.target_names for name in y)
+    ):
+        return
+    names = short_repr(y if isinstance(y, str) else list(y))
+    if shards:
+        raise TypeError(f"y={names} names labels, but X is Shards; pass y=shards.labels[{names}]")
+    raise TypeError(
+        f"y={names} is the name of a column, but X is no path of a table; pass the labels "
+        "themselves: an array, a Series or a data frame"
+    )
 
 
 def _are_names(y):
@@ -116,13 +149,17 @@ def _part(X, start, stop):
 
 
 def _pieces_in(X, size):
-    """Yield the items of an iterable."""
+    """Return an iterator of the items of an iterable."""
     if not isinstance(X, Iterable) or isinstance(X, dict):
         raise TypeError(
             f"X is a {type(X).__name__}; pass an iterable of structures, Crystals, or a path"
         )
     if isinstance(X, pd.DataFrame):
         raise TypeError("X is a data frame; pass the column that holds the structures")
+    return _pieces_of_items(X, size)
+
+
+def _pieces_of_items(X, size):
     named = isinstance(X, pd.Series) and not X.index.equals(pd.RangeIndex(len(X)))
     ids = iter(X.index.map(str)) if named and isinstance(X, pd.Series) else None
     items = iter(X)
@@ -135,13 +172,15 @@ def _pieces_in(X, size):
 
 def _pieces_at(path, names, size, allow_outside):
     """Yield the rows of a table or folder; `names` are those of the labels, None for none."""
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
+    if not _exists(path):
+        raise FileNotFoundError(f"there is no file {shortened(str(path), 300)}")
     if path.is_dir() and (path / TABLE).is_file():
         labels, files = find_listed(path, None, allow_outside)
         items = [path / name if file is None else file
                  for name, file in zip(labels.index, files, strict=True)]  # fmt: skip
-        yield Piece(items, list(labels.index), _chosen(path, labels, names, clean=True))
+        yield Piece(
+            items, list(labels.index), _chosen(path, labels, names, clean=True), checked=True
+        )
         return
     if path.is_dir():
         tables = sorted(file for file in path.iterdir() if file.suffix.lower() == ".parquet")
@@ -157,11 +196,22 @@ def _pieces_at(path, names, size, allow_outside):
         _refuse_names(path, names)
         yield Piece([path], [str(path)], None)
         return
+    start = 0
     for frame in _frames(path, size):
         labels, cells = cells_of(path, frame, allow_outside)
         ids = list(labels.index) if labels.index.name == "id" else None
+        if ids is None:
+            labels.index = pd.RangeIndex(start, start + len(labels))  # as messages call the rows
+        start += len(labels)
         items = [_Cell(cell, path.parent) for cell in cells]
-        yield Piece(items, ids, _chosen(path, labels, names, clean=False))
+        yield Piece(items, ids, _chosen(path, labels, names, clean=False), checked=True)
+
+
+def _exists(path):
+    try:
+        return path.exists()
+    except OSError:  # a text that is too long for a name
+        return False
 
 
 def _refuse_names(path, names):
@@ -174,10 +224,15 @@ def _frames(path, size):
     if path.suffix.lower() != ".parquet":
         yield read_labels(path)
         return
-    batches = _batches(path, size)
+    batches = read_parquet_pieces(path, size)
     while True:
         try:
             batch = next(batches, None)
+        except LimitError as error:
+            raise LimitError(
+                f"{path}, {size} rows at a time, is too large: {error}; or pass a smaller "
+                "shard_size"
+            ) from error
         except (ValueError, OSError) as error:  # of pyarrow
             raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
         if batch is None:
@@ -185,20 +240,25 @@ def _frames(path, size):
         yield indexed(path, batch)
 
 
-def _batches(path, size):
-    with parquet().ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=size):
-            yield batch.to_pandas()
-
-
 def _chosen(path, labels, names, clean):
     """Return the labels that are asked for; None if y is given otherwise."""
     if not names:
         return None
     chosen = targets_of(path, labels, names)
-    columns = [labels[name] if clean else label_of(path, labels[name], len(chosen) == 1)
-               for name in chosen]  # fmt: skip
+    if clean:
+        return labels[chosen]
+    columns = [
+        labels[name].astype(object)  # of which a later piece may tell that they have gaps
+        if len(chosen) == 1 and _are_booleans(labels[name])
+        else label_of(path, labels[name], alone=False)
+        for name in chosen
+    ]
     return pd.concat(columns, axis=1)
+
+
+def _are_booleans(column):
+    known = [cell for cell in column if not is_unknown(cell)]
+    return bool(known) and all(isinstance(cell, (bool, np.bool_)) for cell in known)
 
 
 def _even(pieces, size):
@@ -216,8 +276,17 @@ def _even(pieces, size):
 def _join(a, b):
     if (a.ids is None) != (b.ids is None):
         raise ValueError("only some of the tables name their rows; give all of them ids, or none")
-    labels = None if a.labels is None else pd.concat([a.labels, b.labels])
-    return Piece(a.items + b.items, None if a.ids is None else a.ids + b.ids, labels)
+    labels = None if a.labels is None else _stack(a.labels, b.labels)
+    return Piece(a.items + b.items, None if a.ids is None else a.ids + b.ids, labels, a.checked)
+
+
+def _stack(a, b):
+    columns = [
+        pd.concat([a[name], b[name]] if a[name].dtype == b[name].dtype
+                  else [a[name].astype(object), b[name].astype(object)])
+        for name in a
+    ]  # fmt: skip
+    return pd.concat(columns, axis=1)
 
 
 def _cut(piece, rows):
@@ -225,34 +294,29 @@ def _cut(piece, rows):
         piece.items[rows],
         None if piece.ids is None else piece.ids[rows],
         None if piece.labels is None else piece.labels.iloc[rows],
+        piece.checked,
     )
 
 
-def _labelled(pieces: Iterator[Piece], y: Any) -> Iterator[Piece]:
-    """Yield pieces with the labels in y, an array or an iterable."""
-    whole = None if isinstance(y, Iterator) else _frame(y)
+def _check_lengths(n_rows, n_labels, more=False):
+    """Raise ValueError if there are fewer labels than rows, or more; of `n_rows`, more may come."""
+    if n_labels < n_rows:
+        raise ValueError(f"y has {n_labels} rows, and X has more")
+    if n_labels > n_rows and not more:
+        raise ValueError(f"X has {n_rows} rows, and y has more")
+
+
+def _labelled(pieces: Iterator[Piece], y: Any, whole: pd.DataFrame | None) -> Iterator[Piece]:
+    """Yield pieces with the labels in y, an array or an iterator."""
     start = 0
     for piece in pieces:
-        n = len(piece.items)
-        labels = _frame(list(islice(y, n))) if whole is None else whole.iloc[start : start + n]
-        if len(labels) < n:
-            raise ValueError(f"y has {start + len(labels)} rows, and X has more")
-        start += n
-        yield piece._replace(labels=labels)
-    more = next(y, None) is not None if whole is None else len(whole) > start
-    if more:
-        raise ValueError(f"X has {start} rows, and y has more")
-
-
-def _frame(y: Any) -> pd.DataFrame:
-    """Return labels as a data frame; a single column has the name of y, or is called "target"."""
-    if isinstance(y, pd.DataFrame):
-        return y.set_axis(y.columns.map(str), axis=1)
-    if isinstance(y, pd.Series):
-        return y.to_frame(_ONE if y.name is None else str(y.name))
-    if isinstance(y, list) and y and isinstance(y[0], dict):
-        return pd.DataFrame(y)
-    values = y if isinstance(y, np.ndarray) else list(y)
-    frame = pd.DataFrame(values)
-    one = frame.shape[1] == 1 and np.ndim(values[0] if len(values) else 0) == 0
-    return frame.set_axis([_ONE] if one else [f"{_ONE}_{i}" for i in frame], axis=1)
+        stop = start + len(piece.items)
+        if whole is None:
+            labels = as_frame(list(islice(y, stop - start)), start)
+        else:
+            labels = whole.iloc[start:stop]
+        _check_lengths(stop, start + len(labels), more=True)
+        start = stop
+        yield piece._replace(labels=labels, checked=whole is not None)
+    more = sum(1 for _ in islice(y, 1)) if whole is None else len(whole) - start
+    _check_lengths(start, start + more)

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from skuae._cells import short_repr
 from skuae._files import make_folder
 from skuae.crystals import warn_remarks
-from skuae.datasets._labels import as_labels, as_numbers, is_unknown
 from skuae.datasets._manifest import FILE, Manifest
 from skuae.datasets._rows import check_on_error, not_read, read_rows
+from skuae.datasets._shard_labels import check_exact, encoded, kind_of, widened
 from skuae.datasets._shard_sources import pieces_of, read_item
 from skuae.datasets._shards import open_shards
 
@@ -24,6 +25,7 @@ def write_shards(
     *,
     shard_size=4096,
     append=False,
+    restart=False,
     on_error="raise",
     n_jobs=None,
     verbose=0,
@@ -32,7 +34,8 @@ def write_shards(
     """Write crystals to a folder in shards, without ever holding all of them in memory.
 
     After a kill, the same call goes on where it stopped: the rows that are written are skipped, not
-    read again. The last shard that was written is compared with the source.
+    read again. The last shard that was written is compared with the source. The folder stays as it
+    is until the first shard of the source is read and found right.
 
     Parameters
     ----------
@@ -44,13 +47,18 @@ def write_shards(
           without its structures.
     y : array-like or iterator of length n_crystals, str, list of str, or None
         Labels: numbers, booleans or names of classes; an iterator yields numbers, names, tuples of
-        these, or dicts. If X is a path: the names of columns. None for none.
+        these, or dicts. If X is a path: the names of columns. None for none. Integers become floats
+        if other rows have gaps or floats; so do booleans with gaps.
     folder : str or path-like
         New, or one whose writing was interrupted.
     shard_size : int, default=4096
         Rows of the source in a shard.
     append : bool, default=False
-        Write to a folder that has shards already, behind these.
+        Write to a folder that has shards already, behind these. If that is interrupted,
+        `open_shards` opens the shards that were there before.
+    restart : bool, default=False
+        Drop what an interrupted call has written, and begin anew. Shards that were finished before
+        are kept.
     on_error : {"raise", "skip"}, default="raise"
         What to do when structures cannot be read: raise one error that names them, or leave those
         rows out and list them in `Shards.errors`.
@@ -69,9 +77,12 @@ def write_shards(
     ------
     FileExistsError
         If the folder has shards, and `append` is False.
+    TypeError
+        If X is no iterable, or y is no sequence of labels.
     ValueError
         If the source is empty or makes no sense, labels are of other kinds or names than those
-        written before, or an interrupted writing was of other crystals.
+        written before, or an interrupted writing was of other crystals. If `shard_size` rows of a
+        parquet file exceed ``skuae.crystals.LIMITS``.
 
     Examples
     --------
@@ -80,13 +91,19 @@ def write_shards(
     >>> gnn.fit(shards, shards.target)  # doctest: +SKIP
     """
     check_on_error(on_error)
-    if not isinstance(shard_size, (int, np.integer)) or shard_size < 1:
-        raise ValueError(f"shard_size must be an integer above 0; got {shard_size!r}")
+    if not isinstance(shard_size, (int, np.integer)) or isinstance(shard_size, bool):
+        raise ValueError(f"shard_size must be an integer; got {shard_size!r}")
+    if shard_size < 1:
+        raise ValueError(f"shard_size must be above 0; got {shard_size!r}")
+    pieces, whole = pieces_of(X, y, int(shard_size), allow_outside)
     folder = make_folder(folder)
-    manifest = _begin(folder, int(shard_size), append)
+    manifest = _begin(folder, int(shard_size), append, restart)
+    kinds = None if whole is None else _kinds(whole, 0, checked=False)
+    if whole is not None and kinds is not None:
+        _joined(manifest, whole, kinds, 0)
     written = manifest.shards[manifest.begun :]
     start = sum(entry.rows for entry in written)
-    row, pieces = 0, pieces_of(X, y, manifest.shard_size, allow_outside)
+    row, reasons = 0, []
     with tqdm(unit=" crystals", delay=0.5, disable=verbose < 1) as progress:
         for piece in pieces:
             number, n = row // manifest.shard_size, len(piece.items)
@@ -94,53 +111,69 @@ def write_shards(
                 row += n
                 continue
             crystals, errors = _read(piece, row, n_jobs, on_error)
+            reasons += errors[:1]
             kept = np.setdiff1d(np.arange(n), [error[0] for error in errors])
-            labels, kinds = _encoded(piece.labels, kept, manifest, row)
+            own = _kinds(piece.labels, row, piece.checked) if kinds is None else kinds
+            joined = _joined(manifest, piece.labels, own, row)
+            labels = _encoded(piece.labels, kept, own, row)
             if number < len(written):
                 if n != written[-1].rows or not _is_same(folder, manifest, crystals, labels):
                     raise ValueError(
                         f"the writing of {folder} was interrupted, and this is not the same source:"
                         f" rows {row} to {row + n - 1} are other crystals or labels; give the "
-                        "source as it was, or another folder"
+                        "source as it was, another folder, or restart=True to drop what was written"
                     )
             else:
-                facts = {**vars(manifest), "kinds": kinds, "one_target": _is_one(y, piece.labels)}
+                _check_exact(folder, manifest, joined, row)
+                one = manifest.one_target if manifest.shards else _is_one(y, piece.labels)
+                facts = {**vars(manifest), "kinds": joined, "one_target": one}
                 manifest = Manifest(**facts).add(folder, crystals, labels, errors, n)
             row += n
             progress.update(n)
     if row < start:
         raise ValueError(
-            f"the writing of {folder} was interrupted after {start} rows, and this source has {row}"
+            f"the writing of {folder} was interrupted after {start} rows, and this source has "
+            f"{row}; give the source as it was, or restart=True to drop what was written"
         )
-    if not row or not manifest.counts.sum():
-        raise ValueError("X holds no structures that can be read; at least one is needed")
+    if not row or not manifest.counts[manifest.begun :].sum():
+        manifest.drop(folder)
+        why = "".join(f" ({name}: {reason})" for _, name, reason in reasons[:1])
+        raise ValueError(f"X holds no structures that can be read; at least one is needed{why}")
     Manifest(**{**vars(manifest), "complete": True}).write(folder)
     return open_shards(folder)
 
 
-def _begin(folder: Path, shard_size: int, append: bool) -> Manifest:
-    """Return the manifest to go on with."""
+def _begin(folder: Path, shard_size: int, append: bool, restart: bool) -> Manifest:
+    """Return the manifest to go on with. It is not written before there is a shard to list."""
     if not (folder / FILE).exists():
-        manifest = Manifest(shard_size=shard_size)
-        manifest.write(folder)
-        return manifest
+        return Manifest(shard_size=shard_size)
     manifest = Manifest.read(folder)
+    if restart and not manifest.complete:
+        if manifest.begun and not append:
+            raise ValueError(f"{folder} has finished shards, too: pass append=True with restart")
+        manifest.drop(folder)
+        if not manifest.begun:
+            return Manifest(shard_size=shard_size)
+        manifest = manifest.before()
     if not manifest.complete:
-        if len(manifest.shards) > manifest.begun and manifest.shard_size != shard_size:
+        if manifest.shard_size != shard_size:
             raise ValueError(
                 f"the writing of {folder} was interrupted; go on with the same "
-                f"shard_size={manifest.shard_size}"
+                f"shard_size={manifest.shard_size}, or pass restart=True to drop what was written"
             )
-        return Manifest(**{**vars(manifest), "shard_size": shard_size})
+        return manifest
     if not append:
         raise FileExistsError(
             f"{folder} has shards already: pass append=True to write behind them, or give another "
             "folder"
         )
-    facts = {"complete": False, "begun": len(manifest.shards), "shard_size": shard_size}
-    manifest = Manifest(**{**vars(manifest), **facts})
-    manifest.write(folder)
-    return manifest
+    facts = {
+        "complete": False,
+        "begun": len(manifest.shards),
+        "begun_kinds": manifest.kinds,
+        "shard_size": shard_size,
+    }
+    return Manifest(**{**vars(manifest), **facts})
 
 
 def _read(piece, start, n_jobs, on_error):
@@ -174,42 +207,46 @@ def _is_one(y, labels):
     return not isinstance(y, pd.DataFrame) and not (np.ndim(y) == 2 if hasattr(y, "shape") else 0)
 
 
-def _encoded(labels, kept, manifest, start):
-    """Return the labels of the rows that are kept as arrays, and their kinds."""
-    names = [] if labels is None else list(labels.columns)
-    if manifest.shards and names != list(manifest.kinds):
-        raise ValueError(f"the labels are {names}; those written before are {list(manifest.kinds)}")
-    arrays, kinds = {}, {}
-    for name in names:
-        arrays[name], kinds[name] = _column(labels[name], manifest.kinds.get(name), start)
-        arrays[name] = arrays[name][kept]
-    return arrays, kinds
+def _where(start, name):
+    return lambda row: f"row {start + row}, label {name!r:.80}"
 
 
-def _column(column, kind, start):
-    """Return a column as an array, and its kind."""
-    cells = list(column)
+def _kinds(labels, start, checked):
+    """Return the kind of each label, by name."""
+    names = [] if labels is None else labels.columns
+    return {
+        name: kind_of(list(labels[name]), _where(start, name), checked=checked) for name in names
+    }
 
-    def where(row):
-        return f"row {start + row}, label {column.name!r}"
 
-    booleans = bool(cells) and all(isinstance(cell, (bool, np.bool_)) for cell in cells)
-    if booleans and kind in (None, "bool"):
-        return np.array(cells, dtype=bool), "bool"
-    if column.dtype.kind in "iu" and kind in (None, "integer"):
-        return column.to_numpy(np.int64), "integer"
-    if kind is None:
-        found = as_labels(cells, where)
-        kind = "text" if isinstance(found, list) else "number"
-    if kind == "number":
-        return as_numbers(cells, where), kind
-    if kind == "text":
-        wrong = [i for i, c in enumerate(cells) if not (isinstance(c, str) or is_unknown(c))]
-        if not wrong:
-            texts = ["" if is_unknown(cell) else cell.strip() for cell in cells]
-            return np.array(texts, dtype=np.str_), kind
-        raise ValueError(f"{where(wrong[0])} is {cells[wrong[0]]!r}; those before it are texts")
-    raise ValueError(f"{where(0)}: the labels written before are of the kind {kind!r}, these not")
+def _joined(manifest, labels, kinds, start):
+    """Return the kinds of the labels written before and of these."""
+    if manifest.shards and list(kinds) != list(manifest.kinds):
+        raise ValueError(
+            f"the labels are {short_repr(list(kinds), 300)}; those written before are "
+            f"{short_repr(list(manifest.kinds), 300)}"
+        )
+    return {
+        name: widened(manifest.kinds.get(name), kind, list(labels[name]), _where(start, name))
+        for name, kind in kinds.items()
+    }
+
+
+def _check_exact(folder, manifest, kinds, row):
+    """Refuse to make floats of integers, in shards written before, that have too many digits."""
+    wider = [n for n, kind in manifest.kinds.items() if kind == "integer" and kinds[n] == "number"]
+    for number in np.flatnonzero(manifest.counts).tolist() if wider else []:
+        shard = manifest.read_shard(folder, number)
+        for name in wider:
+            check_exact(shard.labels[name], name, f"row {row} or one behind it")
+
+
+def _encoded(labels, kept, kinds, start):
+    """Return the labels of the rows that are kept as arrays."""
+    return {
+        name: encoded(list(labels[name]), kind, _where(start, name))[kept]
+        for name, kind in kinds.items()
+    }
 
 
 def _is_same(folder, manifest, crystals, labels):

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skuae._files import checked_content
+from skuae._warnings import warn
 from skuae.crystals import Crystals, join_shards
 from skuae.datasets._manifest import Manifest
+from skuae.datasets._shard_labels import decoded
 
 BUFFER = 32_768
 
@@ -26,7 +29,8 @@ def open_shards(folder, *, buffer=BUFFER):
     buffer : int, default=32768
         Crystals that `fit` and `predict` hold in memory at a time, with their graphs. `fit` takes
         shards in random order until the buffer is full, shuffles the crystals in it, and deals
-        batches from these.
+        batches from these. It never holds less than one shard, or four batches, however small
+        `buffer` is.
 
     Returns
     -------
@@ -39,6 +43,11 @@ def open_shards(folder, *, buffer=BUFFER):
     ValueError
         If the manifest is damaged, or the writing was interrupted: call `write_shards` again as
         before, and it goes on.
+
+    Warns
+    -----
+    UserWarning
+        `write_shards` with ``append=True`` was interrupted: what it wrote is left out.
 
     Examples
     --------
@@ -55,10 +64,14 @@ def open_shards(folder, *, buffer=BUFFER):
     folder = Path(folder)
     manifest = Manifest.read(folder)
     if not manifest.complete:
-        raise ValueError(
+        said = (
             f"the writing of {folder} was interrupted: call write_shards again as before, and it "
-            "goes on where it stopped"
+            "goes on where it stopped; or pass restart=True to begin it anew"
         )
+        if not manifest.begun:
+            raise ValueError(said)
+        manifest = manifest.before()
+        warn(f"{said}. Until then, these are the {len(manifest.shards)} shards written before it")
     return Shards(folder, manifest, int(buffer))
 
 
@@ -87,8 +100,9 @@ class Shards:
     target_names : list of str
     ids : ndarray of str of shape (n_crystals,), or None
         None where some crystals have none.
-    errors : DataFrame with columns row, id, reason
-        Rows of the sources that were left out, when the shards were written.
+    errors : DataFrame with columns source, row, id, reason
+        Rows that were left out when the shards were written. `source` counts the calls of
+        `write_shards`, and `row` the rows of its source, both from 0.
     crystals : Crystals
         All crystals, read into memory each time.
 
@@ -130,6 +144,8 @@ class Shards:
             if len(key) != 2 or key[1] is not Ellipsis:
                 raise IndexError("Shards have one axis: index them with rows only")
             key = key[0]
+        if isinstance(key, np.ndarray) and key.ndim == 0:
+            key = key[()]
         if isinstance(key, (int, np.integer)):
             row = range(len(self))[key]
             (shard,), (local,) = self._places(np.array([row]))
@@ -166,10 +182,12 @@ class Shards:
         ids = shard.crystals.ids
         index = None if ids is None else pd.Index(ids, name="id", dtype=object)
         index = pd.RangeIndex(len(shard.crystals)) if index is None else index
-        columns = {name: np.array(shard.labels[name]) for name in self._manifest.kinds}
-        frame = pd.DataFrame(columns, index)
-        texts = [name for name, kind in self._manifest.kinds.items() if kind == "text"]
-        return frame.assign(**{name: frame[name].replace({"": None}) for name in texts})
+        frame = pd.DataFrame(index=index)
+        with checked_content(self.folder / self._manifest.shards[number].file, "these labels"):
+            for name, kind in self._manifest.kinds.items():
+                values = decoded(shard.labels[name], kind)
+                frame[name] = pd.Series(values, index, values.dtype)
+        return frame
 
     @property
     def target_names(self) -> list[str]:
@@ -193,11 +211,13 @@ class Shards:
     @property
     def errors(self) -> pd.DataFrame:
         """Rows of the sources that were left out."""
-        found, start = [], 0
+        found: list[list[Any]] = []
+        starts: dict[int, int] = {}
         for entry in self._manifest.shards:
-            found += [[start + row, name, reason] for row, name, reason in entry.errors]
-            start += entry.rows
-        return pd.DataFrame(found, columns=["row", "id", "reason"])
+            start = starts.get(entry.source, 0)
+            found += [[entry.source, start + row, *why] for row, *why in entry.errors]
+            starts[entry.source] = start + entry.rows
+        return pd.DataFrame(found, columns=["source", "row", "id", "reason"])
 
     # -- crystals ---------------------------------------------------------------------------------
 
@@ -226,7 +246,8 @@ class Shards:
         -------
         rows, numbers, amounts : ndarray of shape (n_entries,)
         """
-        parts, start = [], 0
+        parts: list[tuple[np.ndarray, ...]] = [(*np.zeros((2, 0), dtype=np.int64), np.zeros(0))]
+        start = 0
         for crystals in self.parts():
             rows, numbers, amounts = crystals.composition()
             parts.append((rows + start, numbers, amounts))
@@ -308,7 +329,8 @@ class Shards:
     @property
     def sizes(self) -> np.ndarray:
         """Sites per crystal, shape (n_crystals,)."""
-        return np.concatenate([part.sizes for part in self.parts()])
+        none = np.zeros(0, dtype=np.int64)
+        return np.concatenate([none, *(part.sizes for part in self.parts())])
 
     @property
     def checksum(self) -> str:

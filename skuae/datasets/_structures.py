@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skuae._warnings import warn
-from skuae.crystals import Crystals, format_of, warn_remarks
+from skuae.crystals import Crystals, format_of, is_file, warn_remarks
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._file import read_table_rows
 from skuae.datasets._folder import read_files, read_listed
@@ -163,7 +163,7 @@ def files_in(path):
 def is_table(path):
     """Return whether a path is that of a table, not of one structure."""
     name = path.name.lower()
-    if not path.is_file() or not name.endswith((".json", ".json.gz")):
+    if not is_file(path) or not name.endswith((".json", ".json.gz")):
         return name.endswith(_TABLES)
     try:
         with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as file:
