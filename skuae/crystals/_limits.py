@@ -4,7 +4,15 @@ from dataclasses import dataclass
 
 
 class LimitError(ValueError):
-    """What is read is larger than `LIMITS` allow."""
+    """What is read is larger than `LIMITS` allow.
+
+    Parameters
+    ----------
+    message : str
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 @dataclass
