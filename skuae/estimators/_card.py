@@ -36,6 +36,7 @@ Fitted with skuae {__version__}.
 
 ```python
 from skuae import {name}
+
 model = {name}.from_pretrained("path/of/this/folder")
 model.predict(structures)
 ```

@@ -79,6 +79,7 @@ To read it, install skuae with skops: `pip install "skuae[save]"`.
 
 ```python
 import skuae
+
 model = skuae.load("path/of/this/folder")
 model.predict(structures)
 ```
