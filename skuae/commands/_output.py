@@ -28,20 +28,31 @@ def check_table_path(path: str, overwrite: bool) -> None:
     if not path.lower().endswith(_SUFFIXES):
         raise ValueError(f"-o {path}: name it *.csv, *.parquet or *.json")
     if path.lower().endswith(".parquet"):
-        check_parquet()
+        arrow()
     check_free([Path(path)], overwrite)
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"-o {path}: there is no folder {Path(path).parent}")
 
 
-def check_parquet() -> None:
-    """Raise ImportError if parquet files cannot be written."""
+def arrow() -> Any:
+    """Return pyarrow with its part for parquet files.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    ImportError
+        If it is missing; it says which extra brings it.
+    """
     try:
-        import pyarrow  # noqa: F401
+        import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
             'writing parquet files needs pyarrow: pip install "skuae[parquet]"'
         ) from error
+    return pyarrow
 
 
 def check_free(paths: list[Path], overwrite: bool) -> None:

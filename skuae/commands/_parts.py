@@ -15,7 +15,7 @@ from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
 from skuae._files import make_folder, write_bytes
-from skuae.commands._output import check_parquet
+from skuae.commands._output import arrow
 
 _NOTE = b"skuae"  # in the metadata of a parquet file
 _MOST_NAMED = 5
@@ -56,7 +56,7 @@ def run_parts(
     ImportError
         If dask or pyarrow is missing.
     """
-    check_parquet()
+    arrow()
     _dask()
     sources = _sources(args.files)
     if args.output is None:
@@ -179,10 +179,8 @@ def _state(path: Path) -> dict[str, Any]:
 
 def _read_note(path: Path) -> dict[str, Any] | None:
     """Return what a result depends on; None if it was not written here."""
-    import pyarrow.parquet
-
     try:
-        note = json.loads(pyarrow.parquet.read_metadata(path).metadata[_NOTE])
+        note = json.loads(arrow().parquet.read_metadata(path).metadata[_NOTE])
         note["facts"], note["source"]["path"]
     except (ValueError, TypeError, KeyError, OSError):  # damaged, or of something else
         return None
@@ -257,9 +255,7 @@ def _make(
     compute: Callable[[Any, str], pd.DataFrame], shared: Any, source: str, target: str, note: str
 ) -> None:
     """Make one table, and write it with its note all or nothing; runs in a worker."""
-    import pyarrow
-    import pyarrow.parquet
-
+    pyarrow = arrow()
     table = pyarrow.Table.from_pandas(compute(shared, source), preserve_index=False)
     # No errors would have no type, and then the files of a folder could not be read as one table.
     errors = table["error"].cast(pyarrow.string())

@@ -9,15 +9,15 @@ _BYTES = "bytes after decompression"
 _ROWS = 64  # that are read before they are counted
 
 
-def parquet():
-    """Return the module that reads parquet files, or raise ImportError with the way out."""
+def arrow():
+    """Return pyarrow with its reader of parquet files, or raise ImportError with the way out."""
     try:
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
             'reading parquet files needs pyarrow: pip install "skuae[parquet]"'
         ) from error
-    return pyarrow.parquet
+    return pyarrow
 
 
 def read_parquet(path):
@@ -36,7 +36,7 @@ def read_parquet(path):
     LimitError
         If it expands to more than ``LIMITS.table_bytes``.
     """
-    with parquet().ParquetFile(path) as file:
+    with arrow().parquet.ParquetFile(path) as file:
         check_names(path, file.schema_arrow.names)  # pandas would give pages of a schema
         groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
         LIMITS.check("table_bytes", sum(group.total_byte_size for group in groups), _BYTES)
@@ -66,9 +66,8 @@ def read_parquet_pieces(path, n_rows):
     LimitError
         If rows that are read at a time expand to more than ``LIMITS.table_bytes``.
     """
-    with parquet().ParquetFile(path) as file:
-        import pyarrow  # after `parquet`, which says what is missing
-
+    pyarrow = arrow()
+    with pyarrow.parquet.ParquetFile(path) as file:
         check_names(path, file.schema_arrow.names)
         left = file.metadata.num_rows
         parts, size, rows = [], 0, 0
