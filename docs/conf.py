@@ -42,6 +42,7 @@ myst_heading_anchors = 3
 autosummary_generate = True
 default_role = "py:obj"
 toc_object_entries_show_parents = "hide"
+autodoc_typehints = "none"  # docstrings say what types are; those of packed arrays are long
 numpydoc_show_class_members = False  # the pages of autosummary have them already
 copybutton_exclude = ".linenos, .gp, .go"  # prompts and output of doctests
 # A build needs no network: these files hold the objects of other projects that are linked.
