@@ -1,6 +1,7 @@
 """Fixtures for all tests, and where the tests marked gpu may run."""
 
 import os
+import signal
 
 # Two worker processes with all threads each would share two cores with the tests themselves.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +10,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 import torch
+
+# A process that was started in the background ignores Ctrl-C, which some tests press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
