@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skuae._hub import MODEL_FILE, shipped_models
 from skuae._progress import progress_bar, show_progress
 from skuae._warnings import warn
-from skuae.crystals import Crystals
+from skuae.crystals import CrystalBatch, Crystals
 from skuae.embedding import FeaturizerMixin, crystals_and_table
 from skuae.estimators import CrystalEstimator, load_pretrained
 from skuae.featurizers._model import KeepsModel, check_count, kept, unwrapped
@@ -22,6 +23,7 @@ from skuae.models import CrystalModule, backbone_name
 from skuae.training import (
     CrystalDataset,
     CrystalLoader,
+    FittedTask,
     Network,
     check_finite,
     library_defaults,
@@ -46,11 +48,12 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         its candidates: in the grid of a search, put fitted models into
         :class:`sklearn.frozen.FrozenEstimator`, or pass folders.
     layers : "all", str or sequence of str, default="all"
-        The layers whose vectors are the features: all of them, or those of these names. ``"embed"``
-        is what the head of the network reads. The others are the means over the sites of a crystal:
-        ``"layer0"`` before the first update of the sites, ``"layer1"`` after it, and so on. MEGNet
-        adds its vector of the crystal to these. A back-end of your own has ``"embed"`` if it does
-        not hand out other layers.
+        The layers whose vectors are the features: all of them, or those of these names.
+        ``"output"`` is what the network predicts: standardised targets, without their standard
+        deviations, or logits of classes. ``"embed"`` is what its last layer reads. The others are
+        the means over the sites of a crystal: ``"layer0"`` before the first update of the sites,
+        ``"layer1"`` after it, and so on. MEGNet adds its vector of the crystal to these. A back-end
+        of your own has ``"embed"`` and ``"output"`` if it does not hand out other layers.
     batch_size : int, default=64
         Crystals per step.
     device : str, torch.device or None, default=None
@@ -166,11 +169,15 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         Returns
         -------
         list of str
-            ``"<back-end>_<layer>_<number>"``.
+            ``"<back-end>_<layer>_<number>"``; of the output, with the names of targets or classes
+            in place of numbers, if they have names.
         """
         model, widths = self._ready()
         name = backbone_name(model.network_.backbone)
-        return [f"{name}_{layer}_{i}" for layer, width in widths.items() for i in range(width)]
+        ends = {layer: list(map(str, range(width))) for layer, width in widths.items()}
+        if "output" in ends:
+            ends["output"] = _output_names(model) or ends["output"]
+        return [f"{name}_{layer}_{end}" for layer, found in ends.items() for end in found]
 
     def citations(self) -> list[str]:
         """Return what to cite, in BibTeX; nothing is known of the model.
@@ -219,7 +226,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         with show_progress(self.verbose), progress_bar(len(crystals), "layers", "crystals") as bar:
 
             def run(batch):
-                vectors = module.layer_vectors(batch)
+                vectors = _layers(module, model.task_, batch)
                 bar.update(len(batch))
                 return torch.cat([vectors[name] for name in layers], dim=1)
 
@@ -246,6 +253,18 @@ def _resolve_model(model: Any, device: Any) -> Any:
     return kept(model)
 
 
+def _layers(module: CrystalModule, task: FittedTask, batch: CrystalBatch) -> dict[str, Tensor]:
+    """Return one vector per crystal for each layer and for the output."""
+    vectors = module.layer_vectors(batch)
+    return {**vectors, "output": module.head(vectors["embed"])[:, : task.n_predicted]}
+
+
+def _output_names(model: Any) -> list[str] | None:
+    """Return the names of classes or targets, if they have any."""
+    classes = getattr(model, "classes_", None)
+    return model.target_names_ if classes is None else list(map(str, classes))
+
+
 def _widths(model: Any) -> dict[str, int]:
     """Return the names of all layers and their numbers of columns, found with one small crystal."""
     network: Network = model.network_
@@ -253,7 +272,7 @@ def _widths(model: Any) -> dict[str, int]:
     probe = Crystals(number, np.zeros((1, 3)), 2.0 * np.eye(3)[None], [0, 1])
     batch = network.pack(probe, model.device_).batch([0])
     with torch.inference_mode():
-        vectors = model.net_.module_.eval().layer_vectors(batch)
+        vectors = _layers(model.net_.module_.eval(), model.task_, batch)
     return {name: found.shape[1] for name, found in vectors.items()}
 
 

@@ -169,6 +169,10 @@ class FittedRegression(FittedTask):
         return len(self.scaler.mean_)
 
     @property
+    def n_predicted(self) -> int:
+        return self.n_targets
+
+    @property
     def target_weights(self) -> list[float]:
         weights = self.task_weights
         return [1.0] * len(self.scaler.mean_) if weights is None else list(weights)

@@ -86,6 +86,11 @@ class FittedTask(ABC):
         """Columns of the network's output."""
 
     @property
+    def n_predicted(self) -> int:
+        """Columns of it that predictions are made of; further ones say how uncertain they are."""
+        return self.n_outputs
+
+    @property
     @abstractmethod
     def n_targets(self) -> int:
         """Columns of `y`."""

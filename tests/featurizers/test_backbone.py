@@ -41,8 +41,9 @@ def test_features_are_means_over_all_sites(network, toy):
     with torch.inference_mode():
         layers = [v.numpy() for v in network.net_.module_.site_layers(batch)]
         embed = network.net_.module_.embed(batch).numpy()
+        output = network.net_.module_(batch).numpy()
     sites = np.split(np.concatenate(layers, axis=1), crystals.offsets[1:-1])
-    expected = np.column_stack([[s.mean(axis=0) for s in sites], embed])
+    expected = np.column_stack([[s.mean(axis=0) for s in sites], embed, output])
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
@@ -60,6 +61,36 @@ def test_all_back_ends(backbone, toy):
     with torch.inference_mode():
         outputs = head(torch.tensor(embed)).numpy()
     np.testing.assert_allclose(gnn.task_.decode(outputs), gnn.predict(X), rtol=1e-5, atol=1e-5)
+
+
+def test_outputs_are_standardised_predictions(toy):
+    X = toy.structures
+    y = pd.DataFrame({"energy": toy.target, "log": np.exp(toy.target)})
+    gnn = CrystalGNNRegressor(
+        SMALL["cgcnn"], loss="gaussian_nll", log_targets=["log"], max_epochs=1, random_state=0
+    ).fit(X, y)
+    features = BackboneTransformer(gnn, "output").set_output(transform="pandas")
+    found = features.fit_transform(X)
+    assert list(found.columns) == ["cgcnn_output_energy", "cgcnn_output_log"]
+    energy, log = gnn.predict(X).T
+    expected = np.column_stack(
+        [
+            (energy - toy.target.mean()) / toy.target.std(),
+            (np.log10(log) - np.log10(y["log"]).mean()) / np.log10(y["log"]).std(ddof=0),
+        ]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_of_a_classifier_are_logits(toy):
+    labels = np.where(toy.target > np.median(toy.target), "high", "low")
+    gnn = CrystalGNNClassifier(SMALL["cgcnn"], max_epochs=1, random_state=0)
+    gnn.fit(toy.structures, labels)
+    features = BackboneTransformer(gnn, "output")
+    found = features.fit_transform(toy.structures)
+    assert list(features.get_feature_names_out()) == ["cgcnn_output_high", "cgcnn_output_low"]
+    p = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, gnn.predict_proba(toy.structures), rtol=1e-4)
 
 
 def test_names_and_frames(network, toy):
@@ -119,13 +150,13 @@ def test_classifiers_and_front_ends(toy):
     X = toy.structures
     labels = toy.target > np.median(toy.target)
     gnn = CrystalGNNClassifier(SMALL["megnet"], max_epochs=1, random_state=0).fit(X, labels)
-    assert BackboneTransformer(gnn).fit_transform(X).shape == (24, 3 * 8 + 16)
+    assert BackboneTransformer(gnn).fit_transform(X).shape == (24, 3 * 8 + 16 + 2)
     front_end = CrystalTransformerRegressor(
         d_model=8, n_layers=2, n_heads=2, dim_feedforward=8, max_epochs=1, random_state=0
     ).fit(X, toy.target)
     found = BackboneTransformer(front_end).fit_transform(X)
-    assert found.shape == (24, 3 * 8)
-    np.testing.assert_allclose(found[:, -8:], front_end.embed(X), rtol=1e-5, atol=1e-6)
+    assert found.shape == (24, 3 * 8 + 1)
+    np.testing.assert_allclose(found[:, -9:-1], front_end.embed(X), rtol=1e-5, atol=1e-6)
 
 
 def test_searches(network, toy, tmp_path):
@@ -151,7 +182,7 @@ def test_in_processes(network, toy):
 def test_beside_other_features(network, toy):
     union = make_union(UAETransformer("magpie"), BackboneTransformer(network))
     features = union.fit_transform(toy.structures)
-    assert features.shape == (24, 88 + 28)
+    assert features.shape == (24, 88 + 29)
     assert features.crystals is not None
 
 
@@ -212,7 +243,11 @@ def test_on_another_device(network, toy):
         ({"model": None}, TypeError, "got NoneType"),
         ({"model": CrystalPotential()}, TypeError, "got CrystalPotential"),
         ({"model": "no/such/folder"}, FileNotFoundError, "holds no model"),
-        ({"layers": "layer9"}, ValueError, "different ones of layer0, layer1, layer2, embed; got"),
+        (
+            {"layers": "layer9"},
+            ValueError,
+            "different ones of layer0, layer1, layer2, embed, output; got",
+        ),
         ({"layers": []}, ValueError, "layers must be"),
         ({"layers": ["embed", "embed"]}, ValueError, "layers must be"),
         ({"layers": 3}, ValueError, "layers must be"),
