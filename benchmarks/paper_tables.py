@@ -57,7 +57,7 @@ TITLES = {
     "mp_g": "Materials Project, shear modulus",
     "mp_fermi": "Materials Project, Fermi level",
     "surfaces": "slabs of intermetallics, surface energy",
-    "mp_full_ef": "Materials Project, formation energy, the article's split as far as we have it",
+    "mp_full_ef": "Materials Project, formation energy, the article's split",
 }
 COLORS = ["#999999", "#56B4E9", "#E69F00", "#009E73", "#D55E00"]  # told apart by colour-blind, too
 FEW = ["native", "onehot", "cg-uae", "ct-uae-published", "ct-uae-mt"]
@@ -273,16 +273,16 @@ def report(args):
         "",
         "Mean absolute error on held-out rows (mean of the seeds), and its difference in percent "
         "to the native input of the back-end (92 bits for CGCNN and ALIGNN, 16 learned numbers for "
-        "MEGNet). The 95 % intervals come from resampling test rows and seeds. With one seed, an "
-        "interval does not include the spread between seeds. [All runs](paper_tables.csv), [their "
-        "errors by test row](paper_tables.npz); `benchmarks/paper_tables.py`.",
+        "MEGNet). The 95 % intervals come from resampling test rows and seeds. With one seed, they "
+        "lack the spread between seeds. [All runs](paper_tables.csv), [their errors by test "
+        "row](paper_tables.npz); `benchmarks/paper_tables.py`.",
         "",
         "Materials Project: the training and test rows of the MEGNet split, cells of at most "
-        f"{MAX_SITES} sites, 1,000 test rows; all of the split: 42,916 and 3,006, any size. "
-        "MatBench perovskites: fold 0, 3,786 test rows. Hybrid perovskites: 2,142 crystals, 442 "
-        "of them test rows. Moduli (decadic logarithms): the validation rows of the split are test "
-        "rows, too. Surfaces: a third of the formulas are test rows; the file gives no unit, their "
-        "size says eV/Å².",
+        f"{MAX_SITES} sites, 1,000 test rows; the article's split: the 42,916 and 3,006 of its "
+        "rows that are available, any size. MatBench perovskites: fold 0, 3,786 test rows. Hybrid "
+        "perovskites: 2,142 crystals, 442 of them test rows. Moduli (decadic logarithms): the "
+        "validation rows of the split are test rows, too. Surfaces: a third of the formulas are "
+        "test rows; the unit is guessed from the size.",
     ]
     order = {name: i for i, name in enumerate(TITLES)}
     setting = ["data", "backbone", "n_train", "epochs"]
