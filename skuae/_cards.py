@@ -1,4 +1,4 @@
-"""Entries of saved files, checked as they are taken: a file may be of another version."""
+"""Checks of entries in saved files, which may be of another version."""
 
 from collections.abc import Container
 from typing import Any

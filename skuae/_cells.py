@@ -1,4 +1,4 @@
-"""Texts in the cells of tables: numbers, gaps, and what was meant as a number but is none."""
+"""Texts in the cells of tables: numbers, gaps, and faulty numbers."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""CSV files, read cell by cell as texts: nothing is guessed, and no cell is left out."""
+"""CSV files, read cell by cell as texts, without guesses and without losses."""
 
 import csv
 import re
@@ -59,7 +59,7 @@ def read_lines(path: Path, *, strict: bool = True) -> list[Line]:
 
 @contextmanager
 def _cells_of_any_length() -> Iterator[None]:
-    """Lift the limit of 131,072 characters for a while: CIF texts of large cells are longer."""
+    """Lift csv's limit of 131,072 characters in a context: CIF texts of large cells are longer."""
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a C long, of 32 bits on Windows
     try:
         yield

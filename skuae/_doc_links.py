@@ -1,4 +1,4 @@
-"""Links from the pictures of estimators in notebooks to their pages of the documentation."""
+"""Links to the documentation in the HTML of estimators in notebooks."""
 
 import sys
 from functools import cache

@@ -1,4 +1,4 @@
-"""Files from the web, kept in one folder: whole and checked, or not at all."""
+"""Files from the web, kept in one folder. Only complete and checked files are kept."""
 
 import logging
 import os
@@ -130,7 +130,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Keep pooch from telling users of skuae where it downloads to and how to call pooch."""
+    """Silence pooch's messages, which explain pooch rather than skuae."""
 
     def grave(
         record: logging.LogRecord,

@@ -126,7 +126,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the access rights of a file that is to be replaced; None if there is none."""
+    """Return the access rights of the file to replace; None if it does not exist."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, "the link leads back to itself")
     if not path.exists():

@@ -1,4 +1,4 @@
-"""What notebooks show of an object: a name, facts and a table, readable on light and dark pages."""
+"""HTML of objects in notebooks: a name, facts and a table, for light and dark pages."""
 
 from collections.abc import Mapping
 from html import escape

@@ -1,4 +1,4 @@
-"""Text of users in Markdown: names and sources that must not become markup."""
+"""Escapes for text of users in Markdown, which must not become markup."""
 
 import re
 

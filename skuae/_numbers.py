@@ -1,4 +1,4 @@
-"""Numbers as users give them."""
+"""Checks of numbers from users."""
 
 from numbers import Real
 from typing import Any, TypeGuard

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line, however deep in skuae they arise."""
+"""Warnings that name the line of the user's code, not a line of skuae."""
 
 import multiprocessing
 import os

@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def _short_warnings(name: str) -> Iterator[None]:
-    """Print warnings as one line, without the line of code that they came from."""
+    """Print warnings on one line, without their line of code."""
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_args, **_more: f"{name}: warning: {message}\n"
     try:

@@ -101,7 +101,7 @@ def _read(path: str, options: Options) -> Bunch:
 
 
 def _fill_in(labels: pd.DataFrame, path: str, with_ids: bool) -> pd.DataFrame:
-    """Return the labels, with those of a file where they lack some."""
+    """Return the labels, and fill gaps with the labels of a file."""
     more = read_labels(path)
     if not (with_ids and more.index.name == "id"):
         what = path if with_ids else "a DATA file"

@@ -1,4 +1,4 @@
-"""Tables in parts: workers of dask make one each, and what is there is not made again."""
+"""Tables in parts: each worker of dask makes one table, and tables that exist are kept."""
 
 import argparse
 import io
@@ -136,7 +136,7 @@ def _check_apart(targets: dict[Path, Path]) -> None:
 def _todo(
     folder: Path, sources: list[Path], facts: dict[str, Any], overwrite: bool
 ) -> dict[Path, str]:
-    """Return the files to do, with a note for each result; raise if others do not go with them."""
+    """Return the files to process, with a note for each; raise if existing results do not fit."""
     facts = json.loads(json.dumps(facts))  # as it will be read: tuples are lists
     notes = {source: {"facts": facts, "source": _state(source)} for source in sources}
     todo = {source: json.dumps(note, sort_keys=True) for source, note in notes.items()}
@@ -170,7 +170,7 @@ def _todo(
 
 
 def _state(path: Path) -> dict[str, Any]:
-    """Return what changes when a file does."""
+    """Return the facts by which a change of the file is noticed."""
     state = path.stat()
     return {
         "path": os.path.realpath(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns
@@ -178,7 +178,7 @@ def _state(path: Path) -> dict[str, Any]:
 
 
 def _read_note(path: Path) -> dict[str, Any] | None:
-    """Return what a result depends on; None if it was not written here."""
+    """Return the note of a result: what it depends on. None if skuae did not write it."""
     try:
         note = json.loads(arrow().parquet.read_metadata(path).metadata[_NOTE])
         note["facts"], note["source"]["path"]
@@ -226,7 +226,7 @@ def _compute(
     targets: dict[Path, Path],
     notes: dict[Path, str],
 ) -> dict[Path, str]:
-    """Make the tables; return why some could not be made."""
+    """Make the tables; return the errors of those that failed."""
     if not targets:
         return {}
     wrong: dict[Path, str] = {}
@@ -254,7 +254,7 @@ def _compute(
 def _make(
     compute: Callable[[Any, str], pd.DataFrame], shared: Any, source: str, target: str, note: str
 ) -> None:
-    """Make one table, and write it with its note all or nothing; runs in a worker."""
+    """Make one table in a worker, and write it with its note, all or nothing."""
     pyarrow = arrow()
     table = pyarrow.Table.from_pandas(compute(shared, source), preserve_index=False)
     # No errors would have no type, and then the files of a folder could not be read as one table.

@@ -211,7 +211,7 @@ def _constant(
 
 
 def _codes(labels: pd.Series, classes: np.ndarray) -> np.ndarray:
-    """Return labels as places in the list of classes: 0, 0.0 and False are equal."""
+    """Return the index of each label in the list of classes; 0, 0.0 and False are equal."""
     place = {label: code for code, label in enumerate(classes.tolist())}
     return np.array([place[label] for label in labels.tolist()])
 

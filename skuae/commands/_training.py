@@ -198,7 +198,7 @@ def fit_and_score(
 
 
 def _known(model: Any, targets: list[str], crystals: Crystals) -> SavedModel:
-    """Return a model that was fitted to crystals, with what is known of it."""
+    """Return a fitted model with its targets, units and training elements."""
     _, numbers, _ = crystals.composition()
     return SavedModel(model, targets, {}, [SYMBOLS[z - 1] for z in np.unique(numbers)])
 

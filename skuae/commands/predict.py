@@ -97,7 +97,7 @@ def _run_parts(args: argparse.Namespace) -> int:
 
 
 def _load(name: str, device: str | None) -> "SavedModel":
-    """Return the model; runs once, in a worker, and goes to the others from there."""
+    """Load the model once, in one worker, which passes it on to the others."""
     from skuae.commands._model import load_model
 
     return load_model(name, device=device, verbose=0)

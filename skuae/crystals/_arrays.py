@@ -183,7 +183,7 @@ def _integers(values: Any, dtype: DTypeLike) -> np.ndarray:
 
 
 def _own(values: Any, dtype: DTypeLike) -> np.ndarray:
-    """Return a read-only copy, which nobody else can write to."""
+    """Return a read-only copy."""
     if np.dtype(dtype).kind == "f":
         values = as_floats(values)
     with np.errstate(over="ignore"):  # what is infinite is refused later, by row

@@ -1,4 +1,4 @@
-"""Computations that continue with the other crystals if some are refused."""
+"""Computations that skip refused crystals and continue with the others."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""CIF texts: pymatgen reads them, and a count of the rows of atoms checks what it read."""
+"""CIF texts: pymatgen reads them; then each row of atoms is checked against its result."""
 
 import numpy as np
 from pymatgen.core import Structure
@@ -90,7 +90,7 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
 def _beside_special_positions(
     rows: list[Row], structure: Structure, at: np.ndarray, operations: np.ndarray
 ) -> dict[Place, Place]:
-    """Return places that symmetry would put just beside themselves, and the right ones."""
+    """Return places that symmetry maps almost onto themselves, and the exact special positions."""
     if len(operations) == 1:
         return {}
     coords = structure.frac_coords[at]
@@ -100,7 +100,7 @@ def _beside_special_positions(
 
 
 def _is_remarkable(before: Place, after: Place | None) -> bool:
-    """Tell whether a place moved by more than a rounding to four digits does."""
+    """Tell whether a place moved by more than rounding to four digits explains."""
     if after is None:
         return False
     shift = np.subtract(after, before)
@@ -108,7 +108,7 @@ def _is_remarkable(before: Place, after: Place | None) -> bool:
 
 
 def _rewritten(text: str, moved: dict[Place, Place]) -> str:
-    """Return a text whose rows are at other places."""
+    """Return the CIF text with other coordinates in its rows."""
     block = _block_with_atoms(text)
     loop = block.columns[ATOM_LOOP]
     edits: dict[Span, str] = {}
@@ -151,7 +151,7 @@ def _check_cell(block: Block) -> None:
 
 
 def _check_lattice(block: Block, structure: Structure) -> None:
-    """Raise ValueError if pymatgen, where a part of the cell is missing, took others than given."""
+    """Raise ValueError if parts of the cell are missing and pymatgen changed others."""
     if all(name in block.items for name in _CELL):
         return
     for name, found in zip(_CELL, structure.lattice.parameters, strict=True):
@@ -175,7 +175,7 @@ def _is_plain(block: Block, listed: list[str], rows: list[Row]) -> bool:
 
 
 def _parse(text: str, is_plain: bool = False) -> tuple[Structure, np.ndarray, list[str]]:
-    """Return what pymatgen reads, the symmetry operations that it took, and its remarks."""
+    """Return pymatgen's structure, the symmetry operations that it used, and its remarks."""
     from pymatgen.io.cif import CifParser  # slow to import
 
     from skuae.crystals._cif_parser import PlainCifParser

@@ -62,7 +62,7 @@ def _on_number(block: Block, structure: Structure, n_operations: int) -> list[st
 
 
 def _meant(block: Block) -> list[float]:
-    """Return how many atoms the formula and Z mean, without hydrogen.
+    """Return the number of atoms by the formula and Z, without hydrogen.
 
     CIF asks for the formula of a unit; pymatgen writes that of the whole cell beside Z.
     """

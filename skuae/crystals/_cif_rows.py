@@ -97,7 +97,7 @@ def number(text: str, what: str) -> float:
 def _check_single_atom(
     loop: Loop, row: int, occupancy: float, full_groups: dict, edits: dict[Span, str]
 ) -> None:
-    """Raise ValueError if the row stands for no atom, for one atom of several, or for more."""
+    """Raise ValueError unless the row stands for exactly one atom."""
     hydrogens = loop.value("_atom_site_attached_hydrogens", row, ".")
     if hydrogens == "?":
         edits[loop.span("_atom_site_attached_hydrogens", row)] = "."
@@ -154,7 +154,7 @@ def _mend(
     meaning: Callable[[str, frozenset[str]], str],
     formula: frozenset[str],
 ) -> str:
-    """Return the element that a cell means; write it there if pymatgen could read another."""
+    """Return the element that a cell means, and write it there if pymatgen may misread the cell."""
     text = loop.value(column, row)
     element = meaning(text, formula)
     if text != element and not re.fullmatch(rf"({element}|D|T)(?![A-Za-z])[-+.\d]*", text):
@@ -165,7 +165,7 @@ def _mend(
 def _shares(
     loop: Loop, row: int, symbol: str, occupancy: float, edits: dict[Span, str]
 ) -> list[tuple[str, float]]:
-    """Return what ``0.8Nb + 0.2Zr`` (Pauling file) means, and write a row for each element."""
+    """Return the shares in ``0.8Nb + 0.2Zr`` (Pauling file), and write a row for each element."""
     found = [_SHARE.fullmatch(part.strip()) for part in symbol.split(" + ")]
     if not all(found):
         raise ValueError(f"{symbol!r} is no element")

@@ -1,4 +1,4 @@
-"""The symmetry operations that a CIF lists and that pymatgen takes, and whether they agree."""
+"""Checks that pymatgen uses the symmetry operations that a CIF lists."""
 
 import re
 from collections.abc import Iterable
@@ -90,7 +90,7 @@ def _matrix(text: str) -> np.ndarray:
 
 
 def _key(matrices: Iterable[np.ndarray]) -> frozenset[bytes]:
-    """Return operations in a form that tells whether two lists of them mean the same."""
+    """Return a key of operations; lists with the same meaning have equal keys."""
     whole = np.array(list(matrices))[:, :3]
     whole[:, :, 3] = np.round(whole[:, :, 3] * 24) % 24
     return frozenset(map(bytes, whole.round().astype(np.int8)))
@@ -175,7 +175,7 @@ def places_on_special_positions(
 
 
 def _check_guess(block: Block, matrices: np.ndarray) -> None:
-    """Raise ValueError if the group that the CIF names has other settings, or is another."""
+    """Raise ValueError if pymatgen had to guess the group, its setting or its origin."""
     inversions = matrices[(matrices[:, :3, :3] == -np.eye(3)).all(axis=(1, 2)), :3, 3]
     if len(inversions) and np.abs(inversions - inversions.round()).max(axis=1).min() > 1e-3:
         raise ValueError(
@@ -194,7 +194,7 @@ def _check_guess(block: Block, matrices: np.ndarray) -> None:
 
 
 def _check_no_group(block: Block) -> None:
-    """Raise ValueError if pymatgen took P1 for a symmetry that it did not understand."""
+    """Raise ValueError if pymatgen did not understand the symmetry and used P1."""
     unused = [name for name in block.columns if "symop" in name or "equiv_pos_as" in name]
     if unused:
         raise ValueError(
@@ -236,7 +236,7 @@ def _settings(key: frozenset[bytes]) -> list[dict]:
 
 
 def _is_named(setting: dict, name: str) -> bool:
-    """Tell whether a name is one of a setting, in one of its spellings."""
+    """Tell whether a name is a spelling of the name of a setting."""
     from pymatgen.symmetry.groups import SpaceGroup
 
     known = ("universal_h_m", "hermann_mauguin", "hermann_mauguin_u", "short_h_m", "hall")

@@ -1,4 +1,4 @@
-"""What is computed from crystals once: kept as long as they are, and shared with their slices."""
+"""Results that are computed once from crystals, kept with them, and shared with their slices."""
 
 from __future__ import annotations
 

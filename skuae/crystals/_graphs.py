@@ -214,7 +214,7 @@ def _find_points(
 def _nearest(
     distances: np.ndarray, degrees: np.ndarray, max_neighbors: int, whole_shell: bool
 ) -> np.ndarray:
-    """Say which of the edges, sorted by center and distance, are among the nearest."""
+    """Mark the nearest edges; edges are sorted by center and distance."""
     starts = offsets_from_sizes(degrees)[:-1]
     rank = np.arange(len(distances)) - np.repeat(starts, degrees)
     keep = rank < max_neighbors

@@ -1,4 +1,4 @@
-"""Sums over the links of a graph, by the fastest way that torch has on a device."""
+"""Sums over the links of a graph, by torch's fastest method for the device."""
 
 import itertools
 import math

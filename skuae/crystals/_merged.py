@@ -112,7 +112,7 @@ def _shells(distances: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def _number_equal_rows(
     distances: np.ndarray, offsets: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
-    """Give sites of one group whose distances are equal, one by one, the same number."""
+    """Give sites of one group the same number if all their distances are equal."""
     degrees = np.diff(offsets)
     rows = np.zeros((len(degrees), degrees.max(initial=0)), dtype=np.float32)
     rows[np.arange(rows.shape[1]) < degrees[:, None]] = distances

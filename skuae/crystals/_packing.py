@@ -130,7 +130,7 @@ def read_npz(
 
 
 def _check_size(stream: IO[bytes]) -> None:
-    """Raise ValueError if arrays are far larger than numbers can be compressed."""
+    """Raise ValueError if compressed arrays would expand further than those of crystals do."""
     with zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
     size, packed = (sum(getattr(m, k) for m in members) for k in ("file_size", "compress_size"))

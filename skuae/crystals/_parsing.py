@@ -1,4 +1,4 @@
-"""Structures from files, texts and dicts, without running what these name."""
+"""Structures from files, texts and dicts. Code that these name is never run."""
 
 import bz2
 import gzip
@@ -194,7 +194,7 @@ def _integer(text: str) -> int:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object as a dict, which would keep the last of several values alone."""
+    """Return a JSON object as a dict; raise if a key occurs twice."""
     record = dict(pairs)
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]
@@ -216,7 +216,7 @@ def _from_file(path: Path, limits: Limits) -> tuple[Structure, list[str]]:
 
 
 def _decoded(content: bytes) -> str:
-    """Return bytes as text; Windows marks its encodings."""
+    """Return bytes as text; a byte-order mark tells the encoding."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return content.decode("utf-16")
     try:
@@ -226,7 +226,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text with one kind of line end and of space."""
+    """Return a text with uniform line ends and spaces."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return text.replace("\u00a0", " ")
 

@@ -75,7 +75,7 @@ def is_poscar(text: str) -> bool:
 
 
 def _lines_of_structure(text: str) -> list[str]:
-    """Return the lines up to velocities or a grid, which follow an empty line."""
+    """Return the lines before the empty line that precedes velocities or a grid."""
     comment, _, rest = text.partition("\n")
     lines = re.split(r"\n[^\S\n]*(?:\n|$)", rest, maxsplit=1)[0].split("\n")
     lines = [comment, *(line.partition("#")[0].partition("!")[0].strip() for line in lines)]
@@ -119,7 +119,7 @@ def _check_number_of_lines(lines: list[str], first: int, n_sites: int) -> None:
 
 
 def _check_one_frame(text: str, end: int) -> None:
-    """Raise ValueError if a second frame follows the atoms of the first, which end at a line."""
+    """Raise ValueError if a second frame follows the atoms of the first."""
     rest = [line for line in text.split("\n")[end:] if line.strip()][:7]
     again = re.match(r"\s*(direct|cartesian) config", rest[0], re.IGNORECASE) if rest else None
     if again or _is_head(rest):
@@ -137,7 +137,7 @@ def _is_head(lines: Sequence[str]) -> bool:
 
 
 def _name_behind(lines: Sequence[str], at: int) -> str | None:
-    """Return what stands behind the coordinates of an atom, and behind the flags of VASP."""
+    """Return the text after the coordinates of an atom and VASP's flags."""
     words = lines[at].split()[3:]
     if len(words) >= 3 and all(_FLAG.fullmatch(word) for word in words[:3]):
         words = words[3:]
@@ -145,7 +145,7 @@ def _name_behind(lines: Sequence[str], at: int) -> str | None:
 
 
 def _symbols_behind(names: Sequence[str | None], counts: Sequence[int]) -> list[str]:
-    """Return the symbol of each group of atoms, where each line of an atom ends with it."""
+    """Return the symbol of each group of atoms, from the ends of the lines of atoms."""
     known = [name for name in names if name is not None]
     if len(known) < len(names) or set(known) <= {"T", "F"}:  # flags, may be
         raise ValueError(
@@ -159,7 +159,7 @@ def _symbols_behind(names: Sequence[str | None], counts: Sequence[int]) -> list[
 
 
 def _check_names(names: Sequence[str | None], elements: Sequence[str], first: int) -> None:
-    """Raise ValueError if an atom is named otherwise than the line of elements says."""
+    """Raise ValueError if the name of an atom contradicts the line of elements."""
     for at, (name, element) in enumerate(zip(names, elements, strict=True), start=first + 1):
         if name is not None and _element_in(name) not in (None, element):
             raise ValueError(
@@ -178,7 +178,7 @@ def _element_in(name: str) -> str | None:
 
 
 def _scale_and_cell(lines: Sequence[str]) -> tuple[float, np.ndarray]:
-    """Return the scale of cell and Cartesian coordinates, and the cell before it is scaled."""
+    """Return the scale of cell and Cartesian coordinates, and the unscaled cell."""
     scale = _scale_in(lines[1])
     if scale is None:
         raise ValueError(f"line 2 is {lines[1][:40]!r}, expected the scale, one number")
@@ -192,13 +192,13 @@ def _scale_and_cell(lines: Sequence[str]) -> tuple[float, np.ndarray]:
 
 
 def _scale_in(line: str) -> float | None:
-    """Return the scale that a line gives once, or equal for x, y and z; else None."""
+    """Return the scale in a line, given once or three times equal; else None."""
     found = _leading(line)
     return found[0] if len(found) in (1, 3) and len(set(found)) == 1 else None
 
 
 def _numbers(lines: Sequence[str], at: int, count: int, what: str) -> list[float]:
-    """Return the numbers that a line begins with; text may follow, but no further number."""
+    """Return the numbers at the start of a line; text may follow, but no other number."""
     found = _leading(lines[at])
     if len(found) < count:
         raise ValueError(f"line {at + 1} is {lines[at][:40]!r}, expected {what}, three numbers")
@@ -211,7 +211,7 @@ def _numbers(lines: Sequence[str], at: int, count: int, what: str) -> list[float
 
 
 def _leading(line: str) -> list[float]:
-    """Return the finite numbers that a line begins with."""
+    """Return the finite numbers at the start of a line."""
     numbers = []
     for word in line.split():
         number = number_in(word)

@@ -1,4 +1,4 @@
-"""`as_crystals`: structures of users become `Crystals`, or an error that says what to do."""
+"""`as_crystals`: converts structures of users to `Crystals`, or says how to correct them."""
 
 from collections.abc import Iterable, Set
 from os import PathLike
@@ -325,7 +325,7 @@ def _read_ase(atoms: Any, numbers: list, coords: list, lattices: list, sizes: li
 
 
 def _is_full(atoms: Any) -> bool:
-    """Tell whether ASE Atoms say nowhere that a site is not fully occupied."""
+    """Tell whether ASE Atoms name no partly occupied site."""
     by_site = atoms.info.get("occupancy") or {}
     known = list(by_site.values()) if isinstance(by_site, dict) else [by_site]
     known += [atoms.arrays[name] for name in ("occupancy", "occupancies") if name in atoms.arrays]

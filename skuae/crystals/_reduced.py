@@ -223,7 +223,7 @@ def _first_colors(
 
 
 def _refine(sites: np.ndarray, edges: np.ndarray, whole: _Whole) -> tuple[np.ndarray, np.ndarray]:
-    """Give sites and edges new colours until no two of a colour differ in what is around them."""
+    """Refine colours until sites and edges of one colour have equal surroundings."""
     n, n_before = count_distinct(sites), 0
     while n > n_before:
         sites = mix(sites, sum_rows(mix(edges, edges), whole.edge_offsets))
@@ -235,7 +235,7 @@ def _refine(sites: np.ndarray, edges: np.ndarray, whole: _Whole) -> tuple[np.nda
 def _refine_by_angles(
     site_colors: np.ndarray, edge_colors: np.ndarray, whole: _Whole
 ) -> tuple[Kinds, Kinds, np.ndarray, np.ndarray]:
-    """Refine until no two edges of a colour differ in their angles, either.
+    """Refine until edges of one colour have equal angles, too.
 
     Returns the kinds of sites and of edges, and the angles of all edges: values and offsets.
     """
@@ -281,7 +281,7 @@ def _split_colors(
     values: np.ndarray,
     offsets: np.ndarray,
 ) -> np.ndarray:
-    """Give edges of one colour that differ in their angles new colours, in place; return them.
+    """Give edges of one colour with different angles new colours, in place; return the colours.
 
     The first edge of a colour, its leader, is what the others are compared with.
     """

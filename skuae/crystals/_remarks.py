@@ -1,4 +1,4 @@
-"""What parsers remark on files, kept apart from errors and handed on to the user."""
+"""Remarks of parsers on files, separate from errors, for the user."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""Crystals in a file: their packed arrays, checked before they are taken for crystals."""
+"""Files of crystals: packed arrays, which are checked before use."""
 
 from collections.abc import Callable
 from os import PathLike
@@ -68,7 +68,7 @@ def read_crystals(
 
 
 def _take_symmetries(arrays: Arrays) -> Symmetries:
-    """Take what is of symmetry out of the arrays of a file."""
+    """Take the arrays of symmetry out of those of a file."""
     symmetries = {}
     for number, symprec in enumerate(arrays.pop("symprecs", np.empty(0)).tolist()):
         columns = {name: arrays.pop(_member(number, name)) for name in _OF_SYMMETRY}

@@ -1,4 +1,4 @@
-"""The only caller of pymatgen's compiled neighbour search, which trusts whatever it is given.
+"""Safe calls of pymatgen's compiled neighbour search, which does not check its input.
 
 That search takes time and memory by the box around the sites and by the images of the cell that
 reach into it, and overflows beyond 7e8 pairs. So coordinates are wrapped, skewed cells are reduced,
@@ -151,7 +151,7 @@ def _find(coords: np.ndarray, lattice: np.ndarray, radius: float, least: float) 
 
 
 def _gather(frac_coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wrap sites into the cell that begins where most of it is empty; see `wrap`."""
+    """Wrap sites into a cell whose origin lies in its largest gap; see `wrap`."""
     ordered = np.sort(wrap(frac_coords)[0], axis=0)
     gaps = ordered - np.roll(ordered, 1, axis=0)
     gaps[0] += 1.0
@@ -168,7 +168,7 @@ def heights_of(lattices: np.ndarray) -> np.ndarray:
 
 
 def _least_radii(coords: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return the radius per crystal below which the box around its sites has too many cubes."""
+    """Return the radius per crystal below which the search grid has too many cubes."""
     if not len(coords):
         return np.zeros(len(offsets) - 1)
     starts = offsets[:-1]
@@ -177,7 +177,7 @@ def _least_radii(coords: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def _most_pairs(wrapped: np.ndarray, lattice: np.ndarray, radius: float) -> float:
-    """Return an upper bound on the pairs within a radius, which is six times too large at best.
+    """Return an upper bound on the pairs within a radius, at least six times too large.
 
     Sites are counted in bins that are at least as wide as the radius, where the cell is.
     """

@@ -1,4 +1,4 @@
-"""Crystals in a file that is mapped into memory, with what is derived from them in files beside it.
+"""Crystals in a file that is mapped into memory, and their graphs in files beside it.
 
 Graphs take longer to build than to read. Those of the crystals of a shard are written when they are
 first asked for, in a file whose name is a fingerprint of their setting.
@@ -131,7 +131,7 @@ def _rows_of(crystals: Crystals, rows: np.ndarray | None) -> Crystals:
 
 
 class _Kept(Derived):
-    """What is derived from the crystals in a file, in files beside it."""
+    """Results derived from the crystals in a file, kept in files beside it."""
 
     warns = False  # but once, when it is computed
 
@@ -169,7 +169,7 @@ class _Kept(Derived):
 
 
 def _read_derived(path: Path, expected: dict[str, Any], crystals: Crystals) -> Levels | None:
-    """Read what was derived from crystals; None if it was from others, that are gone."""
+    """Read results derived from these crystals; None if they belong to former crystals."""
     try:
         tensors, card, _ = map_safetensors(path, format=_FORMAT_DERIVED)
     except ValueError as error:
@@ -192,7 +192,7 @@ def _read_derived(path: Path, expected: dict[str, Any], crystals: Crystals) -> L
 
 
 class _Joined(Derived):
-    """What is derived from crystals that were joined: that of the parts, joined when asked for."""
+    """Results derived from joined crystals: those of the parts, joined at first use."""
 
     warns = False
 
@@ -211,14 +211,14 @@ class _Joined(Derived):
 
 
 def _join(parts: list[Any]) -> Any:
-    """Join graphs of one setting, of which some may be whole and others merged."""
+    """Join graphs of one setting; some may be whole, others merged."""
     if len({type(part) for part in parts}) > 1:
         parts = [_with_counts(p) if isinstance(p, CrystalGraphs) else p for p in parts]
     return parts[0] if len(parts) == 1 else type(parts[0]).concatenate(parts)
 
 
 def _with_counts(graphs: CrystalGraphs) -> ReducedGraphs:
-    """Return whole graphs as if equal sites had been merged, and there were none."""
+    """Return whole graphs as merged ones, in which each site stands for itself."""
     sites = np.arange(graphs.offsets[-1]) - np.repeat(graphs.offsets[:-1], np.diff(graphs.offsets))
     fields: dict[str, Any] = graphs.arrays() | graphs.settings()
     del fields["images"]
@@ -239,7 +239,7 @@ def _coded(array: np.ndarray) -> np.ndarray:
 
 
 def _text(codes: np.ndarray) -> np.ndarray:
-    """Return the texts that `_coded` made numbers of."""
+    """Return the texts of an array from `_coded`."""
     if codes.ndim != 2 or not codes.shape[1]:
         raise ValueError(f"texts have shape {codes.shape}")
     return np.ascontiguousarray(codes).view(f"U{codes.shape[1]}")[:, 0]

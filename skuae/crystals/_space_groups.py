@@ -1,4 +1,4 @@
-"""What the 230 space groups are called."""
+"""Names of the 230 space groups."""
 
 import csv
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Which element a symbol or a label in a file means, or that it means none."""
+"""Elements by the symbols and labels in files; errors for those that mean none."""
 
 import re
 from collections.abc import Set

@@ -247,7 +247,7 @@ def _find(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep spglib's C code from writing to stderr, unless the user has asked for it."""
+    """Silence stderr of spglib's C code, unless the user has asked for it."""
     if _SAYS in os.environ:
         yield
         return

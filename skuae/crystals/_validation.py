@@ -271,7 +271,7 @@ def _bins_along(wrapped: np.ndarray, bins: np.ndarray, shift: float) -> np.ndarr
 
 
 def _possibly_equal(keys: np.ndarray) -> np.ndarray:
-    """Return, in order, where keys are that may be equal to others.
+    """Return the sorted places of keys that may have an equal.
 
     Keys are scattered over many slots and counted. A key alone in its slot has no equal; few are
     left for a sort, which takes much longer.

@@ -240,7 +240,7 @@ def _n_atoms(crystals):
 
 
 def _same_id(A, B):
-    """Return rows of equal ids, those that may be row numbers left out: "7", "7.0", "(0, 7)"."""
+    """Return rows of equal ids, without ids that may be row numbers: "7", "7.0", "(0, 7)"."""
     if A.ids is None or B.ids is None:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     left, right = (
@@ -252,12 +252,12 @@ def _same_id(A, B):
 
 
 def _are_names(ids):
-    """Tell ids from what an index may hold without naming anything: numbers, dates, gaps."""
+    """Tell which ids are names, not mere numbers, dates or gaps."""
     return ~pd.Series(ids).str.fullmatch(_NO_NAME).to_numpy(bool)
 
 
 def _same_composition_and_volume(A, B, log_a, log_b, tolerance):
-    """Return rows of pairs with equal composition and volumes per atom of near logarithm."""
+    """Return pairs of rows with equal composition and similar volume per atom."""
     (coarse_a, coarse_b), (exact_a, exact_b) = label_compositions(A, B)
     # One sorted axis: volumes of one composition lie together, far from those of the next.
     apart = 2 * (1 + max(np.abs(log_a).max(), np.abs(log_b).max()))
@@ -274,7 +274,7 @@ def _same_composition_and_volume(A, B, log_a, log_b, tolerance):
 
 
 def _space_groups(crystals, rows, symprec, n_jobs, verbose):
-    """Return the space group of each row asked for, found once per row."""
+    """Return the space groups of rows, each found once."""
     unique, inverse = np.unique(rows, return_inverse=True)
     symmetry = symmetry_of_rows(crystals, unique, symprec, n_jobs=n_jobs, verbose=verbose)
     numbers = np.array([_MIRROR_IMAGES.get(n, n) for n in symmetry.space_groups.tolist()], int)

@@ -205,7 +205,7 @@ def _read_file(file, limits):
 
 
 def _report(folder, labels, files, rows, on_error):
-    """Raise or warn about what could not be read, warn of remarks, and return the errors."""
+    """Raise or warn of unreadable files, warn of remarks, and return the errors."""
     ids, reasons = list(labels.index), rows.reasons
     errors = pd.DataFrame(
         [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],

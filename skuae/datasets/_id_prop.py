@@ -81,7 +81,7 @@ def _where(table, name, lines):
 
 
 def _check_lines(folder, table, lines):
-    """Raise ValueError where lines are no lines of names and labels."""
+    """Raise ValueError for lines that do not hold a name and labels."""
     for number, line in lines:
         broken = next((cell for cell in line if "\n" in cell or "\r" in cell), None)
         if broken is not None:
@@ -97,7 +97,7 @@ def _check_lines(folder, table, lines):
 
 
 def _check_commas(table, lines):
-    """Raise ValueError where commas of decimals were taken for those between columns.
+    """Raise ValueError if decimal commas were read as separators.
 
     A header would have fewer columns than the lines below it.
     """
@@ -116,7 +116,7 @@ def _check_commas(table, lines):
 
 
 def _delimiter(folder, names):
-    """Return what separates columns instead of a comma, as the names of files show, or None."""
+    """Return the separator of columns if it is no comma, judged by file names; else None."""
     if any(find_file(folder, name) for name in names):
         return None
     for delimiter in ";\t| ":
@@ -129,7 +129,7 @@ def _delimiter(folder, names):
 
 
 def _is_header(folder, lines):
-    """Tell a header from a line of labels: names no file, and is unlike the lines below it."""
+    """Tell whether a line is a header: it names no file and differs from the lines below."""
     first, *others = lines
     if not others or _is_name(first[0]) or find_file(folder, first[0]) is not None:
         return False
@@ -142,7 +142,7 @@ def _is_header(folder, lines):
 
 
 def _is_name(text):
-    """Tell whether a text is the name of a file, though there may be none."""
+    """Tell whether a text looks like the name of a file, which need not exist."""
     return _leads_out(text) or text.endswith(SUFFIXES[1:])
 
 

@@ -1,4 +1,4 @@
-"""What was made of a download, kept beside it: crystals and labels."""
+"""Crystals and labels of a download, kept beside it."""
 
 import gzip
 import hashlib
@@ -73,7 +73,7 @@ def _digest(structures, content):
 
 
 def _kept(structures_path, labels_path):
-    """Read what `keep` wrote; None if it is not there, damaged, or not of one piece."""
+    """Read the files of `keep`; None if they are missing, damaged or do not belong together."""
     try:
         digest, content = gzip.decompress(labels_path.read_bytes()).decode().split("\n", 1)
         if digest != _digest(structures_path.read_bytes(), content):

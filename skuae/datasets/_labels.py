@@ -1,4 +1,4 @@
-"""Label columns: numbers with gaps, or names of classes, and never one for the other."""
+"""Label columns: numbers with gaps, or names of classes, which are never confused."""
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -113,7 +113,7 @@ def _reason(cell: Any) -> str:
 
 
 def _check_classes(cells: Sequence[Any], where: Callable[[int], str]) -> None:
-    """Refuse columns of classes that were meant as numbers, and warn of single ones."""
+    """Refuse class columns that were meant as numbers, and warn of single such cells."""
     names = {row: cell for row, cell in enumerate(cells) if not is_unknown(cell)}
     meant = [row for row, name in names.items() if why_no_number(name)]
     signs = [row for row, name in names.items() if not any(c.isalnum() for c in name)]

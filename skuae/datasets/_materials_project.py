@@ -1,4 +1,4 @@
-"""The Materials Project of today, by its interface for programs."""
+"""The current Materials Project, by its API."""
 
 import gzip
 import hashlib
@@ -128,7 +128,7 @@ def fetch_mp(
 
 
 def _text(value):
-    """Write a filter as the interface reads it."""
+    """Write a filter for the API."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (set, frozenset)):
@@ -137,7 +137,7 @@ def _text(value):
 
 
 def _fetch(folder, query, fields, api_key, verbose):
-    """Get what is not in the folder yet, and return the paths of all pages."""
+    """Download the pages that the folder lacks, and return the paths of all pages."""
     ids_path = folder / "ids.json"
     rester = None
     if not ids_path.exists():

@@ -1,4 +1,4 @@
-"""Parquet files, which are read no further than `LIMITS` allow."""
+"""Parquet files, read within `LIMITS`."""
 
 import pandas as pd
 
@@ -85,6 +85,6 @@ def read_parquet_pieces(path, n_rows):
 
 
 def _check(size, rows, n_rows):
-    """Compare the bytes of rows with the limit, and propose one for `n_rows` of their size."""
+    """Raise if rows exceed the limit in bytes, and propose a limit for `n_rows` such rows."""
     what = _BYTES if rows >= n_rows else f"in the first {rows:,} of {n_rows:,} rows, {_BYTES}"
     LIMITS.check("table_bytes", size, what, need=-(-size * n_rows // max(rows, 1)))

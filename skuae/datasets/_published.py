@@ -48,7 +48,7 @@ def json_items(stream):
 
 
 class _Text:
-    """A text of JSON, of which only the part that is being read is held."""
+    """A JSON text, read piece by piece."""
 
     def __init__(self, stream):
         self.stream, self.buffer, self.place, self.ended = stream, "", 0, False

@@ -1,4 +1,4 @@
-"""Rows of structures, read in parallel; those that cannot be read have a reason instead."""
+"""Rows of structures, read in parallel, with a reason for each row that fails."""
 
 from typing import Any, NamedTuple
 

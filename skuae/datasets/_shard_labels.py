@@ -1,4 +1,4 @@
-"""Labels of shards, and their kinds: the same ones wherever one shard ends and the next begins."""
+"""Labels of shards, whose kinds must agree between shards."""
 
 from collections.abc import Callable, Sequence
 from numbers import Integral

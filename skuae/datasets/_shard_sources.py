@@ -120,7 +120,7 @@ def pieces_of(X, y, size, allow_outside):
 
 
 def _refuse_names_of(X, y):
-    """Raise TypeError if y names columns, but X has none that could be meant."""
+    """Raise TypeError if y names columns, but X is no table."""
     shards = isinstance(X, Shards)
     if not isinstance(y, str) and not (
         shards
@@ -220,7 +220,7 @@ def _refuse_names(path, names):
 
 
 def _frames(path, size):
-    """Yield the rows of a table: those of a parquet file some at a time, others all at once."""
+    """Yield the rows of a table: of a parquet file in pieces, of others at once."""
     if path.suffix.lower() != ".parquet":
         yield read_labels(path)
         return
@@ -241,7 +241,7 @@ def _frames(path, size):
 
 
 def _chosen(path, labels, names, clean):
-    """Return the labels that are asked for; None if y is given otherwise."""
+    """Return the requested columns of labels; None if y does not name columns."""
     if not names:
         return None
     chosen = targets_of(path, labels, names)
@@ -299,7 +299,7 @@ def _cut(piece, rows):
 
 
 def _check_lengths(n_rows, n_labels, more=False):
-    """Raise ValueError if there are fewer labels than rows, or more; of `n_rows`, more may come."""
+    """Raise ValueError if labels are fewer or more than rows; with `more`, rows may follow."""
     if n_labels < n_rows:
         raise ValueError(f"y has {n_labels} rows, and X has more")
     if n_labels > n_rows and not more:

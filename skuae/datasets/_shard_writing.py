@@ -1,4 +1,4 @@
-"""Writing of shards: one after the other, so that what a kill leaves can be gone on with."""
+"""Writing of shards, one after the other, so that writing can continue after a kill."""
 
 from pathlib import Path
 
@@ -144,7 +144,7 @@ def write_shards(
 
 
 def _begin(folder: Path, shard_size: int, append: bool, restart: bool) -> Manifest:
-    """Return the manifest to go on with. It is not written before there is a shard to list."""
+    """Return the manifest to continue. It is written with the first shard."""
     if not (folder / FILE).exists():
         return Manifest(shard_size=shard_size)
     manifest = Manifest.read(folder)
@@ -220,7 +220,7 @@ def _kinds(labels, start, checked):
 
 
 def _joined(manifest, labels, kinds, start):
-    """Return the kinds of the labels written before and of these."""
+    """Return kinds that hold the labels written before and these."""
     if manifest.shards and list(kinds) != list(manifest.kinds):
         raise ValueError(
             f"the labels are {short_repr(list(kinds), 300)}; those written before are "
@@ -233,7 +233,7 @@ def _joined(manifest, labels, kinds, start):
 
 
 def _check_exact(folder, manifest, kinds, row):
-    """Refuse to make floats of integers, in shards written before, that have too many digits."""
+    """Raise if integers in earlier shards have too many digits to become floats."""
     wider = [n for n, kind in manifest.kinds.items() if kind == "integer" and kinds[n] == "number"]
     for number in np.flatnonzero(manifest.counts).tolist() if wider else []:
         shard = manifest.read_shard(folder, number)

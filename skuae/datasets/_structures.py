@@ -197,12 +197,12 @@ def _read_source(path, n_jobs, verbose, allow_outside):
 
 
 def _text(path):
-    """Return a path as text that any file can hold; bytes that are no UTF-8 are written out."""
+    """Return a path as UTF-8 text; other bytes are escaped."""
     return str(path).encode(errors="backslashreplace").decode()
 
 
 def _join(parts, sizes):
-    """Return rows end to end."""
+    """Join rows end to end."""
     starts = np.cumsum([0, *sizes]).tolist()
     reasons: dict[int, str] = {}
     remarks: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Checks of element tables and pooling, and the ends of their error messages."""
+"""Checks of element tables and pooling, and texts for their errors."""
 
 import re
 

@@ -223,7 +223,7 @@ def _is_all(key):
 
 
 def _common_carrier(arrays):
-    """Return the array whose crystals and table are valid for all arrays, or None."""
+    """Return an array whose crystals and table belong to all arrays, or None."""
     carriers = [a for a in arrays if getattr(a, "crystals", None) is not None]
     if not carriers:
         return None
@@ -233,7 +233,7 @@ def _common_carrier(arrays):
 
 
 def _equal(a, b):
-    """Tell whether two `Crystals` hold the same: each branch of a union reads a list anew."""
+    """Tell whether two `Crystals` are equal, since each branch of a union reads a list anew."""
     names = ("offsets", "numbers", "frac_coords", "lattices", "occ_sites", "occ_numbers",
              "occ_values")  # fmt: skip
     return a is b or all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)

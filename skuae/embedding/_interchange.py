@@ -214,7 +214,7 @@ def _imputes(source):
 
 
 def _without_imputation(source):
-    """Return a data source before it imputes means for elements without values."""
+    """Return a data source without the means that it imputes for missing values."""
     if not _imputes(source):
         return source
     names = inspect.signature(type(source)).parameters
@@ -294,7 +294,7 @@ def read_csv(path):
 
 
 def _check_elements(path, lines):
-    """Raise ValueError where a CSV has no header or other delimiters, as its elements show."""
+    """Raise ValueError if a CSV lacks a header or has other delimiters, judged by its elements."""
     for _, line in lines[:2]:
         for delimiter in ";\t|" if len(line) > 1 else ";\t| ":
             first, found, _ = line[0].partition(delimiter)

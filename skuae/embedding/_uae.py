@@ -280,7 +280,7 @@ class UAETransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 
 
 def _read_files(X, n_jobs, verbose):
-    """Read the files that X names in parallel; leave all else, and unreadable ones, as they are."""
+    """Read the files in X in parallel; leave other items and unreadable files as they are."""
     if isinstance(X, pd.DataFrame) and X.shape[1] == 1:
         X = X.iloc[:, 0]
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2 and X.shape[1] == 1:
@@ -299,7 +299,7 @@ def _read_files(X, n_jobs, verbose):
 
 
 def _read_file(item, limits):
-    """Return the structure in a file, or the item as it is; and the remarks of the parser."""
+    """Return the structure in a file, or the unchanged item, and the remarks of the parser."""
     if not isinstance(item, (str, PathLike)):
         return item, []
     try:
@@ -309,7 +309,7 @@ def _read_file(item, limits):
 
 
 def _are_texts(y):
-    """Tell whether y must hold classes. Numbers, also as texts, may be either.
+    """Tell whether y must hold classes. Numbers, also as texts, may be labels of both kinds.
 
     Texts that were meant as numbers, such as ``1,5``, are no classes: a regressor refuses them.
     """

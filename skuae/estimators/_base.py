@@ -1,4 +1,4 @@
-"""What all crystal estimators share: from checked rows to a trained net and back."""
+"""The common part of all crystal estimators: training and predictions of checked rows."""
 
 from functools import cache, partial
 from os import PathLike
@@ -138,7 +138,7 @@ class CrystalEstimator(PretrainedEstimator):
             return super()._restore(*saved)
 
     def _outputs(self, X: Any, method: str = "__call__") -> np.ndarray:
-        """Return what a method of the network gives for the rows of X, (n_samples, n_outputs)."""
+        """Return the outputs of a method of the network for X, (n_samples, n_outputs)."""
         check_is_fitted(self)
         with library_defaults():
             crystals, _ = rows_and_table(X)
@@ -210,7 +210,7 @@ class CrystalEstimator(PretrainedEstimator):
 
 
 def _warn_if_interrupted(trained: Trained, stop: KeyboardInterrupt | None) -> None:
-    """Say which model is there after an interruption."""
+    """Warn which model the estimator holds after an interruption."""
     if stop is not None and stop is not trained.stop:  # that of a later training
         warn(
             f"training interrupted; the model is the best so far, after {trained.net.max_epochs} "

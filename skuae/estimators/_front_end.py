@@ -282,7 +282,7 @@ class CrystalTransformerRegressor(CrystalRegressor):
 
 
 def _check_same(backbone: Backbone, built: Backbone) -> None:
-    """Raise if a network is to be another one than that to start from."""
+    """Raise if a network differs from the network to start from."""
     for name in _ARCHITECTURE:
         one, other = getattr(backbone, name), getattr(built, name)
         if one != other:

@@ -147,7 +147,7 @@ def other_table(estimator: Any, continued: bool) -> str:
 def _chosen(
     estimator: Any, data: FitData, table: ElementTable | None, backbone: Backbone
 ) -> tuple[ElementTable, str, Any]:
-    """Return the table to start from, its kind and the map of coordinates, of a new fit."""
+    """Return the initial table of a new fit, its kind and the map of coordinates."""
     embedding, learns = estimator.embedding, hasattr(estimator.embedding, "fit")
     if estimator.coords and not learns:
         raise ValueError(_NO_COORDS)
@@ -168,7 +168,7 @@ def _chosen(
 def _taken_on(
     estimator: Any, table: ElementTable | None, source: Any
 ) -> tuple[ElementTable, str, Any, str]:
-    """Return table, kind, map of coordinates and origin of the model to start from."""
+    """Return table, kind, map of coordinates and origin of the model of `init_from`."""
     elements = source.network_.elements
     given = estimator.embedding is not None or table is not None
     kind = "table" if given else elements.kind
@@ -178,7 +178,7 @@ def _taken_on(
 def _check_source(
     estimator: Any, source: Any, backbone: Backbone, table: ElementTable | None
 ) -> None:
-    """Raise if this model is to be another one than that to start from."""
+    """Raise if this model differs from the model to start from."""
     network = source.network_
     if not same_backbone(backbone, network.backbone):
         raise ValueError(
@@ -215,7 +215,7 @@ def _check_source(
 
 
 def _given(embedding: Any) -> ElementTable | None:
-    """Return the table that `embedding` stands for, None if that is for it to learn."""
+    """Return the table of `embedding`; None if an estimator has to learn it."""
     return None if hasattr(embedding, "fit") else resolve_table(embedding)[0]
 
 

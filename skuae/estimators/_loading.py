@@ -1,4 +1,4 @@
-"""Saved estimators whose class the file tells."""
+"""Loading of saved estimators, whose file names their class."""
 
 from os import PathLike
 from typing import Any

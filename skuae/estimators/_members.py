@@ -1,4 +1,4 @@
-"""What ensembles do with the structures before they hand them to their members."""
+"""Structures of ensembles, read once for all members."""
 
 from inspect import signature
 from typing import Any

@@ -1,4 +1,4 @@
-"""Predictions as a table, with the elements that are new to the model and reasons of failures."""
+"""Predictions as a table, with unseen elements and reasons for failures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -153,7 +153,7 @@ def _wide(values: np.ndarray) -> np.ndarray:
 
 
 def _n_targets(model: Any, names: Sequence[str] | None) -> int:
-    """Return the number of targets as far as it is known without a prediction."""
+    """Return the number of targets, if it is known without a prediction."""
     if hasattr(model, "task_"):
         return int(model.task_.n_targets)
     return 1 if names is None else len(names)

@@ -1,4 +1,4 @@
-"""Reading of saved models: nothing in a file is taken for what it says before it is checked."""
+"""Reading of saved models. All content of a file is checked before use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

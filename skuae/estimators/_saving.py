@@ -308,7 +308,7 @@ def encode_whole(
 
 
 def _names_alone(saved: Any) -> Any:
-    """Return encoded tables, None for all but the names of known ones."""
+    """Return encoded tables: names of known tables, None for others."""
     if isinstance(saved, dict):
         return {kind: _names_alone(tables) for kind, tables in saved.items()}
     if isinstance(saved, list):

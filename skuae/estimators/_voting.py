@@ -1,4 +1,4 @@
-"""Ensembles: the mean of several models, and their disagreement as uncertainty."""
+"""Ensembles: the mean of several models, and their spread as uncertainty."""
 
 from typing import Any, Literal, Self, overload
 

@@ -198,7 +198,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         return compute
 
     def _ready(self) -> tuple[Any, dict[str, int]]:
-        """Return the model, and the layers that are asked for with their widths."""
+        """Return the model, and the requested layers with their widths."""
         if hasattr(self, "model_"):
             return self.model_, self.layer_widths_
         with library_defaults():
@@ -236,7 +236,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
 
 def _resolve_model(model: Any, device: Any) -> Any:
-    """Return the fitted estimator that `model` stands for, a copy that no other fit changes."""
+    """Return a copy of the fitted estimator of `model`, which other fits do not change."""
     if isinstance(model, str) and model in shipped_models():  # whatever lies in this folder
         if Path(model, MODEL_FILE).is_file():
             warn(f'"{model}" is the model that ships with skuae; "./{model}" is the folder')
@@ -277,7 +277,7 @@ def _widths(model: Any) -> dict[str, int]:
 
 
 def _chosen(layers: Any, known: list[str]) -> list[str]:
-    """Return the names of the layers that are asked for."""
+    """Return the names of the requested layers."""
     if isinstance(layers, str):
         layers = known if layers == "all" else [layers]
     names = list(layers) if isinstance(layers, (list, tuple)) else []
@@ -289,7 +289,7 @@ def _chosen(layers: Any, known: list[str]) -> list[str]:
 
 
 def _on_device(model: Any, device: Any) -> tuple[CrystalModule, torch.device]:
-    """Return the network of a model in eval mode, a copy of it if it is to run elsewhere."""
+    """Return the network of a model in eval mode; a copy if the device differs."""
     module: CrystalModule = model.net_.module_.eval()
     if device is None or resolve_device(device) == model.device_:
         return module, model.device_

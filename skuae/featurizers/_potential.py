@@ -233,7 +233,7 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
 
 def _resolve_model(model: Any, device: Any) -> CrystalPotential:
-    """Return the fitted potential that `model` stands for, a copy that no other fit changes."""
+    """Return a copy of the fitted potential of `model`, which other fits do not change."""
     if isinstance(model, (str, PathLike)):
         return CrystalPotential.from_pretrained(model, device="auto" if device is None else device)
     model = unwrapped(model)

@@ -195,7 +195,7 @@ class SymmetryTransformer(FeaturizerMixin, TransformerMixin, BaseEstimator):
 def _symmetry_columns(
     crystals: Crystals, symprec: float, n_jobs: int | None, verbose: int
 ) -> list[np.ndarray]:
-    """Return the features from `space_group` to `chiral`, and what the cell has to do with them."""
+    """Return the features of the group, and counts of electrons, sites and orbits."""
     symmetry = crystals.symmetry(symprec, n_jobs=n_jobs, verbose=verbose)
     groups = symmetry.space_groups.astype(np.int64)
     kinds = space_group_names()["symmetry_class"][groups - 1]
@@ -249,7 +249,7 @@ def _per_crystal(rows: np.ndarray, values: np.ndarray, crystals: Crystals) -> np
 def _mean_and_std(
     rows: np.ndarray, distances: np.ndarray, crystals: Crystals
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation over each crystal; the cutoff and 0 for no distances."""
+    """Return mean and standard deviation over each crystal; without distances, the cutoff and 0."""
     counts = np.bincount(rows, minlength=len(crystals))
     total = np.maximum(counts, 1)
     mean = _per_crystal(rows, distances, crystals) / total

@@ -1,4 +1,4 @@
-"""The papers' models, one file each: a specification to choose and a torch module to read."""
+"""The papers' models, one file each: a specification and a torch module."""
 
 from skuae.models._alignn import ALIGNN
 from skuae.models._backbone import Augmentation, Backbone, CrystalModule, Inputs, set_precision

@@ -187,7 +187,7 @@ def _check_shapes(subject: _Subject, module: CrystalModule) -> None:
 
 
 def _check_layers(subject: _Subject, module: CrystalModule) -> None:
-    """Check that the layers end with `embed`, and do not feel batch mates or merging."""
+    """Check that layers end with `embed`, and do not depend on the batch or on merging."""
     batch, rows = subject.batch(), range(len(subject.crystals))
     with torch.no_grad():
         layers, last = module.layer_vectors(batch), module.embed(batch)
@@ -225,7 +225,7 @@ def _check_gradients(subject: _Subject, module: CrystalModule) -> None:
 
 
 def _check_reading(subject: _Subject, module: CrystalModule) -> None:
-    """Check that crystals do not feel their batch mates, nor whether equal sites are merged."""
+    """Check that predictions do not depend on the batch or on merging of equal sites."""
     together = subject.outputs(module)
     with torch.no_grad():
         rows = range(len(subject.crystals))

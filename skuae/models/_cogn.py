@@ -193,7 +193,7 @@ def sum_of_messages(x: Tensor, layers: Iterable[nn.Module], links: Links) -> Ten
 
 
 class _SumOfMessages(torch.autograd.Function):
-    """Written out, since autograd would keep two (E, d) arrays per layer; this keeps one."""
+    """Has its own backward pass, which keeps one (E, d) array per layer; autograd keeps two."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, links: Links, *parameters: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where the vectors of elements come from: a table, or rows that the network learns."""
+"""Element vectors of networks: from a table, or learned by the network."""
 
 import torch
 from torch import Tensor, nn

@@ -207,5 +207,5 @@ class _Moments:
 
 
 def _memory(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return x, or memory of its shape if it has another dtype; what x holds is not kept."""
+    """Return memory of the shape of x, to overwrite: x itself, unless its dtype differs."""
     return x if x.dtype == dtype else x.new_empty(x.shape, dtype=dtype)

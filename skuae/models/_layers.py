@@ -99,7 +99,7 @@ class CountedNormSiLU(TrackedNorm):
 
 
 class _CountedNormSiLU(torch.autograd.Function):
-    """Written out, since autograd would keep five arrays of the size of x; this keeps x."""
+    """Has its own backward pass, which keeps x only; autograd keeps five arrays of its size."""
 
     @staticmethod
     def forward(

@@ -181,7 +181,7 @@ class _UpdateBonds(torch.autograd.Function):
 
 
 class _Attend(torch.autograd.Function):
-    """Written out, since autograd would keep four (n, d) arrays; this keeps none but x."""
+    """Has its own backward pass, which keeps x only; autograd keeps four (n, d) arrays."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, query: Tensor, members: Links, counts: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ def _dot(x: Tensor, vectors: Tensor, sets: Tensor) -> Tensor:
 
 
 def _insert_none(biases: Sequence[Tensor]) -> list[Tensor | None]:
-    """Return n biases of which the third from the end is None."""
+    """Return n biases; the third from the end is None."""
     return [*biases[:-2], None, *biases[-2:]]
 
 

@@ -1,4 +1,4 @@
-"""Back-ends by name, and back-ends as something that JSON can hold."""
+"""Back-ends by name, and their encoding in JSON."""
 
 from typing import Any
 
@@ -137,7 +137,7 @@ def same_backbone(one: Backbone, other: Backbone) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Encode so that equal values are equal, however they are written."""
+    """Encode values such that equal ones have equal codes."""
     if isinstance(value, str) and value in BACKBONES:
         value = BACKBONES[value]()
     if isinstance(value, Backbone):

@@ -210,7 +210,7 @@ class SENModule(CrystalModule):
         return {**pooled_layers([z, v], batch), "embed": self._read_out(z, v, e, batch)}
 
     def _read_out(self, z: Tensor, v: Tensor, e: Tensor, batch: CrystalBatch) -> Tensor:
-        """Return vectors of crystals (B, width) for what `_perceive` finds."""
+        """Return vectors of crystals (B, width) from the output of `_perceive`."""
         shares = self.stoichiometry(z, batch)[:, None]  # (N, 1)
         pooled = z.new_zeros(len(batch), 2 * z.shape[1])
         pooled = pooled.index_add(0, batch.crystal, shares * torch.cat([z, v], dim=1))

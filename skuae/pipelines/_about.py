@@ -1,4 +1,4 @@
-"""What the file of a saved model says about it: targets, units and training elements."""
+"""Facts in the file of a saved model: targets, units and training elements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -84,7 +84,7 @@ def _elements_in(X: Any) -> list[str]:
 
 
 def _elements(model: Any) -> list[str] | None:
-    """Return the elements of the training set, which the networks that were fitted to it know."""
+    """Return the elements of the training set, as the fitted networks list them."""
     model = end_of(model)
     if isinstance(model, CrystalPotential):
         return [*model.reference_energies_]

@@ -1,4 +1,4 @@
-"""The card of a saved model of several parts: what it is in words."""
+"""The card of a saved model of several parts: a description in words."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -94,7 +94,7 @@ model.predict(structures)
 
 
 def _inverse(model: Any) -> str:
-    """Say how a `TransformedTargetRegressor` gets from what it learned to what it predicts."""
+    """Describe the inverse transformation of a `TransformedTargetRegressor`."""
     inner = type(model.regressor_).__name__
     if model.inverse_func is None:
         how = f"inverse_transform of {model.transformer_!r}"
@@ -138,7 +138,7 @@ def notes_of(notes: str, scores: Mapping[str, float] | None, trained_on: Any) ->
 
 
 def _training_set(X: Any) -> str:
-    """Say how many rows there were, and of which formulas."""
+    """Name the number of training rows and their formulas."""
     contents = as_contents(X)
     rows, numbers, amounts = contents.composition()
     bounds = np.searchsorted(rows, np.arange(len(contents) + 1))

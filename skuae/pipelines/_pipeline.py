@@ -119,7 +119,7 @@ def crystal_pipeline(
 
 
 def _trees(regresses: bool, random_state: int | None) -> Pipeline:
-    """Return CatBoost on what is known of crystals without a network."""
+    """Return CatBoost on features that need no network."""
     try:
         from catboost import CatBoostClassifier, CatBoostRegressor
     except ImportError as error:
@@ -135,7 +135,7 @@ def _trees(regresses: bool, random_state: int | None) -> Pipeline:
 
 
 def _n_folds(n_labels: int | None) -> int:
-    """Return the number of inner folds: many where labels are few and fits take seconds."""
+    """Return the number of inner folds: more for few labels, whose fits take seconds."""
     if n_labels is None or 200 <= n_labels <= 2000:
         return 5
     return max(2, min(10, n_labels)) if n_labels < 200 else 3

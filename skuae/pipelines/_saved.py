@@ -280,7 +280,7 @@ def _skops() -> Any:
 
 
 def _encoded(part: Any, units: Any) -> tuple[str, tuple[dict[str, Any], dict[str, np.ndarray]]]:
-    """Return what a part is called in the file, and its content."""
+    """Return the name of a part in the file, and its content."""
     if isinstance(part, ElementTable):
         return "table", encode_table(part)
     if is_catboost(part):
@@ -291,7 +291,7 @@ def _encoded(part: Any, units: Any) -> tuple[str, tuple[dict[str, Any], dict[str
 
 
 def _taken_apart(model: Any) -> tuple[list[Any], Any]:
-    """Return what skuae saves itself, and a copy of the model with its numbers in the places."""
+    """Return the parts that skuae saves itself, and a copy of the model with numbers for them."""
     parts: list[Any] = []
     places: dict[int, Any] = {}  # by the identity of what they stand for
     for item in _items_in(model, set()):
@@ -307,7 +307,7 @@ def _taken_apart(model: Any) -> tuple[list[Any], Any]:
 
 
 def _items_in(item: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield what a model consists of, down to what skuae saves itself."""
+    """Yield the parts of a model, down to those that skuae saves itself."""
     if id(item) in seen:
         return
     seen.add(id(item))
@@ -356,7 +356,7 @@ def _loaded(skops: Any, content: bytes) -> Any:
 
 
 def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Take the arrays of a part out of those of the file."""
+    """Take the arrays of a part from the file."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}
 
@@ -372,7 +372,7 @@ def _part(folder: Any, entry: Any, arrays: dict[str, np.ndarray], device: Any) -
 
 
 def _filled(item: Any, parts: list[Any], seen: set[int]) -> Any:
-    """Return what a model consists of, with the parts in their places."""
+    """Return the model with its parts put back."""
     if isinstance(item, dict) and set(item) == {_PART}:
         return parts[item[_PART]]
     if isinstance(item, tuple) and type(item) is tuple:

@@ -104,7 +104,7 @@ def fit_potential(
 def _with_validation(
     estimator: Any, crystals: Crystals, labels: Labels, X_val: Any, y_val: Any
 ) -> tuple[Crystals, Labels]:
-    """Return crystals and labels of training, and then those that the user holds back."""
+    """Return crystals and labels: those of training, then those of validation by the user."""
     if not estimator.early_stopping or X_val is None:
         wrong = "y_val without X_val" if X_val is None else "X_val with early_stopping=False"
         raise ValueError(f"{wrong}: pass both, and set early_stopping=True")
@@ -193,7 +193,7 @@ def _settings(estimator: Any, seed: int, device: torch.device) -> TrainingSettin
 
 
 def _start(estimator: Any, crystals: Crystals, table: ElementTable | None) -> FittedPotential:
-    """Return the potential that is to be trained, which nobody else holds."""
+    """Return the potential to train, a copy of its own."""
     backbone, dtype = resolve_potential(estimator.backbone), DTYPES[estimator.dtype]
     frozen = estimator.freeze_embedding
     if estimator.init_from is None:
@@ -234,7 +234,7 @@ def _source(source: Any) -> FittedPotential:
 def _set_references(
     estimator: Any, fitted: FittedPotential, crystals: Crystals, labels: Labels, rows: np.ndarray
 ) -> None:
-    """Set energies of elements, and which of these are known from here on."""
+    """Set the energies of elements, and mark the elements that are known."""
     fitted.seen = fitted.seen.copy()
     fitted.seen[crystals[rows].numbers.astype(int) - 1] = True
     given = estimator.reference_energies

@@ -1,4 +1,4 @@
-"""A trained potential: its network, what it knows of elements, and predictions in batches."""
+"""A trained potential: network, reference energies, and predictions in batches."""
 
 import copy
 from collections.abc import Callable, Iterator

@@ -101,7 +101,7 @@ def _lengths(vectors: Tensor) -> Tensor:
 
 
 def _pairs(reverse: Tensor, vectors: Tensor, bond_cutoff: float) -> tuple[Tensor, Tensor, int]:
-    """Return an edge of each pair, the pair of each edge, and how many pairs are short.
+    """Return an edge of each pair, the pair of each edge, and the number of short pairs.
 
     Short ones come first; otherwise pairs are in the order of their first edges.
     """

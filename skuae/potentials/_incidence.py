@@ -1,4 +1,4 @@
-"""Rows that refer to rows of another array: looked up, and summed, to any order of derivative."""
+"""Look-ups and sums of rows by index, differentiable to any order."""
 
 from functools import cached_property
 from typing import Any

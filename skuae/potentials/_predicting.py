@@ -1,4 +1,4 @@
-"""What a fitted potential predicts."""
+"""Predictions of a fitted potential."""
 
 from typing import Any
 

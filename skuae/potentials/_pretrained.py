@@ -1,4 +1,4 @@
-"""What a fitted potential consists of: files, elements and reference energies."""
+"""Parts of a fitted potential: files, elements and reference energies."""
 
 from os import PathLike
 from typing import Self

@@ -87,7 +87,7 @@ def relax(
 
 
 class _Run:
-    """Where crystals are, how fast they move, and what the potential says of them."""
+    """State of a relaxation: positions, velocities and the last predictions."""
 
     def __init__(self, crystals: Crystals, cell: bool) -> None:
         n = len(crystals)

@@ -1,4 +1,4 @@
-"""Errors of potentials, beside those of constants."""
+"""Errors of potentials, compared with those of constants."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What the training of a potential starts from: new weights, published ones or its own."""
+"""Initial weights of a potential: new, published or its own."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -251,7 +251,7 @@ def _step(
 
 
 def _factors(labels: TorchLabels, rows: np.ndarray, loss: LossSettings) -> tuple[list[float], bool]:
-    """Return what sums of losses are multiplied with, and whether forces or stresses count."""
+    """Return the factors of the sums of losses, and whether forces or stresses count."""
     n_known = labels.n_known[rows].sum(axis=0)
     factors = [w / n if n else 0.0 for w, n in zip(loss.weights, n_known, strict=True)]
     return factors, bool(factors[1] or factors[2])

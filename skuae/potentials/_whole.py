@@ -72,7 +72,7 @@ def encode_potential(potential: CrystalPotential) -> tuple[dict[str, Any], dict[
 
 
 def _names_to_start_from(potential: CrystalPotential) -> dict[str, str | None]:
-    """Return where a potential that is not fitted starts from, which must be names of skuae."""
+    """Return what an unfitted potential starts from, which must be names of skuae."""
     names: dict[str, str | None] = {}
     for key, known in _STARTS.items():
         value = getattr(potential, key)

@@ -1,4 +1,4 @@
-"""Learning element tables from large data sets, with a record of how it was done."""
+"""Learning of element tables from large data sets, with a record of all settings."""
 
 from skuae.pretraining._pretrain import pretrain
 

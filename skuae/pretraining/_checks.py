@@ -1,4 +1,4 @@
-"""What would spoil a table or its card, refused: all but an interruption before training."""
+"""Checks before training, so that afterwards only an interruption can spoil a table or card."""
 
 from numbers import Integral
 

@@ -1,4 +1,4 @@
-"""Pre-training: hold out, split, fit, measure, and write a table that says what it has seen."""
+"""Pre-training: hold out, split, fit, measure, and write a table with its training record."""
 
 import json
 import platform
@@ -252,7 +252,7 @@ def _warn_of_no_errors(split):
 
 
 def _measure(front_end, crystals, y, train, valid):
-    """Return errors on the validation rows, beside those of predicting the mean."""
+    """Return errors on the validation rows, and those of predicting the mean."""
     rows = []
     predicted = np.empty((0, y.shape[1]))
     if len(valid):
@@ -282,7 +282,7 @@ def _count_elements(crystals):
 
 
 def _predictable(front_end, crystals):
-    """Mark rows without elements that no training row has, unless the front-end guesses."""
+    """Mark rows whose elements all occur in training rows, or may be guessed by the front-end."""
     rows, numbers, _ = crystals.composition()
     if getattr(front_end, "on_missing_element", "raise") == "mean":
         unknown = numbers > N_LEARNED

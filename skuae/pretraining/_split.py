@@ -1,4 +1,4 @@
-"""What becomes of each row: trained on, validated with, or kept out, and why."""
+"""The part of each row: training, validation or left out, with the reason."""
 
 import numpy as np
 

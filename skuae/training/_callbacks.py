@@ -1,4 +1,4 @@
-"""Callbacks of the user: those that cannot work are refused before training, one may end it."""
+"""Callbacks of the user: refused before training if they cannot work; they may end training."""
 
 import dis
 from typing import Any
@@ -63,7 +63,7 @@ def _without_name(given: Any) -> Any:
 
 
 def _made(callback: Any, given: Any) -> Callback:
-    """Return a callback that may be given as a class, as skorch makes it."""
+    """Return a callback; a class is instantiated, as skorch does."""
     if isinstance(callback, type) and issubclass(callback, Callback):
         try:
             return callback()
@@ -78,7 +78,7 @@ def _made(callback: Any, given: Any) -> Callback:
 
 
 def _wanted(callback: Callback) -> Any:
-    """Return the entry of the history that a callback cannot do without."""
+    """Return the entry of the history that a callback needs."""
     if isinstance(callback, WandbLogger):
         return "valid_loss_best" if callback.save_model else None
     return getattr(callback, "monitor", None)

@@ -142,7 +142,7 @@ class Checkpoint(Callback):
 
 
 class _State(NamedTuple):
-    """What is in a checkpoint, checked against the net that is to go on from it."""
+    """Content of a checkpoint, checked against the net that continues from it."""
 
     module: dict[str, Tensor]
     slots: dict[int, dict[str, Tensor]]

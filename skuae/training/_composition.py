@@ -1,4 +1,4 @@
-"""Which elements rows have, for checks that name the first row with a wrong one."""
+"""Elements of rows, for checks that name the first faulty row."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Defaults of torch and numpy while skuae computes, whatever the caller has set."""
+"""Fixed defaults of torch and numpy while skuae computes."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _AUTOCAST = ("cpu", "cuda", "mps")
 
 
 class _Float32AsDefault:
-    """The default dtype belongs to the process: the first thread in sets it, the last puts it back.
+    """Set float32 for the process in the first thread, and restore the dtype in the last.
 
     Threads that predict at the same time would otherwise put back what another one has set.
     """

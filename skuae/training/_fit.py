@@ -1,4 +1,4 @@
-"""From checked rows to a trained net: the split, the loop, and what surrounds it."""
+"""Training of a net on checked rows: the split, the loop and its setting."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -211,7 +211,7 @@ def _fit_net(
 
 
 def _train(net: CrystalNet, train: CrystalLoader) -> KeyboardInterrupt | None:
-    """Train a net; return the interruption, of the user or by a callback, if there was one."""
+    """Train a net; return the interruption by the user or a callback, if any."""
     stop = None
     net.notify("on_train_begin", X=None, y=None)
     try:

@@ -92,7 +92,7 @@ def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, lis
 
 
 def _as_column(y: Any) -> np.ndarray:
-    """Return labels of any container as a vector; what is masked or missing stays so."""
+    """Return labels of any container as a vector; masked and missing ones stay so."""
     if issparse(y):
         raise TypeError("got a sparse matrix: pass its toarray().ravel()")
     y = detached(y)

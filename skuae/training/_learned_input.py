@@ -1,4 +1,4 @@
-"""Element vectors that a CrystalTransformer learns, from what is known of the elements."""
+"""Element vectors that a CrystalTransformer learns from known properties of elements."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

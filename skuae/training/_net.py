@@ -1,4 +1,4 @@
-"""The skorch net inside the estimators: one batch format, one loop, callbacks around it."""
+"""The skorch net of the estimators: batch format, loop and callbacks."""
 
 import threading
 from collections.abc import Callable, Iterator

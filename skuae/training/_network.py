@@ -1,4 +1,4 @@
-"""A back-end with its element vectors: packs crystals, builds the network, reads its table."""
+"""A back-end with its element vectors, which packs crystals and builds the network."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Single precision, or bfloat16 for what takes the most memory and time."""
+"""Precision of edges and angles: float32 or bfloat16."""
 
 import torch
 

@@ -291,7 +291,7 @@ class FittedRegression(FittedTask):
 
 
 def _ceil(number: float) -> int:
-    """Round up, but not what floating-point numbers add to a whole one."""
+    """Round up, but ignore rounding errors above a whole number."""
     return math.ceil(round(number, 9))
 
 

@@ -1,4 +1,4 @@
-"""Crystals on disk, dealt out in batches: some shards at a time, shuffled among one another."""
+"""Batches of crystals on disk: some shards at a time are read and shuffled."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -143,7 +143,7 @@ class ShardLoader(CrystalLoader):
         return []  # each window has its own
 
     def _deal(self) -> list[tuple[np.ndarray, list[np.ndarray]]]:
-        """Return the windows of this epoch, and the batches of each, which are rows of it."""
+        """Return the windows of this epoch, and the rows of the batches of each."""
         rng = np.random.default_rng([self.seed, self.epoch])
         dealt = []
         for window, n_batches in self._windows(rng):
@@ -154,7 +154,7 @@ class ShardLoader(CrystalLoader):
         return dealt
 
     def _windows(self, rng: np.random.Generator) -> list[tuple[np.ndarray, int]]:
-        """Return the windows, and how many batches each is cut into."""
+        """Return the windows, and the number of batches of each."""
         shards, n = self.dataset.shards, len(self.dataset)
         groups = np.random.default_rng([self.seed]) if self.by_size else rng
         size = max(shards.buffer, _FEWEST_BATCHES * self.batch_size)

@@ -1,4 +1,4 @@
-"""Element vectors that start from a table: given, or what the paper of the back-end has."""
+"""Element vectors that start from a given table, or from that of the back-end's paper."""
 
 import hashlib
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ class TableInput(ElementInput):
         )
 
     def _read_through(self, module: CrystalModule, backbone: Backbone) -> ElementTable:
-        """Return what the network has learned about elements, behind its first layer if need be."""
+        """Return the learned vectors, or the output of the first layer for fixed features."""
         vectors = module.elements.table()
         if self.kind == "features" or self.one_hot:  # the vectors themselves are not its own
             with torch.no_grad():

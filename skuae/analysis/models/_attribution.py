@@ -1,4 +1,4 @@
-"""What each atom, and each element, adds to the prediction of a fitted graph network."""
+"""Contributions of atoms and elements to the predictions of a fitted graph network."""
 
 import numpy as np
 import pandas as pd

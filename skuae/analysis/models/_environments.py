@@ -1,4 +1,4 @@
-"""The vectors that a fitted graph network has for the sites of crystals, and a map of them."""
+"""Vectors of sites from a fitted graph network, and a map of them."""
 
 import numpy as np
 import pandas as pd

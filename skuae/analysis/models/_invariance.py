@@ -1,4 +1,4 @@
-"""How much what a model says changes when the same crystal is written down differently."""
+"""Changes of predictions when the same crystal is described differently."""
 
 import numpy as np
 import pandas as pd
@@ -121,7 +121,7 @@ def invariance_report(front_end, X, *, n_repeats=10, untrained="auto", random_st
 
 
 def _untrain(front_end, crystals, rng):
-    """Fit a clone so little that its weights are those it was given."""
+    """Fit a clone with so small a learning rate that it keeps its initial weights."""
     settings = {
         "max_epochs": 1, "lr": 1e-12, "weight_decay": 0.0, "early_stopping": False,
         "init_from": None, "warm_start": False, "checkpoint_dir": None, "callbacks": None,

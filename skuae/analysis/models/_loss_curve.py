@@ -1,4 +1,4 @@
-"""Training loss by epoch, and what early stopping has seen."""
+"""Training loss by epoch, and the validation errors of early stopping."""
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -119,7 +119,7 @@ class LossCurveDisplay:
 
 
 def _twin_of(ax):
-    """Return the axes with a scale of their own to the right of others; that of before, if any."""
+    """Return a second y axis at the right of other axes; reuse it if there is one already."""
     for other in ax.figure.axes:
         if other is not ax and other.bbox.bounds == ax.bbox.bounds:
             return other

@@ -1,4 +1,4 @@
-"""What a CrystalBERT makes of space groups, beside what the labels say by themselves."""
+"""Predictions of a CrystalBERT by space group, compared with the labels of these groups."""
 
 from numbers import Integral
 
@@ -150,7 +150,7 @@ def _by_group(numbers, value, labels, min_count):
 
 
 def _one_hot(numbers, labels, regressor):
-    """Return the coefficients of a linear model that sees the groups alone, by group."""
+    """Return the coefficients, by group, of a linear model on the space groups only."""
     known, codes = np.unique(numbers, return_inverse=True)
     X = np.eye(len(known))[codes]
     model = Ridge(alpha=1.0) if regressor else LogisticRegression(max_iter=1000)

@@ -1,4 +1,4 @@
-"""Whether a network has equal environments for equivalent sites, beside an untrained one."""
+"""Equality of the environments of equivalent sites, compared with an untrained network."""
 
 import itertools
 
@@ -158,6 +158,6 @@ def _apart(vectors, statistic):
 
 
 def _summary(scores):
-    """Return shares of crystals, of those that have such sites."""
+    """Return shares of the crystals that have such sites."""
     within, between = scores["within"].dropna(), scores["between"].dropna()
     return {"equal": (within < _EQUAL).mean(), "apart": (between > _EQUAL).mean()}

@@ -1,4 +1,4 @@
-"""What the tokens of a fitted CrystalBERT add to its predictions, and what they read."""
+"""Contributions of the tokens of a fitted CrystalBERT, and their attention."""
 
 import numpy as np
 import pandas as pd
@@ -136,7 +136,7 @@ def attention_maps(estimator, X):
 
 
 def _take_bert(estimator, X):
-    """Return a fitted CrystalBERT, in the state to predict, and the crystals for it."""
+    """Return a fitted CrystalBERT in eval mode, and its crystals."""
     estimator, crystals = take_network(estimator, X)
     backbone = estimator.network_.backbone
     if not isinstance(backbone, CrystalBERT):

@@ -166,7 +166,7 @@ def oxide_section(labels, random_state):
 
 
 def _sort(data, classes):
-    """Return the distributions, or None if no oxide has all its other elements in one class."""
+    """Return the distributions; None if every oxide mixes classes."""
     try:
         return oxide_distributions(data, classes, columns=list(_LABELS))
     except ValueError as error:
@@ -289,7 +289,7 @@ def _warp(section, table, found, pairs):
 
 
 def _free(table, taken):
-    """Return a name that is not taken; a user's table may have the name of another one."""
+    """Return a free name, since a user's table may have the name of another table."""
     name = table.name
     names = [name, *(f"{name} ({i})" for i in range(2, len(taken) + 2))]
     if name in shipped_files() and table == get_table(name):

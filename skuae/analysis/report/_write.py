@@ -155,7 +155,7 @@ def _drop_means(table):
 
 
 def _quiet_figures():
-    """Return a context in which windows and notebooks do not show new figures."""
+    """Return a context that hides new figures from windows and notebooks."""
     import matplotlib.pyplot as plt
 
     return plt.ioff()

@@ -198,7 +198,7 @@ def _check_counts(method, k_range, n_clusters, n_seeds):
 
 
 def _run(rows, kind, seed, method, space, ks, n_clusters):
-    """Cluster the table or a control once; communities only for the number asked for."""
+    """Cluster the table or a control once; search communities for the requested number only."""
     if kind != "table":
         rows = make_control(rows, kind, seed)
     if space == "umap":

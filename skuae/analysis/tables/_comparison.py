@@ -143,7 +143,7 @@ def compare_tables(
 
 
 def _name(tables):
-    """Return (name, table) for all tables; seeds of one table follow each other."""
+    """Return (name, table) for all tables, with the seeds of one table side by side."""
     if isinstance(tables, Mapping):
         groups = {
             str(name): [check_table(t) for t in (group if isinstance(group, list) else [group])]

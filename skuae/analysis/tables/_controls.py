@@ -1,4 +1,4 @@
-"""Random controls: tables with the statistics of a given one and no information on elements."""
+"""Random controls: tables with the same statistics, but no information on elements."""
 
 import numpy as np
 from sklearn.utils import check_random_state

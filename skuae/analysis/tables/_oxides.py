@@ -142,7 +142,7 @@ def _check_columns(labels, columns):
 
 
 def _read_classes(classes):
-    """Return the names of the classes, and by Z the place of each element's class or -1."""
+    """Return the names of the classes, and the class number of each element by Z, or -1."""
     if isinstance(classes, str):
         if classes != "published":
             raise ValueError(f'classes must be "published" or a mapping; got {classes!r}')
@@ -173,7 +173,7 @@ def published_class(symbol):
 
 
 def _sort(crystals, code_of, include_oxygen):
-    """Return for each crystal why it drops out or "stay", and the class of those that stay."""
+    """Return for each crystal "stay" or why it is dropped, and the classes of those that stay."""
     n = len(crystals)
     rows, numbers, _ = crystals.composition()
     has_oxygen = np.bincount(rows, numbers == _OXYGEN, minlength=n) > 0
