@@ -287,8 +287,11 @@ def report(args):
     order = {name: i for i, name in enumerate(TITLES)}
     setting = ["data", "backbone", "n_train", "epochs"]
     runs = runs.sort_values(setting, key=lambda c: c.map(lambda v: order.get(v, v)))
+    last = None
     for (data, backbone, n, epochs), group in runs.groupby(setting, sort=False):
-        lines += ["", f"## {TITLES[data]}: {backbone}, {n:,} labels ({epochs} epochs)", "",
+        lines += ["", f"## {TITLES[data]}"] if data != last else []
+        last = data
+        lines += ["", f"### {backbone}, {n:,} labels ({epochs} epochs)", "",
                   f"| vectors | mean absolute error, {UNITS[data]} | seeds | against native |",
                   "|---|---|---|---|"]  # fmt: skip
         base = group[(group["table"] == "native") & (group["mode"] == "tuned")]
