@@ -4,7 +4,7 @@ from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import HuberRegressor, LinearRegression, LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skuae.datasets import FormulaKFold, StratifiedFormulaKFold
@@ -37,6 +37,8 @@ def crystal_pipeline(
 
     - ``"gp"``: a Gaussian process on the activations of a network. It carries over what the network
       learned from many other crystals, and it fits in seconds.
+    - ``"outputs"``: a linear model on what that network predicts. It is the best part where the
+      network knows the property itself, or one that goes with it.
     - ``"trees"``: CatBoost on statistics of elemental properties (magpie) and on symmetry,
       electrons, density and distances (`skuae.featurizers.SymmetryTransformer`).
     - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees
@@ -53,10 +55,11 @@ def crystal_pipeline(
         About how many labels there will be. It sets the number of inner folds, thus of fits: 10
         below 200 labels, 3 above 2,000, else 5.
     model : estimator, Pipeline, str, path or None, default="mp"
-        The network of ``"gp"``, which was trained on many other crystals and perhaps on other
-        properties: the name of one that ships with skuae, a fitted one, or the folder of a saved
-        one; see `skuae.featurizers.BackboneTransformer`. If its training crystals include your test
-        crystals, your test errors may be too small. None leaves ``"gp"`` out.
+        The network of ``"gp"`` and ``"outputs"``, which was trained on many other crystals and
+        perhaps on other properties: the name of one that ships with skuae, a fitted one, or the
+        folder of a saved one; see `skuae.featurizers.BackboneTransformer`. If its training crystals
+        include your test crystals, your test errors may be too small. None leaves these two parts
+        out.
     random_state : int, optional
         Seeds all parts.
     n_jobs : int, optional
@@ -105,11 +108,16 @@ def crystal_pipeline(
     parts.append(("network", network(embedding="ct-uae-mt", random_state=random_state, **common)))
     if model is not None:
         process = ActivationGPRegressor if regresses else ActivationGPClassifier
-        steps = [
+        line = HuberRegressor(max_iter=1000) if regresses else LogisticRegression(max_iter=1000)
+        gp = [
             ("activations", BackboneTransformer(model, **common)),
             ("process", process(random_state=random_state)),
         ]
-        parts.insert(0, ("gp", Pipeline(steps)))
+        outputs = [
+            ("predictions", BackboneTransformer(model, layers="output", **common)),
+            ("line", line),
+        ]
+        parts = [("gp", Pipeline(gp)), ("outputs", Pipeline(outputs)), *parts]
     n_folds = _n_folds(n_labels)
     if regresses:
         blend = LinearRegression(positive=True, fit_intercept=False)

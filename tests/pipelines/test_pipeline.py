@@ -35,7 +35,7 @@ def test_the_parts(network):
     assert [name for name, _ in alone.estimators] == ["trees", "network"]
     assert crystal_pipeline().get_params()["gp__activations__model"] == "mp"
     whole = crystal_pipeline("classifier", model=network)
-    assert [name for name, _ in whole.estimators] == ["gp", "trees", "network"]
+    assert [name for name, _ in whole.estimators] == ["gp", "outputs", "trees", "network"]
     assert isinstance(whole, CrystalStackingClassifier)
     assert is_classifier(whole)
     assert is_regressor(crystal_pipeline())
@@ -46,7 +46,7 @@ def test_the_parts(network):
 def test_it_blends_its_parts(fitted, toy):
     weights = fitted.final_estimator_.coef_
     assert (weights >= 0).all()
-    assert weights.shape == (3,)
+    assert weights.shape == (4,)
     each = fitted.transform(toy.structures)
     np.testing.assert_allclose(fitted.predict(toy.structures), each @ weights, rtol=1e-6)
     for j, part in enumerate(fitted.named_estimators_.values()):
@@ -83,7 +83,7 @@ def test_it_is_searched(toy, network):
     grid = {"gp__activations__layers": ["all", ["embed"]], "network": ["drop"]}
     search = GridSearchCV(quick(model=network), grid, cv=2, error_score="raise")
     search.fit(toy.structures, toy.target)
-    assert search.best_estimator_.transform(toy.structures).shape == (24, 2)
+    assert search.best_estimator_.transform(toy.structures).shape == (24, 3)
 
 
 def test_it_explains_itself(fitted):
@@ -94,7 +94,7 @@ def test_it_explains_itself(fitted):
 def test_files_tables_and_names(fitted, toy):
     frame = pd.DataFrame({"structure": pd.Series(list(toy.structures), dtype=object)})
     np.testing.assert_allclose(fitted.predict(frame), fitted.predict(toy.structures))
-    names = [f"crystalstackingregressor_{name}" for name in ("gp", "trees", "network")]
+    names = [f"crystalstackingregressor_{name}" for name in ("gp", "outputs", "trees", "network")]
     assert fitted.get_feature_names_out().tolist() == names
 
 
