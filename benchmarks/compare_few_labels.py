@@ -8,7 +8,8 @@ for surfaces and superconductors, whose property it has not seen. The folder `--
 networks of `tools/make_models.py` that never saw one property. Each part is fitted once to all
 labels and once to each inner fold, and the blends of several networks share these fits: the numbers
 are those of `CrystalStackingRegressor`. Runs that are done are kept in
-`docs/compare_few_labels.csv`.
+`docs/compare_few_labels.csv`, and the predictions of their parts in the folder `--parts`: after a
+network has changed, delete its files there, and only its parts are fitted again.
 """
 
 import argparse
@@ -110,34 +111,46 @@ def run(name, args, seed):
     X, y_train, X_scored, y_scored = crystals[rows], y[rows], crystals[scored], y[scored]
     error = mean_absolute_error(y_scored, np.full(len(scored), np.median(y_train)))
     yield "median", error, 0.0
-    start = time.process_time()
-    native = CrystalGNNRegressor(random_state=seed).fit(X, y_train)
-    seconds = time.process_time() - start
-    yield "CGCNN", mean_absolute_error(y_scored, native.predict(X_scored)), seconds
     whole = crystal_pipeline("regressor", args.n, random_state=seed)
-    gp, *others = whole.estimators
+    gp, outputs, *others = whole.estimators
     networks = {"mp": "mp"}
     if name in WITHOUT and args.networks is not None:
         networks["left out"] = args.networks / WITHOUT[name]
-    parts = {
-        f"GP, {key}": clone(gp[1]).set_params(activations__model=network)
-        for key, network in networks.items()
-    }
-    parts |= dict(others)
+    parts = {"CGCNN": CrystalGNNRegressor(random_state=seed)} | dict(others)
+    for key, network in networks.items():
+        parts[f"GP, {key}"] = clone(gp[1]).set_params(activations__model=network)
+        parts[f"outputs, {key}"] = clone(outputs[1]).set_params(predictions__model=network)
     inner, outer, spent = {}, {}, {}
     for key, part in parts.items():
-        start = time.process_time()
-        inner[key] = cross_val_predict(part, X, y_train, cv=whole.cv)
-        between = time.process_time()
-        outer[key] = clone(part).fit(X, y_train).predict(X_scored)
-        spent[key] = time.process_time() - start
-        yield key, mean_absolute_error(y_scored, outer[key]), time.process_time() - between
-    blends = {f"pipeline, {key}": [f"GP, {key}", "trees", "network"] for key in networks}
+        file = None if args.parts is None else args.parts / f"{name}-{args.n}-{seed}-{key}.npz"
+        if file is not None and file.exists():
+            kept = np.load(file)
+        else:
+            folds = None if key == "CGCNN" else whole.cv  # it is no part of a blend
+            kept = predictions_of(part, X, y_train, X_scored, folds)
+            if file is not None:
+                np.savez(file, **kept)
+        inner[key], outer[key], spent[key] = kept["inner"], kept["outer"], kept["spent"].sum()
+        yield key, mean_absolute_error(y_scored, outer[key]), kept["spent"][1]
+    blends = {
+        f"pipeline, {key}": [f"GP, {key}", f"outputs, {key}", "trees", "network"]
+        for key in networks
+    }
     for blend, keys in {**blends, "pipeline, None": ["trees", "network"]}.items():
         weights = clone(whole.final_estimator)
         weights.fit(np.stack([inner[key] for key in keys], axis=1), y_train)
         found = weights.predict(np.stack([outer[key] for key in keys], axis=1))
         yield blend, mean_absolute_error(y_scored, found), sum(spent[key] for key in keys)
+
+
+def predictions_of(part, X, y, X_scored, cv):
+    """Return predictions on inner folds and on the scored rows, and the CPU time of both."""
+    times = [time.process_time()]
+    inner = [] if cv is None else cross_val_predict(part, X, y, cv=cv)
+    times.append(time.process_time())
+    outer = clone(part).fit(X, y).predict(X_scored)
+    times.append(time.process_time())
+    return {"inner": inner, "outer": outer, "spent": np.diff(times)}
 
 
 def report(path):
@@ -153,7 +166,7 @@ def report(path):
         print("\nagainst CGCNN, %\n" + change.round(1).to_string())
         for key in ("mp", "left out"):
             if f"pipeline, {key}" in table.index:
-                best = table.loc[[f"GP, {key}", "trees", "network"]].min()
+                best = table.loc[[f"GP, {key}", f"outputs, {key}", "trees", "network"]].min()
                 worse = 100 * (table.loc[f"pipeline, {key}"] / best - 1)
                 print(f"\npipeline, {key}, against its best part, %")
                 print(worse.round(1).to_string())
@@ -165,6 +178,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--data", type=Path)
     p.add_argument("--networks", type=Path, help="folder of networks that lack one property")
+    p.add_argument("--parts", type=Path, help="folder of the predictions of parts")
     p.add_argument("--tasks", nargs="+", default=list(UNITS), choices=UNITS)
     p.add_argument("--n", type=int, default=400, help="labels")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -175,6 +189,8 @@ def main():
     if args.report:
         report(args.output)
         return
+    if args.parts is not None:
+        args.parts.mkdir(parents=True, exist_ok=True)
     if not args.output.exists():
         args.output.write_text(",".join(COLUMNS) + "\n")
     for seed in args.seeds:
