@@ -2,7 +2,7 @@
 300 labels
 ==========
 
-:func:`skuae.crystal_pipeline` combines three models that learn from few labels in different ways.
+:func:`skuae.crystal_pipeline` combines models that learn from few labels in different ways.
 This example compares it with its parts and with the network that ships with skuae.
 """
 
@@ -27,9 +27,10 @@ order = np.random.default_rng(0).permutation(pool)
 # %%
 # The model and its parts
 # -----------------------
-# The Gaussian process reads the layers of the shipped network, the trees read magpie features and
-# symmetry, and CGCNN on ``ct-uae-mt`` is trained on the labels. Their weights are learned on inner
-# folds. Fewer epochs than by default keep this example short.
+# The Gaussian process reads the layers of the shipped network, and a line goes through its
+# predictions. The trees read magpie features and symmetry, and CGCNN on ``ct-uae-mt`` is trained on
+# the labels. Their weights are learned on inner folds. Fewer epochs than by default keep this
+# example short.
 model = crystal_pipeline("regressor", n_labels=300, random_state=0)
 model.set_params(network__max_epochs=40, trees__catboost__iterations=300)
 print(model)
@@ -61,7 +62,11 @@ print(f"mp alone {error_of_mp:.3f}")
 # The picture
 # -----------
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-labels = {"gp": "Gaussian process on mp", "trees": "trees", "network": "CGCNN on ct-uae-mt"}
+labels = {
+    "gp": "Gaussian process on layers of mp",
+    "outputs": "line through predictions of mp",
+    "network": "CGCNN on ct-uae-mt",
+}
 for name in curves:
     style = {"color": "black", "linewidth": 2.5} if name == "all together" else {}
     style = {"color": "gray", "linestyle": ":"} if name == "median" else style

@@ -43,8 +43,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--task", choices=("regression", "classification"), help="default: classification for "
         "texts and booleans, regression for numbers")  # fmt: skip
     add("--recipe", choices=("network", "pipeline"), default="network", help="network (default): "
-        "one graph network. pipeline: skuae.crystal_pipeline, for a few hundred labels: a Gaussian "
-        "process, CatBoost and a network, fitted once for each inner fold. It needs "
+        "one graph network. pipeline: skuae.crystal_pipeline, for a few hundred labels: several "
+        "models of different kinds, fitted once for each inner fold. It needs "
         "skuae[analysis,save]")  # fmt: skip
     add("--backbone", default="cgcnn", metavar="NAME", help=f"{', '.join(BACKBONES)}; default: "
         "cgcnn")  # fmt: skip
@@ -54,7 +54,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of the estimator, such as "
         "max_epochs=300 early_stopping=true loss=gaussian_nll backbone__cutoff=6; of a pipeline, "
         "such as network__max_epochs=300 trees__catboost__depth=4 model=mp, the name or "
-        "folder of the network whose activations the Gaussian process learns from")  # fmt: skip
+        "folder of the network that the pipeline takes features from")  # fmt: skip
     split = parser.add_mutually_exclusive_group()
     split.add_argument("--test-fraction", type=float, default=0.2, metavar="F", help="share of the "
         "rows (with --group, of the formulas) to hold out; 0 for none; default: 0.2")  # fmt: skip
