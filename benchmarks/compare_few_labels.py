@@ -59,6 +59,24 @@ _FILES = {
     "surface energy": ("surface_property3", "prop1"),
     "critical temperature": ("supercon_3dsc_ordered", "Tc"),
 }
+# Names of models in the tables, by those in the file.
+SHOWN = {
+    "median": "median",
+    "CGCNN": "CGCNN",
+    "network": "CGCNN on ct-uae-mt",
+    "trees": "CatBoost",
+    "pipeline, None": "pipeline without a network",
+    "GP, left out": "GP, not learned",
+    "pipeline, left out": "pipeline, not learned",
+    "GP, mp": "GP on mp",
+    "outputs, mp": "line on mp",
+    "pipeline, mp": "pipeline",
+}
+_OWN = ["CGCNN on ct-uae-mt", "CatBoost"]
+BLENDS = {
+    "pipeline": ["GP on mp", "line on mp", *_OWN],
+    "pipeline, not learned": ["GP, not learned", *_OWN],
+}
 N_SCORED = 2000
 KEYS = ["task", "n_train", "seed", "model"]
 COLUMNS = [*KEYS, "error", "fit_s"]
@@ -154,23 +172,35 @@ def predictions_of(part, X, y, X_scored, cv):
 
 
 def report(path):
-    """Print mean errors over seeds, and the change against CGCNN and the best part."""
+    """Print the tables of docs/few_labels.md, and how the pipeline compares with other models."""
     results = pd.read_csv(path)
+    results["model"] = results["model"].map(SHOWN).fillna(results["model"])
     for n_train, rows in results.groupby("n_train"):
-        table = rows.pivot_table(index="model", columns="task", values="error")
-        table = table[[name for name in UNITS if name in table]]
-        counts = rows.groupby("task")["seed"].nunique()
-        print(f"\n{n_train} labels, mean absolute errors; draws: {counts.to_dict()}")
-        print(table.to_string(float_format="{:.4g}".format))
-        change = 100 * (table / table.loc["CGCNN"] - 1)
-        print("\nagainst CGCNN, %\n" + change.round(1).to_string())
-        for key in ("mp", "left out"):
-            if f"pipeline, {key}" in table.index:
-                best = table.loc[[f"GP, {key}", f"outputs, {key}", "trees", "network"]].min()
-                worse = 100 * (table.loc[f"pipeline, {key}"] / best - 1)
-                print(f"\npipeline, {key}, against its best part, %")
-                print(worse.round(1).to_string())
-        print(rows.groupby("model")["fit_s"].mean().round(1).to_string())
+        table = rows.pivot_table(index="task", columns="model", values="error")
+        tasks = [name for name in UNITS if name in table.index]
+        spread = rows.pivot_table(index="task", columns="model", values="error", aggfunc="std")
+        draws = rows.groupby("task")["seed"].nunique()
+        shown = [name for name in SHOWN.values() if name in table]
+        head = f"| | draws | {' | '.join(shown)} |"
+        print(f"\n{n_train} labels", "", head, "|---" * (len(shown) + 2) + "|", sep="\n")
+        for task in tasks:
+            cells = [_cell(table.loc[task, name], spread, task, name) for name in shown]
+            print(f"| {task}, {UNITS[task]} | {draws[task]} | {' | '.join(cells)} |")
+        table = table.loc[tasks]
+        for name, parts in BLENDS.items():
+            if name in table:
+                best = table[[part for part in parts if part in table]].min(axis=1)
+                others = {"CGCNN": table["CGCNN"], "its best part": best}
+                change = {f"against {k}, %": 100 * (table[name] / v - 1) for k, v in others.items()}
+                print(f"\n{name}\n{pd.DataFrame(change).dropna().round(1).to_string()}")
+
+
+def _cell(error, spread, task, name):
+    """Return a cell of a table: an error, and its standard deviation over draws."""
+    if np.isnan(error):
+        return ""
+    deviation = spread.loc[task, name] if name in spread and task in spread.index else np.nan
+    return f"{error:.3g}" if np.isnan(deviation) else f"{error:.3g} ± {deviation:.2g}"
 
 
 def main():
