@@ -67,7 +67,7 @@ def test_products_inside_autograd_functions_are_counted(monkeypatch):
     assert sorted(shape) == sorted((n * degree, m, w))
 
 
-def test_blends_of_parts_are_those_of_the_pipeline(monkeypatch):
+def test_blends_of_parts_are_those_of_the_pipeline(monkeypatch, tmp_path):
     """They share the fits of their parts, which the pipeline itself makes anew."""
     monkeypatch.syspath_prepend(FOLDER)
     import compare_few_labels
@@ -82,8 +82,11 @@ def test_blends_of_parts_are_those_of_the_pipeline(monkeypatch):
     monkeypatch.setattr(compare_few_labels, "crystal_pipeline", pipeline)
     task = toy.structures, toy.target, *rows
     monkeypatch.setattr(compare_few_labels, "read_task", lambda *args: task)
-    args = SimpleNamespace(n=20, data=None, networks=None)
-    errors = {name: error for name, error, _ in compare_few_labels.run("gap of toys", args, 0)}
+    args = SimpleNamespace(n=20, data=None, networks=None, parts=tmp_path)
+    first = list(compare_few_labels.run("gap of toys", args, 0))
+    monkeypatch.setattr(compare_few_labels, "predictions_of", None)  # all are in the folder
+    assert list(compare_few_labels.run("gap of toys", args, 0)) == first
+    errors = {name: error for name, error, _ in first}
     drawn = np.random.default_rng(0).permutation(rows[0])
     for name, model in (("pipeline, mp", "mp"), ("pipeline, None", None)):
         whole = pipeline("regressor", 20, model=model, random_state=0)
