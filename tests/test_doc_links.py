@@ -32,6 +32,7 @@ def estimators():
     yield skuae.featurizers.PotentialTransformer()
     yield skuae.pipelines.ActivationGPRegressor()
     yield skuae.pipelines.ActivationGPClassifier()
+    yield skuae.pipelines.AbsoluteErrorBlend()
     yield from (kind() for kind in BACKBONES.values())
 
 

@@ -1,9 +1,12 @@
 """Ensembles whose weights are learned from predictions on inner folds."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.ensemble import StackingClassifier, StackingRegressor
+from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._doc_links import DocLinks
@@ -39,13 +42,37 @@ class _Stacking(DocLinks):
         if crystals is not None:
             if getattr(self, "passthrough", False):
                 raise ValueError("passthrough=True needs columns of numbers, and X has structures")
-            self._check_y(y, crystals)  # before all fits, not when the final estimator reads it
+            y = self._read_y(y, crystals)  # before all fits, not when the final estimator reads it
+            self._check_folds(y, crystals)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         parent: Any = super()
         return parent.fit(X, y, **weights)
 
-    def _check_y(self, y: Any, crystals: Crystals) -> None:
+    def _read_y(self, y: Any, crystals: Crystals) -> Any:
         raise NotImplementedError
+
+    def _check_folds(self, y: Any, crystals: Crystals) -> None:
+        """Raise ValueError before the fits if there are too few rows, formulas or labels."""
+        own: Any = self
+        if isinstance(own.cv, str) or isinstance(own.cv, Iterable):
+            return  # "prefit", or folds that may be made once only
+        try:
+            folds = list(check_cv(own.cv, y, classifier=is_classifier(self)).split(crystals, y))
+        except ValueError as error:
+            raise ValueError(
+                f"the inner folds, cv={own.cv!r}, cannot be made: {error} Set cv to fewer folds; "
+                "those of FormulaKFold keep crystals of one formula together"
+            ) from error
+        if is_classifier(self):
+            classes = np.unique(y)
+            for train, _ in folds:
+                missing = np.setdiff1d(classes, np.asarray(y)[train])
+                if len(missing):
+                    raise ValueError(
+                        f"an inner fold trains without the class {missing.tolist()[0]!r}, of which "
+                        f"there are {int(np.sum(np.asarray(y) == missing[0]))} rows; set cv to "
+                        "other folds, add rows of this class, or leave it out"
+                    )
 
     def transform(self, X: Any) -> np.ndarray:
         """Return what each member predicts.
@@ -146,7 +173,7 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
     (2,)
     """
 
-    def _check_y(self, y: Any, crystals: Crystals) -> None:
+    def _read_y(self, y: Any, crystals: Crystals) -> np.ndarray:
         values, *_ = check_targets(y, crystals)
         if values.shape[1] > 1:
             raise ValueError(
@@ -158,6 +185,7 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
                 f"{crystals.where(int(unknown[0]))}: y is missing ({len(unknown)} such rows); a "
                 "stack learns its weights from all rows: drop these"
             )
+        return values[:, 0]
 
 
 class CrystalStackingClassifier(_Stacking, StackingClassifier):
@@ -215,6 +243,7 @@ class CrystalStackingClassifier(_Stacking, StackingClassifier):
     (2,)
     """
 
-    def _check_y(self, y: Any, crystals: Crystals) -> None:
+    def _read_y(self, y: Any, crystals: Crystals) -> Any:
         classes, *_ = read_labels(y, crystals)
         check_two_classes(classes)
+        return y

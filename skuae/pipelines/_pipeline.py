@@ -4,8 +4,10 @@ from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import HuberRegressor, LinearRegression, LogisticRegression
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import HuberRegressor, LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skuae.datasets import FormulaKFold, StratifiedFormulaKFold
 from skuae.embedding import UAETransformer
@@ -16,6 +18,7 @@ from skuae.estimators import (
     CrystalStackingRegressor,
 )
 from skuae.featurizers import BackboneTransformer, SymmetryTransformer
+from skuae.pipelines._blend import AbsoluteErrorBlend
 from skuae.pipelines._gp import ActivationGPClassifier, ActivationGPRegressor
 
 _KINDS = ("regressor", "classifier")
@@ -45,7 +48,8 @@ def crystal_pipeline(
       the structure.
 
     How much each part counts is learned from its predictions on inner folds that keep crystals of
-    one formula together: weights that are not negative, or for classes a logistic regression on
+    one formula together: weights that are not negative
+    and make the mean absolute error smallest, or for classes a logistic regression on
     their probabilities. A part that does not help gets a weight near 0.
 
     Parameters
@@ -108,7 +112,7 @@ def crystal_pipeline(
     parts.append(("network", network(embedding="ct-uae-mt", random_state=random_state, **common)))
     if model is not None:
         process = ActivationGPRegressor if regresses else ActivationGPClassifier
-        line = HuberRegressor(max_iter=1000) if regresses else LogisticRegression(max_iter=1000)
+        line = _line() if regresses else LogisticRegression(max_iter=1000)
         gp = [
             ("activations", BackboneTransformer(model, **common)),
             ("process", process(random_state=random_state)),
@@ -120,10 +124,15 @@ def crystal_pipeline(
         parts = [("gp", Pipeline(gp)), ("outputs", Pipeline(outputs)), *parts]
     n_folds = _n_folds(n_labels)
     if regresses:
-        blend = LinearRegression(positive=True, fit_intercept=False)
-        return CrystalStackingRegressor(parts, blend, cv=FormulaKFold(n_folds), n_jobs=n_jobs)
-    folds = StratifiedFormulaKFold(n_folds)
-    return CrystalStackingClassifier(parts, LogisticRegression(), cv=folds, n_jobs=n_jobs)
+        folds = FormulaKFold(n_folds)
+        return CrystalStackingRegressor(parts, AbsoluteErrorBlend(), cv=folds, n_jobs=n_jobs)
+    stratified = StratifiedFormulaKFold(n_folds)
+    return CrystalStackingClassifier(parts, LogisticRegression(), cv=stratified, n_jobs=n_jobs)
+
+
+def _line() -> BaseEstimator:
+    """Return a linear model that few large errors do not pull, in any unit."""
+    return TransformedTargetRegressor(HuberRegressor(max_iter=1000), transformer=StandardScaler())
 
 
 def _trees(regresses: bool, random_state: int | None) -> Pipeline:
@@ -136,6 +145,8 @@ def _trees(regresses: bool, random_state: int | None) -> Pipeline:
         ) from error
     kind = CatBoostRegressor if regresses else CatBoostClassifier
     catboost = kind(random_seed=random_state, verbose=False, allow_writing_files=False)
+    if regresses:  # the labels of a fold may all be equal: gaps of metals, say
+        catboost.set_params(allow_const_label=True)
     # CatBoost reads NaN as a value of its own.
     magpie = UAETransformer("magpie", on_missing_element="nan")
     features = FeatureUnion([("magpie", magpie), ("symmetry", SymmetryTransformer())])

@@ -49,6 +49,7 @@ _TRUSTED = frozenset(
         "skuae.featurizers._backbone.BackboneTransformer",
         "skuae.featurizers._potential.PotentialTransformer",
         "skuae.featurizers._symmetry.SymmetryTransformer",
+        "skuae.pipelines._blend.AbsoluteErrorBlend",
         "skuae.pipelines._gp.ActivationGPClassifier",
         "skuae.pipelines._gp.ActivationGPRegressor",
         "sklearn.calibration._CalibratedClassifier",

@@ -11,6 +11,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import GridSearchCV
 
 from skuae import CrystalStackingClassifier, crystal_pipeline
+from skuae.datasets import FormulaKFold
 
 QUICK = {
     "cv": 2,
@@ -88,7 +89,7 @@ def test_it_is_searched(toy, network):
 
 def test_it_explains_itself(fitted):
     assert "BackboneTransformer" in fitted._repr_html_()
-    assert "final_estimator=LinearRegression" in repr(fitted)
+    assert "final_estimator=AbsoluteErrorBlend" in repr(fitted)
 
 
 def test_files_tables_and_names(fitted, toy):
@@ -151,3 +152,33 @@ def test_a_saved_network(network, tmp_path, toy, fitted):
     network.save_pretrained(tmp_path)
     again = quick(model=tmp_path).fit(toy.structures, toy.target)
     np.testing.assert_allclose(again.predict(toy.structures), fitted.predict(toy.structures))
+
+
+def test_the_line_through_outputs_has_no_unit(toy, network):
+    """Moduli in Pa, or carrier densities, are as good as those in GPa."""
+    line = dict(quick(model=network).estimators)["outputs"]
+    plain = clone(line).fit(toy.structures, toy.target).predict(toy.structures)
+    huge = clone(line).fit(toy.structures, 1e18 * toy.target).predict(toy.structures)
+    np.testing.assert_allclose(huge / 1e18, plain, rtol=1e-4)
+
+
+def test_labels_of_a_fold_may_be_equal(toy, network):
+    y = np.where(np.arange(24) == 3, 1.0, 0.0)  # gaps of metals, and one of another crystal
+    assert np.isfinite(quick(model=network).fit(toy.structures, y).predict(toy.structures)).all()
+    same = quick(model=network).fit(toy.structures, np.ones(24))
+    np.testing.assert_allclose(same.predict(toy.structures), 1.0, rtol=1e-3)
+
+
+def test_texts_of_numbers(fitted, toy, network):
+    texts = [str(value) for value in toy.target]
+    found = quick(model=network).fit(toy.structures, texts).predict(toy.structures)
+    np.testing.assert_allclose(found, fitted.predict(toy.structures))
+
+
+def test_too_few_rows_formulas_or_labels_of_a_class(toy, network):
+    one = toy.structures[np.zeros(12, dtype=int)]
+    with pytest.raises(ValueError, match=r"cv=FormulaKFold.*groups: 1.* Set cv to fewer folds"):
+        quick(model=network).set_params(cv=FormulaKFold(10)).fit(one, np.arange(12.0))
+    labels = np.where(np.arange(24) == 5, "rare", "often")
+    with pytest.raises(ValueError, match="trains without the class 'rare', of which there are 1"):
+        quick("classifier", model=network).fit(toy.structures, labels)
