@@ -119,7 +119,8 @@ def _parts(model: Any) -> list[str]:
     named = getattr(model, "steps", None) or [*getattr(model, "named_estimators_", {}).items()]
     if hasattr(model, "regressor_"):
         named = [("regressor", model.regressor_)]
-    return [f"{name}: {' > '.join(_chain(part))}" for name, part in named] or ["(not named)"]
+    fitted = [(name, part) for name, part in named if part != "drop"]
+    return [f"{name}: {' > '.join(_chain(part))}" for name, part in fitted] or ["(not named)"]
 
 
 def _chain(part: Any) -> list[str]:
