@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skuae import CrystalGNNRegressor, UAETransformer, as_crystals
-from skuae.datasets import make_toy_crystals
+from skuae.datasets import make_toy_crystals, read_file
 from skuae.embedding import get_table
 from skuae.estimators import load_pretrained
 
@@ -117,13 +118,17 @@ def test_the_tutorial_of_a_folder_runs(tmp_path, monkeypatch):
     (tmp_path / "my_folder/id_prop.csv").write_text("\n".join(["id,band_gap", *rows]))
     text = (ROOT / "docs/folder_of_files.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
-    names = {}
+    assert len(blocks) == 3
+    df = pd.DataFrame({"structure": list(toy.structures), "band_gap": toy.target})
+    names = {"df": df}
     for block in blocks:
         block = block.replace("random_state=0, verbose=1", "random_state=0, max_epochs=2")
         exec(compile(block.replace("n_jobs=-1", "n_jobs=1"), "folder_of_files.md", "exec"), names)
     assert load_pretrained("my_model").target_units_ == ["eV"]
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 13
+    table = read_file("my_data.csv", target="band_gap")
+    assert [s.formula for s in table.structures] == [s.formula for s in toy.structures]
+    np.testing.assert_array_equal(table.target, toy.target)
 
 
 COMMON_ERRORS = re.findall(
