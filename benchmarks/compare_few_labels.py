@@ -180,12 +180,15 @@ def report(path):
         tasks = [name for name in UNITS if name in table.index]
         spread = rows.pivot_table(index="task", columns="model", values="error", aggfunc="std")
         draws = rows.groupby("task")["seed"].nunique()
-        shown = [name for name in SHOWN.values() if name in table]
-        head = f"| | draws | {' | '.join(shown)} |"
-        print(f"\n{n_train} labels", "", head, "|---" * (len(shown) + 2) + "|", sep="\n")
-        for task in tasks:
-            cells = [_cell(table.loc[task, name], spread, task, name) for name in shown]
-            print(f"| {task}, {UNITS[task]} | {draws[task]} | {' | '.join(cells)} |")
+        for some in (_COLUMNS, _FILES):
+            columns = [task for task in tasks if task in some]
+            heads = [f"{task}, {UNITS[task]} ({draws[task]})" for task in columns]
+            print(f"\n{n_train} labels (draws)\n", f"| | {' | '.join(heads)} |", sep="\n")
+            print("|---" * (len(columns) + 1) + "|")
+            for model in (shown for shown in SHOWN.values() if shown in table):
+                cells = [_cell(table[model].get(task), spread, task, model) for task in columns]
+                if any(cells):
+                    print(f"| {model} | {' | '.join(cells)} |")
         table = table.loc[tasks]
         for name, parts in BLENDS.items():
             if name in table:
@@ -197,7 +200,7 @@ def report(path):
 
 def _cell(error, spread, task, name):
     """Return a cell of a table: an error, and its standard deviation over draws."""
-    if np.isnan(error):
+    if error is None or np.isnan(error):
         return ""
     deviation = spread.loc[task, name] if name in spread and task in spread.index else np.nan
     return f"{error:.3g}" if np.isnan(deviation) else f"{error:.3g} ± {deviation:.2g}"
