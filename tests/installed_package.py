@@ -36,6 +36,12 @@ NEEDS = {
         "skuae.embedding.get_table('magpie').to_element_embeddings()",
     ],
     "hub": ["skuae.estimators.load_pretrained('hf://owner/name')"],
+    "mace": [
+        "import skuae.potentials._mace_module",
+        "s, d = skuae.potentials.MACE(), skuae.datasets.make_toy_crystals(4, random_state=0);"
+        " y = [{'energy': 0.0}] * 4;"
+        " skuae.potentials.CrystalPotential(s, max_epochs=1).fit(d.structures, y)",
+    ],
     "matminer": ["import skuae.matminer"],
     "save": [
         "from sklearn.dummy import DummyRegressor as D; skuae.save(D().fit([[0]], [1]), 'saved')"
@@ -45,7 +51,7 @@ NEEDS = {
 BROUGHT = (
     *("ase", "catboost", "chgnet", "distributed", "dtaidistance", "elementembeddings"),
     "graspologic_native",
-    *("huggingface_hub", "matminer", "pyarrow", "skops", "umap"),
+    *("e3nn", "huggingface_hub", "mace", "matminer", "pyarrow", "skops", "umap"),
 )
 EXTRA = re.compile(r'pip install "skuae\[(\w+)\]"')
 

@@ -37,7 +37,7 @@ FIXED = {
     "skuae.datasets": ["load_mp_mini", "make_toy_crystals", "read_folder"],
     "skuae.featurizers": ["BackboneTransformer", "PotentialTransformer", "SymmetryTransformer"],
     "skuae.models": ["CGCNN"],
-    "skuae.potentials": ["CHGNet", "CrystalPotential", "M3GNet"],
+    "skuae.potentials": ["CHGNet", "CrystalPotential", "M3GNet", "MACE"],
 }
 
 # What may be missing on a user's machine; see the extras in pyproject.toml.

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any, Self
 
 import numpy as np
+import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,6 +34,15 @@ _CITATIONS = {
   journal = {Nature Computational Science}, volume = {2}, pages = {718--728}, year = {2022},
   doi = {10.1038/s43588-022-00349-3}
 }""",
+    "mace": """\
+@inproceedings{batatia2022mace,
+  title = {{MACE}: Higher Order Equivariant Message Passing Neural Networks for Fast and Accurate
+    Force Fields},
+  author = {Batatia, Ilyes and Kov{\\'a}cs, D{\\'a}vid P{\\'e}ter and Simm, Gregor N. C. and
+    Ortner, Christoph and Cs{\\'a}nyi, G{\\'a}bor},
+  booktitle = {Advances in Neural Information Processing Systems}, volume = {35}, year = {2022},
+  url = {https://arxiv.org/abs/2206.07697}
+}""",
 }
 
 
@@ -44,11 +54,12 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
     Parameters
     ----------
-    model : str, path, CrystalPotential or Pipeline that ends with one, default="chgnet-0.3.0"
+    model : str, path, CrystalPotential, Pipeline or model of mace-torch, default="chgnet-0.3.0"
         ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"`` where the chgnet package is
-        installed (``pip install "skuae[chgnet]"``), the folder of a saved potential, or a fitted
-        one. Clones of this transformer keep the fitted potential. A search clones its candidates:
-        in the grid of a search, put fitted potentials into
+        installed (``pip install "skuae[chgnet]"``), the folder of a saved potential, a fitted one,
+        a Pipeline that ends with one, or a ``mace.modules.ScaleShiftMACE`` (``pip install
+        "skuae[mace]"``). Clones of this transformer keep the fitted potential. A search clones its
+        candidates: in the grid of a search, put fitted potentials into
         :class:`sklearn.frozen.FrozenEstimator`, or pass names and folders.
     statistics : tuple of {"mean", "std", "min", "max"}, default=("mean", "std", "min", "max")
         What is taken over the atoms of a crystal; "std" is the population standard deviation.
@@ -83,7 +94,9 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
     energies, energies above the hull), for the test rows were in the training data of the
     potential. The same holds in part for properties that go with the energy.
 
-    CHGNet and M3GNet of 64 columns have 256 features. Elements that the potential was not trained
+    CHGNet and M3GNet of 64 columns have 256 features. Of MACE, the scalars of an atom after each
+    update are taken, which do not change when a crystal is rotated: 128 scalars and two updates
+    make 1,024 features. Elements that the potential was not trained
     on and disordered crystals are refused by row. Features are float32.
 
     Examples
@@ -134,7 +147,8 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         Raises
         ------
         ImportError
-            If a published potential is asked for, and the chgnet package is not installed.
+            If a published potential is asked for, and the chgnet package is not installed, or a
+            potential of MACE, and the mace-torch package is not.
         NotFittedError
             If the potential is not fitted.
         TypeError
@@ -192,9 +206,9 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         list of str
             ``"<network>_<statistic>_<number>"``.
         """
-        dim = self._ready().fitted_.backbone.dim
+        width = self._ready().fitted_.backbone.width
         name = self._network()
-        return [f"{name}_{s}_{i}" for s in self.statistics for i in range(dim)]
+        return [f"{name}_{s}_{i}" for s in self.statistics for i in range(width)]
 
     def citations(self) -> list[str]:
         """Return what to cite, in BibTeX: the paper of the network.
@@ -234,13 +248,13 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
 def _resolve_model(model: Any, device: Any) -> CrystalPotential:
     """Return a copy of the fitted potential of `model`, which other fits do not change."""
-    if isinstance(model, (str, PathLike)):
+    if isinstance(model, (str, PathLike, torch.nn.Module)):
         return CrystalPotential.from_pretrained(model, device="auto" if device is None else device)
     model = unwrapped(model)
     if not isinstance(model, CrystalPotential):
         raise TypeError(
             "model must be a fitted CrystalPotential, a Pipeline that ends with one, the folder of "
-            'a saved one, or a name such as "chgnet-0.3.0"; got '
+            'a saved one, a name such as "chgnet-0.3.0", or a model of mace-torch; got '
             f"{type(model).__name__}. Of a search, pass its best_estimator_"
         )
     model = kept(model)

@@ -26,6 +26,7 @@ from skuae.estimators import (
     read_model_folder,
     write_model,
 )
+from skuae.featurizers import PotentialTransformer
 from skuae.pipelines._about import about, end_of
 from skuae.pipelines._card import card_of, notes_of
 from skuae.pipelines._catboost import decode_catboost, encode_catboost, is_catboost
@@ -304,6 +305,9 @@ def _taken_apart(model: Any) -> tuple[list[Any], Any]:
         if isinstance(item, UAETransformer) and hasattr(item, "element_table_"):
             if isinstance(item.embedding, (pd.DataFrame, PathLike)):
                 places[id(item.embedding)] = places[id(item.element_table_)]
+        if isinstance(item, PotentialTransformer) and hasattr(item, "model_"):
+            if isinstance(item.model, torch.nn.Module):
+                places[id(item.model)] = places[id(item.model_)]
     return parts, copy.deepcopy(model, places)
 
 

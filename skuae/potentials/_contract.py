@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from skuae._elements import N_ELEMENTS
 from skuae.crystals import CrystalBatch
 from skuae.models import Elements
 from skuae.potentials._incidence import Incidence
@@ -29,6 +31,20 @@ class Potential(BaseEstimator):
     cutoff: float
     dim: int
     has_magmoms: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns of what energies of sites are read from."""
+        return self.dim
+
+    def covered(self) -> np.ndarray:
+        """Tell which elements its networks have weights for, apart from a vector.
+
+        Returns
+        -------
+        ndarray of bool of shape (118,)
+        """
+        return np.ones(N_ELEMENTS, dtype=bool)
 
     def check(self) -> None:
         """Raise ValueError at the first parameter that makes no sense."""

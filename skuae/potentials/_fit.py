@@ -20,6 +20,7 @@ from skuae.potentials._edges import check_ordered
 from skuae.potentials._fitted import FittedPotential, edges_at_once
 from skuae.potentials._holdout import check_both_parts, has_new_elements, hold_back
 from skuae.potentials._labels import Labels, read_labels
+from skuae.potentials._mace_models import read_mace
 from skuae.potentials._published import PUBLISHED
 from skuae.potentials._saving import DTYPES, read_potential
 from skuae.potentials._start import (
@@ -29,6 +30,7 @@ from skuae.potentials._start import (
     new_potential,
     published_potential,
     resolve_potential,
+    with_vectors,
 )
 from skuae.potentials._state import History, TrainingState
 from skuae.potentials._training import LOSSES, LossSettings, TorchLabels, TrainingSettings, train
@@ -136,12 +138,12 @@ def _n_known(estimator: Any, crystals: Crystals, labels: Labels) -> np.ndarray:
     return known * (np.array(loss_of(estimator).weights) > 0)
 
 
-def read_source(source: str | PathLike[str]) -> tuple[FittedPotential, History]:
-    """Read a potential that is published, or saved in a folder.
+def read_source(source: str | PathLike[str] | torch.nn.Module) -> tuple[FittedPotential, History]:
+    """Read a potential that is published, saved in a folder, or a model of mace-torch.
 
     Parameters
     ----------
-    source : str or path-like
+    source : str, path-like, or a model of the mace-torch package
 
     Returns
     -------
@@ -150,9 +152,11 @@ def read_source(source: str | PathLike[str]) -> tuple[FittedPotential, History]:
 
     Raises
     ------
-    FileNotFoundError, ImportError, ValueError
+    FileNotFoundError, ImportError, TypeError, ValueError
         As of `CrystalPotential.from_pretrained`.
     """
+    if isinstance(source, torch.nn.Module):
+        return read_mace(source), []
     if isinstance(source, str) and source in PUBLISHED:
         return published_potential(source), []
     if isinstance(source, str) and source in shipped_models() and not Path(source).exists():
@@ -195,15 +199,17 @@ def _settings(estimator: Any, seed: int, device: torch.device) -> TrainingSettin
 def _start(estimator: Any, crystals: Crystals, table: ElementTable | None) -> FittedPotential:
     """Return the potential to train, a copy of its own."""
     backbone, dtype = resolve_potential(estimator.backbone), DTYPES[estimator.dtype]
-    frozen = estimator.freeze_embedding
-    if estimator.init_from is None:
-        embedding = table if estimator.embedding is None else estimator.embedding
+    frozen, source = estimator.freeze_embedding, _start_of(estimator)
+    embedding = table if estimator.embedding is None else estimator.embedding
+    if source is None:
         return new_potential(backbone, embedding, frozen, crystals, dtype)
+    start = _source(source).copied(dtype, frozen)
+    if source is estimator.backbone and embedding is not None:
+        return with_vectors(start, embedding, frozen, crystals)
     if estimator.embedding is not None:
         raise ValueError(
             "init_from brings its own vectors of elements: leave embedding=None, or init_from=None"
         )
-    start = _source(estimator.init_from).copied(dtype, frozen)
     if type(start.backbone) is not type(backbone) or (
         start.backbone.get_params() != backbone.get_params()
     ):
@@ -211,21 +217,33 @@ def _start(estimator: Any, crystals: Crystals, table: ElementTable | None) -> Fi
             f"init_from has backbone {start.backbone}, this potential {backbone}; set "
             f"backbone={start.backbone}"
         )
-    check_vectors(crystals, len(start.module.elements.table()))
+    check_vectors(crystals, backbone, len(start.module.elements.table()))
     return start
+
+
+def _start_of(estimator: Any) -> Any:
+    """Return where weights come from: a model that is the backbone, `init_from`, or None."""
+    if not isinstance(estimator.backbone, torch.nn.Module):
+        return estimator.init_from
+    if estimator.init_from is not None:
+        raise ValueError(
+            "backbone is a model that brings its own weights: leave init_from=None, or pass a "
+            "specification such as MACE() as backbone"
+        )
+    return estimator.backbone
 
 
 def _source(source: Any) -> FittedPotential:
     if isinstance(source, FrozenEstimator):  # as needed in the grid of a search
         source = source.estimator
-    if isinstance(source, (str, PathLike)):
+    if isinstance(source, (str, PathLike, torch.nn.Module)):
         return read_source(source)[0]
     if not isinstance(getattr(source, "fitted_", None), FittedPotential):
         if type(source).__name__ == "CrystalPotential":
             check_is_fitted(source)
         raise TypeError(
             f"init_from is a {type(source).__name__}; pass one of {', '.join(PUBLISHED)}, the "
-            "folder of a saved potential, or a fitted CrystalPotential"
+            "folder of a saved potential, a fitted CrystalPotential, or a model of mace-torch"
         )
     fitted: FittedPotential = source.fitted_
     return fitted
@@ -242,7 +260,7 @@ def _set_references(
         fitted.references = given_references(given)
     elif given == "fit":
         rest = labels.energies - fitted.energies_of_elements(crystals)
-        if estimator.init_from is not None:
+        if _start_of(estimator) is not None:
             known = rows[np.isfinite(rest[rows])]
             found = fitted.predict(crystals[known], estimator.max_edges, derivatives=False)
             rest = labels.energies.copy()

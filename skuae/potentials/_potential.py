@@ -24,22 +24,23 @@ class CrystalPotential(PredictingPotential):
 
     Parameters
     ----------
-    backbone : {"chgnet", "m3gnet"}, CHGNet or M3GNet, default="chgnet"
-        The network.
+    backbone : {"chgnet", "m3gnet", "mace"}, CHGNet, M3GNet, MACE or model, default="chgnet"
+        The network. A ``mace.modules.ScaleShiftMACE`` of the mace-torch package brings its weights,
+        from which training starts; a copy is trained.
     embedding : str, path, ElementTable, DataFrame or None, default=None
-        Initial vectors of elements. None draws random vectors of H to Pu, as published. A table of
-        another width than the network passes a linear layer first.
+        Initial vectors of elements. None draws random vectors of H to Pu, as published, or takes
+        those of a model. A table of another width than the network passes a linear layer first.
     freeze_embedding : bool, default=False
         Whether these vectors are not trained.
     reference_energies : "fit", dict or None, default="fit"
         Energies of elements in eV per atom, by symbol, to which the network's energies are added.
         ``"fit"`` takes a ridge regression without an intercept, with `init_from` on the residuals
-        of that potential. None takes 0, or those of `init_from`.
+        of that potential. None takes 0, or those of `init_from`. The same holds for a model.
     energy_weight, force_weight : float, default=1.0
         Weights of energies per atom and of components of forces in the loss.
     stress_weight, magmom_weight : float, default=0.1
         Weights of components of stresses and of magnetic moments in the loss. M3GNet ignores
-        moments.
+        moments, and so does MACE.
     loss : {"huber", "mse", "mae"}, default="huber"
         Each kind of label is averaged over the known ones of a batch, in eV per atom, eV/Å, GPa and
         Bohr magnetons.
@@ -72,7 +73,7 @@ class CrystalPotential(PredictingPotential):
         Part of the rows that `early_stopping` holds back.
     n_iter_no_change : int, default=10
         With `early_stopping`, training ends after so many epochs without a smaller loss.
-    init_from : str, path, CrystalPotential or None, default=None
+    init_from : str, path, CrystalPotential, model of mace-torch or None, default=None
         Start of the training: ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"`` (they
         need the chgnet package), the folder of a saved potential, or a fitted one.
     checkpoint_dir : path or None, default=None

@@ -106,7 +106,7 @@ class PredictingPotential(PretrainedPotential):
         list of ndarray of shape (n_sites, width)
             One array per crystal, in the precision of the network. CHGNet and M3GNet have `dim`
             columns: the vectors of atoms after the last update, and after the layer norm where
-            there is one.
+            there is one. MACE has `dim` scalars of each update.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Parts of a fitted potential: files, elements and reference energies."""
 
 from os import PathLike
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -36,14 +36,15 @@ class PretrainedPotential(BaseEstimator):
         write_potential(folder, self.fitted_, self.history_, notes)
 
     @classmethod
-    def from_pretrained(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
+    def from_pretrained(cls, folder: Any, *, device: str = "auto") -> Self:
         """Read a potential, ready to predict.
 
         Parameters
         ----------
-        folder : str or path-like
-            What `save_pretrained` wrote; or ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or
-            ``"chgnet-r2scan"`` where the chgnet package is installed.
+        folder : str, path-like, or model of the mace-torch package
+            What `save_pretrained` wrote; ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or
+            ``"chgnet-r2scan"`` where the chgnet package is installed; or a
+            ``mace.modules.ScaleShiftMACE``, of which a copy is taken.
         device : str, default="auto"
 
         Returns
@@ -56,10 +57,12 @@ class PretrainedPotential(BaseEstimator):
         FileNotFoundError
             If the folder holds no potential.
         ImportError
-            If the chgnet package is asked for and not installed.
+            If the chgnet or the mace-torch package is needed and not installed.
+        TypeError
+            If a model is of another kind.
         ValueError
             If the file is damaged, or holds something else: `skuae.load` reads what `skuae.save`
-            wrote.
+            wrote. If a model has several heads, or settings that skuae does not know.
         """
         with library_defaults():
             fitted, history = read_source(folder)

@@ -72,7 +72,11 @@ def encode_fitted(
         "history": history,
     }
     module = fitted.module.state_dict()
-    arrays = {f"module.{name}": value.cpu().numpy() for name, value in module.items()}
+    arrays = {
+        f"module.{name}": value.cpu().numpy()
+        for name, value in module.items()
+        if value.is_floating_point()  # the specification says all integers
+    }
     arrays |= {"references": fitted.references, "seen": fitted.seen}
     return card, arrays
 
@@ -153,15 +157,15 @@ def decode_fitted(
     numpy_dtype = np.dtype(take(card, "dtype", str))
     vectors = take_array(arrays, "module.elements.weight", numpy_dtype, (None, None))
     module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
-    state = {"elements.weight": torch.tensor(vectors)}
-    for name, value in module.state_dict().items():
-        if name not in state:
+    state = {**module.state_dict(), "elements.weight": torch.tensor(vectors)}
+    for name, value in state.items():
+        if name != "elements.weight" and value.is_floating_point():
             shape = tuple(value.shape)
             state[name] = torch.tensor(take_array(arrays, f"module.{name}", numpy_dtype, shape))
     check_all_taken(arrays)
     module.load_state_dict(state)
-    if seen[len(vectors) :].any():
-        raise ValueError("elements without a vector are among those of training")
+    if seen[len(vectors) :].any() or (seen & ~backbone.covered()).any():
+        raise ValueError("elements without a vector or weights are among those of training")
     has_magmoms = take(card, "has_magmoms", bool)
     history = take(card, "history", list)
     return FittedPotential(backbone, module, references, seen, has_magmoms, frozen), history

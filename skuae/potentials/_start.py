@@ -1,6 +1,7 @@
 """Initial weights of a potential: new, published or its own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from skuae.potentials._chgnet import CHGNet
 from skuae.potentials._contract import Potential
 from skuae.potentials._fitted import FittedPotential, compositions, refuse_elements
 from skuae.potentials._m3gnet import M3GNet
+from skuae.potentials._mace import MACE
+from skuae.potentials._mace_models import mace_spec
 from skuae.potentials._plain import plain_params
 from skuae.potentials._published import read_published
 
-BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet, "m3gnet": M3GNet}
+BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet, "m3gnet": M3GNet, "mace": MACE}
 N_OWN = 94  # elements with vectors of the network's own: H to Pu, as published
 _RIDGE = 1e-4  # beside sums of squared shares of elements: decides what labels leave open
 
@@ -29,7 +32,7 @@ def resolve_potential(backbone: Any) -> Potential:
 
     Parameters
     ----------
-    backbone : str or Potential
+    backbone : str, Potential, or a model of the mace-torch package
 
     Returns
     -------
@@ -46,6 +49,8 @@ def resolve_potential(backbone: Any) -> Potential:
                 f"backbone {backbone!r} is not known; known are {', '.join(BACKBONES)}"
             )
         return BACKBONES[backbone]()
+    if isinstance(backbone, torch.nn.Module):
+        return mace_spec(backbone)
     if not isinstance(backbone, Potential):
         raise TypeError(
             f"backbone is a {type(backbone).__name__}; pass one of {', '.join(BACKBONES)}, or a "
@@ -79,25 +84,64 @@ def new_potential(
     if embedding is None:
         values, table = torch.randn(N_OWN, backbone.dim), None
     else:
-        if hasattr(embedding, "fit"):
-            raise TypeError(
-                "embedding is an estimator; a potential takes its table: fit it, and pass its "
-                "element_table_"
-            )
-        table = resolve_table(embedding)[0]
-        values = torch.tensor(table.lookup(np.arange(1, N_ELEMENTS + 1), "mean"))
-    check_vectors(crystals, len(values), table)
+        values, table = _vectors_of(embedding)
+    check_vectors(crystals, backbone, len(values), table)
     module = backbone.build(ElementEmbedding(values, frozen)).to(dtype)
     nothing = np.zeros(N_ELEMENTS, dtype=bool)
     return FittedPotential(backbone, module, np.zeros(N_ELEMENTS), nothing, False, frozen)
 
 
-def check_vectors(crystals: Crystals, n_vectors: int, table: ElementTable | None = None) -> None:
-    """Raise ValueError at the first crystal with an element that has no vector.
+def with_vectors(
+    start: FittedPotential, embedding: Any, frozen: bool, crystals: Crystals
+) -> FittedPotential:
+    """Return a potential with the vectors of a table in place of its own.
+
+    Parameters
+    ----------
+    start : FittedPotential
+    embedding : table
+        Of any width; a layer for it is drawn from torch's global generator if it needs one.
+    frozen : bool
+        Whether vectors of elements stay as they are.
+    crystals : Crystals
+        To train on; all their elements must have vectors.
+
+    Returns
+    -------
+    FittedPotential
+    """
+    values, table = _vectors_of(embedding)
+    check_vectors(crystals, start.backbone, len(values), table)
+    module = start.backbone.build(ElementEmbedding(values, frozen)).to(start.dtype)
+    kept = {
+        name: value
+        for name, value in start.module.state_dict().items()
+        if not name.startswith(("elements.", "embedding."))
+    }
+    module.load_state_dict({**module.state_dict(), **kept})
+    return replace(start, module=module, frozen=frozen)
+
+
+def _vectors_of(embedding: Any) -> tuple[torch.Tensor, ElementTable]:
+    """Return vectors of all elements, and the table that they come from."""
+    if hasattr(embedding, "fit"):
+        raise TypeError(
+            "embedding is an estimator; a potential takes its table: fit it, and pass its "
+            "element_table_"
+        )
+    table = resolve_table(embedding)[0]
+    return torch.tensor(table.lookup(np.arange(1, N_ELEMENTS + 1), "mean")), table
+
+
+def check_vectors(
+    crystals: Crystals, backbone: Potential, n_vectors: int, table: ElementTable | None = None
+) -> None:
+    """Raise ValueError at the first crystal with an element that has no vector, or no weights.
 
     Parameters
     ----------
     crystals : Crystals
+    backbone : Potential
     n_vectors : int
         Elements with a vector, from H on.
     table : ElementTable, optional
@@ -108,6 +152,11 @@ def check_vectors(crystals: Crystals, n_vectors: int, table: ElementTable | None
     if table is not None:
         what = f"element table {table.name!r} has no vector for {{}}"
     refuse_elements(crystals, known, f"{what}; use an embedding that covers it")
+    refuse_elements(
+        crystals,
+        backbone.covered(),
+        "the network has no weights for {}; use one whose elements include it",
+    )
 
 
 def published_potential(name: str) -> FittedPotential:

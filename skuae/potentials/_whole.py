@@ -73,6 +73,11 @@ def encode_potential(potential: CrystalPotential) -> tuple[dict[str, Any], dict[
 
 def _names_to_start_from(potential: CrystalPotential) -> dict[str, str | None]:
     """Return what an unfitted potential starts from, which must be names of skuae."""
+    if isinstance(potential.backbone, torch.nn.Module):
+        raise TypeError(
+            "a CrystalPotential that is not fitted has a model as backbone, whose weights are not "
+            "saved with it; fit it first, or save CrystalPotential.from_pretrained(model)"
+        )
     names: dict[str, str | None] = {}
     for key, known in _STARTS.items():
         value = getattr(potential, key)
