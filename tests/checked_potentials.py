@@ -7,6 +7,7 @@ from unittest import mock
 import numpy as np
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from torch.nn import Linear
 
 from skuae.featurizers import PotentialTransformer
 from skuae.potentials import CHGNet, CrystalPotential
@@ -111,6 +112,9 @@ POTENTIALS = {
     ),
     "rows held back without forces, where X has forces": lambda _: fit_holding_back(
         IRON, forces=np.zeros((2, 3))
+    ),
+    "a module of torch that is no potential": lambda _: CrystalPotential(Linear(1, 1)).fit(
+        [SALT], [{"energy": -9.0}]
     ),
     "a potential that is not fitted, to start from": lambda _: CrystalPotential(
         SPEC, init_from=CrystalPotential(SPEC)

@@ -47,11 +47,12 @@ NEEDS = {
         "from sklearn.dummy import DummyRegressor as D; skuae.save(D().fit([[0]], [1]), 'saved')"
     ],
     "parquet": ["skuae.datasets.read_file('a.parquet', target='y')"],
+    "torchsim": ["import skuae.potentials._torchsim"],
 }
 BROUGHT = (
     *("ase", "catboost", "chgnet", "distributed", "dtaidistance", "elementembeddings"),
     "graspologic_native",
-    *("e3nn", "huggingface_hub", "mace", "matminer", "pyarrow", "skops", "umap"),
+    *("e3nn", "huggingface_hub", "mace", "matminer", "pyarrow", "skops", "torch_sim", "umap"),
 )
 EXTRA = re.compile(r'pip install "skuae\[(\w+)\]"')
 

@@ -40,7 +40,11 @@ CORE = requirements(PROJECT["dependencies"])
 OF_EXTRA = {name: requirements(EXTRAS[name]) for name in EXTRAS}
 FEATURES = {name: found for name, found in OF_EXTRA.items() if name not in TOOLS}
 # Of what is not installed everywhere, the name of the distribution is not that of the package.
-OWNERS = {"mace": ["mace-torch"], **metadata.packages_distributions()}
+OWNERS = {
+    "mace": ["mace-torch"],
+    "torch_sim": ["torch-sim-atomistic"],
+    **metadata.packages_distributions(),
+}
 ALL = CORE | {key: one for found in OF_EXTRA.values() for key, one in found.items()}
 
 

@@ -291,6 +291,24 @@ class CrystalPotential(PredictingPotential):
 
         return PotentialCalculator(self.fitted_, skin)
 
+    def to_torchsim(self) -> Any:
+        """Return a model of TorchSim, for its relaxations and dynamics of many crystals at once.
+
+        Returns
+        -------
+        torch_sim.models.interface.ModelInterface
+            Energies, forces and stresses of periodic systems, in the units of TorchSim.
+
+        Raises
+        ------
+        ImportError
+            If TorchSim is not installed; it needs Python 3.12 or later.
+        """
+        check_is_fitted(self)
+        from skuae.potentials._torchsim import TorchSimPotential
+
+        return TorchSimPotential(self.fitted_, self.max_edges)
+
     def relax(
         self, X: Any, *, fmax: float = 0.05, cell: bool = True, max_steps: int = 500
     ) -> Relaxation:
