@@ -28,7 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a saved network or pipeline, or a network that "
-        "ships with skuae: mp, mp-metal, mp-topology")  # fmt: skip
+        "ships with skuae: mp, mp-energy-gap, mp-metal, mp-topology")  # fmt: skip
     add("data", nargs="+", metavar="DATA", help=DATA_HELP)
     add("--target", action="append", metavar="COLUMN", help="the label, once for each target of "
         "the model; default: as they were called in training")  # fmt: skip

@@ -40,7 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a saved network or pipeline, or a network that "
-        "ships with skuae: mp, mp-metal, mp-topology")  # fmt: skip
+        "ships with skuae: mp, mp-energy-gap, mp-metal, mp-topology")  # fmt: skip
     add("files", nargs="+", metavar="FILES", help=FILES_HELP)
     add("-o", "--output", metavar="FILE", help="*.csv, *.parquet or *.json; default: print a table")
     add("--json", action="store_true", help="print JSON instead of a table")

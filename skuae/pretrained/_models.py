@@ -22,7 +22,7 @@ def names() -> list[str]:
     --------
     >>> from skuae import pretrained
     >>> pretrained.names()
-    ['mp', 'mp-metal', 'mp-topology']
+    ['mp', 'mp-energy-gap', 'mp-metal', 'mp-topology']
     """
     return list(shipped_models())
 

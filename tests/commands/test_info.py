@@ -90,7 +90,7 @@ def test_data(cifs, files, capsys):
         (
             "none",
             "there is no file or folder none, and no model or element table of that name; models "
-            "are mp, mp-metal, mp-topology, tables",
+            "are mp, mp-energy-gap, mp-metal, mp-topology, tables",
         ),
         ("x.safetensors", "x.safetensors is not a"),
         ("x.csv", "x.csv has no structures"),
