@@ -41,7 +41,7 @@ UNITS = {
     "shear modulus": "log10(GPa)",
     "hybrid perovskites": "eV",
     "OQMD perovskites": "eV/atom",
-    "surface energy": "not given",
+    "surface energy": "no unit given",
     "critical temperature": "K",
 }
 # Networks that know the property of a task, and that do not.
@@ -203,7 +203,9 @@ def _cell(error, spread, task, name):
     if error is None or np.isnan(error):
         return ""
     deviation = spread.loc[task, name] if name in spread and task in spread.index else np.nan
-    return f"{error:.3g}" if np.isnan(deviation) else f"{error:.3g} ± {deviation:.2g}"
+    shown = f"{error:.3g}"
+    decimals = len(shown.partition(".")[2])
+    return shown if np.isnan(deviation) else f"{shown} ± {deviation:.{decimals}f}"
 
 
 def main():
