@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skuae._ranks import are_together
 from skuae.crystals import CrystalBatch, Crystals, Links
 from skuae.models._backbone import Backbone, CrystalModule, Inputs
 from skuae.models._elements import Elements
@@ -157,6 +158,7 @@ class ALIGNNModule(CrystalModule):
         where that is exact: a norm over few different cosines makes them too steep.
         """
         many = len(cosines) >= 4 * len(self.grid) and cosines.dtype != torch.float64
+        many = many and not (self.training and are_together())  # all ranks have to take one way
         if many and cosines.is_cpu:
             positions = (cosines + 1) * ((len(self.grid) - 1) / 2)
             statistics = [buffer.clone() for buffer in self.angles.buffers()]

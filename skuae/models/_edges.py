@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skuae._ranks import are_together
 from skuae.crystals import Links
-from skuae.models._layers import TrackedNorm, counted_statistics
+from skuae.models._layers import TrackedNorm, counted_statistics, summed_pair
 
 
 def linear_at_edges(
@@ -70,8 +71,11 @@ def gated_sum(s: Tensor, norm: TrackedNorm, links: Links, n_edges: Tensor | None
     -------
     Tensor of shape (N, d)
     """
-    if not len(s):  # no site has a neighbour, and there are no statistics of nothing
+    shared = norm.training and are_together()
+    if not len(s) and not shared:  # no site has a neighbour, and nothing has no statistics
         return links.sum(s.chunk(2, dim=1)[0])
+    if n_edges is None and shared:
+        n_edges = s.new_ones(len(s))
     return _GatedSum.apply(s, norm.weight, norm.bias, norm, links, n_edges)
 
 
@@ -130,7 +134,7 @@ class _GatedSum(torch.autograd.Function):
         sign = torch.ones_like(weight)
         sign[len(sign) // 2 :] = -1
         weight = weight * sign
-        y, mean, inv_std = _normalise(s, weight, bias * sign, norm, n_edges)
+        y, mean, inv_std, shares = _normalise(s, weight, bias * sign, norm, n_edges)
         minus_core = y.chunk(2, dim=1)[1].clone(memory_format=torch.contiguous_format)
         sigmoids = y.sigmoid_()
         gate, complement = sigmoids.chunk(2, dim=1)
@@ -138,13 +142,13 @@ class _GatedSum(torch.autograd.Function):
         scratch = complement.clamp(min=1e-37).log_()
         torch.minimum(scratch, minus_core, out=minus_core)
         ctx.links, ctx.training = links, norm.training
-        ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core, n_edges)
+        ctx.save_for_backward(s, weight, sign, mean, inv_std, sigmoids, minus_core, shares)
         return links.sum(torch.mul(gate, minus_core, out=scratch), links.counts).neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        s, weight, sign, mean, inv_std, sigmoids, minus_core, n_edges = ctx.saved_tensors
+        s, weight, sign, mean, inv_std, sigmoids, minus_core, shares = ctx.saved_tensors
         gate, _ = sigmoids.chunk(2, dim=1)
         # First the gradient of y, [gate (1 - gate) minus_core, gate (1 - complement)] times that of
         # the sum, then the gradient of s.
@@ -161,32 +165,40 @@ class _GatedSum(torch.autograd.Function):
         to_weight = (to_weight - mean * to_bias) * inv_std
         scale = weight * inv_std
         out *= scale
+        if ctx.training and not n and shares is None:  # no rank has an edge
+            return out, None, None, None, None, None
         if ctx.training:  # the statistics depend on s too
-            slope = scale * inv_std * to_weight
-            shift = scale * to_bias - mean * slope
-            if n_edges is None:
+            of_weight, of_bias = summed_pair(to_weight, to_bias)
+            slope = scale * inv_std * of_weight
+            shift = scale * of_bias - mean * slope
+            if shares is None:
                 out.addcmul_(s, slope / -n).sub_(shift / n)
             else:
-                shares = (n_edges / n_edges.sum())[:, None]
-                out.addcmul_(torch.addcmul(shift, s, slope), shares, value=-1)
+                out.addcmul_(torch.addcmul(shift, s, slope), shares[:, None], value=-1)
         return out, to_weight * sign, to_bias * sign, None, None, None
 
 
 def _normalise(
     s: Tensor, weight: Tensor, bias: Tensor, norm: TrackedNorm, n_edges: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return batch-normalised rows of s, each there `n_edges` times, their mean and 1 / std."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return batch-normalised rows of s, each there `n_edges` times, their mean and 1 / std.
+
+    The last is each row's share (E,) in the statistics; None if all have the same, or none.
+    """
+    shares = None
     if not norm.training:
         mean, inv_std = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
     elif n_edges is None and len(s) > 1:
         norm.num_batches_tracked += 1
         running = norm.running_mean, norm.running_var
-        return torch.native_batch_norm(s, weight, bias, *running, True, norm.momentum, norm.eps)
+        normed = torch.native_batch_norm(s, weight, bias, *running, True, norm.momentum, norm.eps)
+        return *normed, None
+    elif n_edges is None:
+        _, mean, inv_std = counted_statistics(s, s.new_ones(1), norm)
     else:
-        counts = s.new_ones(1) if n_edges is None else n_edges
-        _, mean, inv_std = counted_statistics(s, counts, norm)
+        shares, mean, inv_std = counted_statistics(s, n_edges, norm)
     scale = weight * inv_std
-    return torch.addcmul(bias - mean * scale, s, scale), mean, inv_std
+    return torch.addcmul(bias - mean * scale, s, scale), mean, inv_std, shares
 
 
 def _times(y: Tensor, x: Tensor, links: Links) -> Tensor:

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from skuae._ranks import are_together
 from skuae.crystals import Links
 from skuae.models._edges import add_product
-from skuae.models._layers import CountedNormSiLU
+from skuae.models._layers import CountedNormSiLU, over_ranks, summed_pair
 
 
 def gated_conv(
@@ -53,7 +54,8 @@ def gated_conv(
         0 where a node has no links.
     e : Tensor of shape (n_links, d), or None
     """
-    if not len(e):  # there are no statistics of nothing
+    shared = n_links is not None and norm.training and are_together()
+    if not len(e) and not shared:  # there are no statistics of nothing
         return links.sum(e.to(values.dtype)), None if n_links is None else e
     return _GatedConv.apply(
         center, neighbor, values, e, weight, product, norm.weight, norm.bias, norm, links, n_links
@@ -79,7 +81,7 @@ class _GatedConv(torch.autograd.Function):
         m, total, mean = torch.empty_like(e), torch.empty_like(values), torch.empty_like(values)
         dtype = values.dtype
         shares = n_links / n_links.sum() if n_links is not None and norm.training else None
-        moments = _Moments()
+        moments = _Moments(norm)
         for nodes, rows, own in links.blocks:
             x = _memory(m[rows], dtype)
             torch.index_select(neighbor, 0, own.neighbors, out=x)
@@ -97,7 +99,7 @@ class _GatedConv(torch.autograd.Function):
             gate *= values.index_select(0, own.neighbors)
             mean[nodes] = own.sum(gate, own.counts)
         mean /= total
-        ctx.links, ctx.multiplies = links, product is None
+        ctx.links, ctx.multiplies, ctx.is_empty = links, product is None, False
         saved = values, e, weight, m, total, mean
         if n_links is None:
             ctx.save_for_backward(*saved)
@@ -105,8 +107,12 @@ class _GatedConv(torch.autograd.Function):
 
         center_m, variance = norm.running_mean, norm.running_var
         if shares is not None:
-            center_m, variance = moments.mean, moments.squares
-            norm.update(center_m, variance, n_links.sum())
+            n_all, center_m, variance = n_links.sum(), moments.mean, moments.squares
+            if are_together():
+                n_all, center_m, variance = over_ranks(n_all, center_m, variance)
+                shares = n_links / n_all
+                ctx.is_empty = not len(e) and not n_all > 0  # in all ranks
+            norm.update(center_m, variance, n_all)
         inv_std = torch.rsqrt(variance + norm.eps)
         scale = norm_weight * inv_std
         shift = norm_bias - center_m * scale
@@ -120,6 +126,8 @@ class _GatedConv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_mean: Tensor, to_new: Tensor | None) -> tuple[Tensor | None, ...]:
+        if ctx.is_empty:  # as in one process, nothing is trained
+            return None, None, None, to_new, *[None] * 7
         values, e, weight, m, total, mean, *statistics = ctx.saved_tensors
         links: Links = ctx.links
         dtype = values.dtype
@@ -139,8 +147,11 @@ class _GatedConv(torch.autograd.Function):
                 products += y.mul_(x).sum(0)
             to_norm_weight = (products - center_m * to_norm_bias) * inv_std
             # The statistics depend on m too.
-            slope = scale * inv_std * to_norm_weight
-            constant = scale * to_norm_bias - center_m * slope
+            of_weight, of_bias = to_norm_weight, to_norm_bias
+            if shares is not None:
+                of_weight, of_bias = summed_pair(of_weight, of_bias)
+            slope = scale * inv_std * of_weight
+            constant = scale * of_bias - center_m * slope
 
         to_center, to_weight = torch.empty_like(values), torch.zeros_like(weight.t())
         to_mean = to_mean / total
@@ -186,9 +197,9 @@ class _Moments:
     Chan, Golub and LeVeque, The American Statistician 37, 242 (1983).
     """
 
-    mean: Tensor
-    squares: Tensor
-    weight: Tensor | None = None
+    def __init__(self, norm: CountedNormSiLU) -> None:
+        self.mean, self.squares = norm.running_mean, norm.running_var  # as long as there are none
+        self.weight: Tensor | None = None
 
     def add(self, rows: Tensor, weights: Tensor) -> None:
         """Take in a block, (n, d) with weights (n,) that add up to 1 over all blocks."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from skuae._ranks import are_together, gathered, summed
 from skuae.crystals import CrystalBatch
 
 
@@ -54,6 +55,7 @@ class TrackedNorm(nn.BatchNorm1d):
     running_var: Tensor
     num_batches_tracked: Tensor
     momentum: float
+    knows_ranks = True  # its statistics are those of all ranks
 
     @torch.no_grad()
     def update(self, mean: Tensor, variance: Tensor, total: Tensor) -> None:
@@ -61,7 +63,7 @@ class TrackedNorm(nn.BatchNorm1d):
 
         The variance that one row is drawn from is unknown.
         """
-        self.num_batches_tracked += 1
+        self.num_batches_tracked += total > 0  # all ranks may have none
         unbiased = variance * (total / (total - 1).clamp(min=1))
         for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
             running.lerp_(torch.where(total > 1, new, running), self.momentum)
@@ -72,15 +74,18 @@ class CountedNorm(TrackedNorm):
 
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return BN(x) for x (n, d) whose row ``i`` occurs ``counts[i]`` times; None for once."""
-        if not self.training or (counts is None and len(x) > 1):
+        if not self.training or (counts is None and len(x) > 1 and not are_together()):
             return super().forward(x)
         if counts is None:
-            counts = x.new_ones(1)  # torch refuses to normalise one row
+            counts = x.new_ones(len(x))  # torch refuses to normalise one row
         total = counts.sum()
         shares = counts / total
         mean = shares @ x
         centered = x - mean
         variance = shares @ centered.square()
+        if are_together():
+            total, mean, variance = over_ranks(total, mean, variance)
+            centered = x - mean
         self.update(mean.detach(), variance.detach(), total)
         return torch.addcmul(self.bias, centered, self.weight * torch.rsqrt(variance + self.eps))
 
@@ -90,8 +95,8 @@ class CountedNormSiLU(TrackedNorm):
 
     def forward(self, x: Tensor, counts: Tensor) -> Tensor:  # type: ignore[override]  # counts, too
         """Return SiLU(BN(x)) for x (n, d) whose row ``i`` occurs ``counts[i]`` times."""
-        if not len(x):  # there are no statistics of nothing
-            return x
+        if not len(x) and not (self.training and are_together()):
+            return x  # there are no statistics of nothing
         if not self.training:
             scale = self.weight * torch.rsqrt(self.running_var + self.eps)
             return F.silu(torch.addcmul(self.bias - self.running_mean * scale, x, scale))
@@ -115,31 +120,60 @@ class _CountedNormSiLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, shares, mean, inv_std, scale, shift = ctx.saved_tensors
+        if shares is None:
+            return grad, None, None, None, None
         to_y = torch.addcmul(shift, x, scale)
         torch.ops.aten.silu_backward.grad_input(grad, to_y, grad_input=to_y)
         scratch = torch.mul(to_y, x)
         to_bias = to_y.sum(0)
         to_weight = (scratch.sum(0) - mean * to_bias) * inv_std
         # The statistics depend on x too.
-        slope = scale * inv_std * to_weight
-        torch.addcmul(scale * to_bias - mean * slope, x, slope, out=scratch)
+        of_weight, of_bias = summed_pair(to_weight, to_bias)
+        slope = scale * inv_std * of_weight
+        torch.addcmul(scale * of_bias - mean * slope, x, slope, out=scratch)
         to_x = to_y.mul_(scale).addcmul_(scratch, shares[:, None], value=-1)
         return to_x, to_weight, to_bias, None, None
 
 
 def counted_statistics(
     x: Tensor, counts: Tensor, norm: TrackedNorm
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor | None, Tensor, Tensor]:
     """Return shares (n,), mean (d,) and 1 / std of rows x (n, d) that occur so many times.
 
-    The running statistics of the norm move towards these. There are no gradients.
+    The running statistics of the norm move towards these. There are no gradients. Shares are None
+    where several ranks have not a single row: as in one process, the norm is then not trained.
     """
     total = counts.sum()
     shares = counts / total
     mean = shares @ x
     variance = shares @ (x - mean).square_()
+    if are_together():
+        total, mean, variance = over_ranks(total, mean, variance)
+        shares = counts / total
     norm.update(mean, variance, total)
-    return shares, mean, torch.rsqrt(variance + norm.eps)
+    is_empty = are_together() and not len(x) and not total > 0
+    return None if is_empty else shares, mean, torch.rsqrt(variance + norm.eps)
+
+
+def over_ranks(total: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return number (), mean (d,) and variance (d,) of the rows of all ranks, for those of one.
+
+    A rank without rows has the number 0, and any finite mean and variance.
+    """
+    parts = gathered(torch.cat([total.to(mean.dtype)[None], mean, variance]))
+    totals, means, variances = parts.split([1, len(mean), len(mean)], dim=1)
+    total = totals.sum()
+    shares = totals / total.clamp(min=1)
+    mean = (shares * means).sum(0)
+    return total, mean, (shares * (variances + (means - mean).square())).sum(0)
+
+
+def summed_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums of two vectors (d,) over all ranks; in a single process, the vectors."""
+    if not are_together():
+        return a, b
+    first, second = summed(torch.stack([a, b]))
+    return first, second
 
 
 def widened(x: Tensor) -> Tensor:
