@@ -22,13 +22,19 @@ def show_progress(verbose: int) -> Iterator[None]:
     Parameters
     ----------
     verbose : int
-        0 for none.
+        0 for none. Of several ranks of torch.distributed, the first alone shows them.
     """
-    token = _SHOWN.set(bool(verbose))
+    token = _SHOWN.set(bool(verbose) and _is_first())
     try:
         yield
     finally:
         _SHOWN.reset(token)
+
+
+def _is_first() -> bool:
+    from skuae._ranks import is_first  # which loads torch
+
+    return is_first()
 
 
 def progress_bar(total: int, what: str, unit: str) -> Any:

@@ -9,6 +9,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._ranks import agreed, together
 from skuae._warnings import warn
 from skuae.embedding import ElementTable
 from skuae.estimators._reading import read_model_folder
@@ -86,18 +87,29 @@ class CrystalEstimator(PretrainedEstimator):
 
     def _train(self, X: Any, y: Any, sample_weight: Any) -> KeyboardInterrupt | None:
         source = self._source()
-        continued = source is self
-        if not continued:
+        if source is not self:
             self.__dict__.pop("net_", None)  # if this fit fails, the estimator is not fitted
         check_training_params(self)
         device = resolve_device(self.device)
+        with together(device):
+            return self._train_from(source, device, X, y, sample_weight)
+
+    def _train_from(
+        self,
+        source: "CrystalEstimator | None",
+        device: torch.device,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+    ) -> KeyboardInterrupt | None:
+        continued = source is self
         task = self._task()
         crystals, table = rows_and_table(X)
         for name, rows in (("y", y), ("sample_weight", sample_weight)):
             check_rows(rows, crystals, name)
         targets = task.read(y, crystals)
         sample_weight = check_sample_weight(sample_weight, crystals)
-        seed = seed_of(self.random_state)
+        seed = agreed(seed_of(self.random_state))
         start = None if source is None else source.net_.module_
 
         @cache  # the trainings of early stopping share rows and table

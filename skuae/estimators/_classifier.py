@@ -73,7 +73,8 @@ class CrystalGNNClassifier(CrystalClassifier):
         callbacks are refused; use `early_stopping`, `lr_schedule` or `save_pretrained`. A callback
         that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
     device : str or torch.device, default="auto"
-        "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
+        "auto" uses CUDA if there is any, then Apple's MPS, then the CPU. Processes that torchrun
+        started share one fit; each takes a GPU of its own, or the CPU.
     precision : {"float32", "bf16", "auto"}, default="float32"
         Precision of the vectors of edges and angles. "bf16" halves their memory; it is meant for
         CPUs and GPUs that multiply bfloat16. Weights, norms, sums and losses stay float32. "auto"

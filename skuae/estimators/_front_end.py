@@ -110,7 +110,8 @@ class CrystalTransformerRegressor(CrystalRegressor):
         callbacks are refused; use `early_stopping`, `lr_schedule` or `save_pretrained`. A callback
         that raises KeyboardInterrupt ends the training; the model is kept, with a warning.
     device : str or torch.device, default="auto"
-        "auto" uses CUDA if there is any, then Apple's MPS, then the CPU.
+        "auto" uses CUDA if there is any, then Apple's MPS, then the CPU. Processes that torchrun
+        started share one fit; each takes a GPU of its own, or the CPU.
     random_state : int, RandomState instance or None, default=None
         Seeds weights, validation split, order of rows and augmentation.
     verbose : int, default=0

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skuae._cards import check_all_taken, take, take_array
 from skuae._files import checked_content, make_folder, read_safetensors, write_safetensors
+from skuae._ranks import agreed
 from skuae._warnings import warn
 from skuae.datasets import Shards
 from skuae.models import CrystalModule, encode_params
@@ -67,39 +68,25 @@ class Checkpoint(Callback):
         """Return the checkpoint of a fit that is about to start, or None."""
         if settings.checkpoint_dir is None:
             return None
-        params = settings.params
-        if not isinstance(params["random_state"], Integral):
+        random_state = settings.params["random_state"]
+        if not isinstance(random_state, Integral):
             raise ValueError(
                 "checkpoint_dir needs random_state to be an int: a fit with random weights cannot "
-                f"be found again; got random_state={params['random_state']!r}"
+                f"be found again; got random_state={random_state!r}"
             )
-        relevant = {k: v for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
-        # repr of a long back-end is cut short; what JSON cannot hold has its repr alone
-        relevant = {k: [encode_params({k: v}), repr(v)] for k, v in relevant.items()}
-        # A table may be frozen whatever `freeze_embedding` says: that of the paper always is.
-        rates = settings.lr, settings.element_lr_ratio, settings.clip_norm
-        relevant["rates"] = repr(rates)  # some are the backbone's to say
-        relevant["epochs"] = settings.max_epochs
-        relevant["precision"] = repr(module.edge_dtype)
-        relevant["trained"] = [name for name, _ in module.named_parameters()]
-        digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
-        crystals = data.crystals
-        arrays: list[np.ndarray | None] = []
-        if isinstance(crystals, Shards):
-            digest.update(f"{crystals.checksum} {crystals.buffer}".encode())
-        else:
-            arrays += [getattr(crystals, name) for name in _OF_CRYSTALS]
-        arrays += [data.targets.values, data.sample_weight, data.train]
-        arrays += [v.cpu().numpy() for v in module.state_dict().values()]
-        for array in arrays:
-            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
         folder = make_folder(settings.checkpoint_dir)
-        return cls(folder / f"{digest.hexdigest()[:16]}.safetensors")
+        return cls(folder / f"{fingerprint(settings, data, module)[:16]}.safetensors")
 
     def resume(self, net: CrystalNet) -> bool:
         """Bring a fresh net to where the file left off; return whether there is one."""
-        if not self.path.exists():
+        is_there = self.path.exists()
+        if not agreed(is_there):
             return False
+        if not is_there:
+            raise FileNotFoundError(
+                f"{self.path}, a checkpoint of rank 0, is not on this machine: checkpoint_dir must "
+                "be a folder that all ranks share"
+            )
         try:
             tensors, card = read_safetensors(self.path, format=FORMAT)
             with checked_content(self.path, "a checkpoint of this fit"):
@@ -139,6 +126,45 @@ class Checkpoint(Callback):
         }
         arrays = {k: v.cpu().numpy() for k, v in tensors.items()}
         write_safetensors(self.path, arrays, card, format=FORMAT)
+
+
+def fingerprint(settings: Settings, data: FitData, module: CrystalModule) -> str:
+    """Return a hexadecimal digest of a fit that is about to start.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : FitData
+    module : CrystalModule
+        With its first weights.
+
+    Returns
+    -------
+    str
+    """
+    relevant = {k: v for k, v in settings.params.items() if k not in _NOT_IN_FINGERPRINT}
+    if not isinstance(relevant["random_state"], Integral):
+        del relevant["random_state"]  # the first weights come from it
+    # repr of a long back-end is cut short; what JSON cannot hold has its repr alone
+    relevant = {k: [encode_params({k: v}), repr(v)] for k, v in relevant.items()}
+    # A table may be frozen whatever `freeze_embedding` says: that of the paper always is.
+    rates = settings.lr, settings.element_lr_ratio, settings.clip_norm
+    relevant["rates"] = repr(rates)  # some are the backbone's to say
+    relevant["epochs"] = settings.max_epochs
+    relevant["precision"] = repr(module.edge_dtype)
+    relevant["trained"] = [name for name, _ in module.named_parameters()]
+    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
+    crystals = data.crystals
+    arrays: list[np.ndarray | None] = []
+    if isinstance(crystals, Shards):
+        digest.update(f"{crystals.checksum} {crystals.buffer}".encode())
+    else:
+        arrays += [getattr(crystals, name) for name in _OF_CRYSTALS]
+    arrays += [data.targets.values, data.sample_weight, data.train]
+    arrays += [v.cpu().numpy() for v in module.state_dict().values()]
+    for array in arrays:
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 class _State(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skuae._ranks import own_draw, own_part
 from skuae.crystals import CrystalBatch, PackedTensors, to_device
 from skuae.models import Augmentation
 
@@ -86,6 +87,8 @@ class CrystalLoader:
     transform : callable or None
         ``transform(batch, generator)`` is applied to every batch (augmentation).
     seed : int
+    shared : bool, default=False
+        Where several ranks fit together, give each its part of every batch.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class CrystalLoader:
         by_size: bool,
         transform: Augmentation | None = None,
         seed: int = 0,
+        shared: bool = False,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -104,7 +108,9 @@ class CrystalLoader:
         self.by_size = by_size
         self.transform = transform
         self.seed = seed
+        self.shared = shared
         self.epoch = 0
+        self.n_rows = 0  # of the last batch, all ranks together
         self._cuts = self._find_cuts()
 
     def __len__(self) -> int:
@@ -119,15 +125,21 @@ class CrystalLoader:
     def __iter__(self) -> Iterator[tuple[CrystalBatch, TargetsOfBatch]]:
         generator = self.generator()
         for index in self.order():
-            batch, targets = self.dataset.batch(index)
+            self.n_rows = len(index)
+            batch, targets = self.dataset.batch(self.own(index))
             if self.transform is not None:
                 batch = self.transform(batch, generator)
             yield batch, targets
 
     def generator(self) -> torch.Generator:
         """Return the random numbers of the transform in this epoch."""
-        draw = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
+        key = own_draw(self.seed, self.epoch) if self.shared else [self.seed, self.epoch]
+        draw = np.random.SeedSequence(key).generate_state(1)[0]
         return torch.Generator().manual_seed(int(draw))
+
+    def own(self, index: np.ndarray) -> np.ndarray:
+        """Return what this process computes of a batch."""
+        return own_part(index) if self.shared else index
 
     def _find_cuts(self) -> list[int]:
         n = len(self.dataset)

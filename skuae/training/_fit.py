@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from skuae._ranks import agreed, are_together, check_same, is_first
 from skuae.models import CrystalModule
 from skuae.training._callbacks import StoppedByCallback
-from skuae.training._checkpoint import Checkpoint
+from skuae.training._checkpoint import Checkpoint, fingerprint
 from skuae.training._data import CrystalLoader
 from skuae.training._net import CrystalNet, Progress, seed_generators, seeded_section
 from skuae.training._network import Network
+from skuae.training._norms import check_norms
 from skuae.training._settings import Settings
 from skuae.training._shard_data import dataset_maker, make_loader
 from skuae.training._targets import loss_weights
@@ -173,6 +175,7 @@ def _error(task: FittedTask, net: CrystalNet, data: FitData, valid: CrystalLoade
         data.targets.values[data.valid],
         None if weights is None else weights[data.valid],
     )
+    error = agreed(error)
     if not np.isfinite(error):
         net.raise_diverged("the error of the rows held back is not finite")
     return error
@@ -192,12 +195,17 @@ def _fit_net(
         module = network.build(task.n_outputs)
         if source is not None:
             copy_weights(source, module, with_head=with_head)
+        if are_together():
+            check_norms(module)
+            what = "data, parameters or first weights"
+            check_same(fingerprint(settings, data, module), what)
         net = make_net(module, task, settings)
         checkpoint = Checkpoint.of(settings, data, module)
         resumed = False
         if checkpoint is not None:
             resumed = checkpoint.resume(net)
-            net.callbacks_.append(("checkpoint", checkpoint))
+            if is_first():
+                net.callbacks_.append(("checkpoint", checkpoint))
         try:
             stop = _train(net, train)
             net.check_outputs(train)
@@ -217,11 +225,15 @@ def _train(net: CrystalNet, train: CrystalLoader) -> KeyboardInterrupt | None:
     try:
         net.fit_loop(train)
     except KeyboardInterrupt as error:
+        if are_together() and not isinstance(error, StoppedByCallback):
+            raise  # other ranks go on, and would wait
         stop = error
     net.notify("on_train_end", X=None, y=None)
     try:
         net.settle(train)
     except KeyboardInterrupt as error:
+        if are_together():
+            raise
         stop = error
     return stop
 
@@ -251,6 +263,7 @@ def _loaders(
         shuffle=True,
         transform=network.backbone.augmentation(),
         seed=settings.seed,
+        shared=True,
         **options,
     )
     if not len(data.valid):
@@ -285,7 +298,7 @@ def make_net(module: CrystalModule, task: FittedTask, settings: Settings) -> Cry
     CrystalNet
     """
     callbacks: list[Any] = []
-    if settings.verbose:
+    if settings.verbose and is_first():
         callbacks.append(("progress", Progress()))
     net = CrystalNet(
         module,

@@ -12,10 +12,12 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from skuae._ranks import agreed, are_together, own_draw, sum_gradients, summed
 from skuae.crystals import CrystalBatch, Crystals
 from skuae.models import CrystalModule
 from skuae.training._callbacks import StoppedByCallback, was_raised
 from skuae.training._data import CrystalLoader, TargetsOfBatch
+from skuae.training._norms import any_bond, frozen_norms
 from skuae.training._schedule import learning_rate
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -86,6 +88,7 @@ class CrystalNet(NeuralNet):
     optimizer_: torch.optim.Optimizer
     step_: int
     n_steps_: int
+    n_rows_: int  # of the batch, in all ranks
 
     def __init__(
         self,
@@ -146,6 +149,8 @@ class CrystalNet(NeuralNet):
         self, y_pred: Tensor, y_true: TargetsOfBatch, X: Any = None, training: bool = False
     ) -> Tensor:
         loss = self.criterion_(y_pred, y_true)
+        if training and are_together():  # a mean over the rows of all ranks
+            loss = loss * (len(y_pred) / self.n_rows_)
         if training and not loss.requires_grad:
             raise ValueError(
                 "callbacks: all weights of the network are frozen, and there is nothing to train; "
@@ -161,15 +166,25 @@ class CrystalNet(NeuralNet):
         self.n_steps_ = self.max_epochs * len(X)
         for epoch in range(len(self.history), self.max_epochs):
             X.epoch = epoch
-            draw = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
+            draw = np.random.SeedSequence(own_draw(self.seed, epoch)).generate_state(1)[0]
             seed_generators(int(draw), torch.device(self.device))
             self.step_ = epoch * len(X)
             self.notify("on_epoch_begin", **datasets)
             self.run_single_epoch(X, training=True, prefix="train", step_fn=self.train_step)
             self._check_last_loss()
-            self.notify("on_epoch_end", **datasets)
+            self._end_epoch(datasets)
             self.history[-1]["batches"] = []  # of use within the epoch only, and many
         return self
+
+    def _end_epoch(self, datasets: dict[str, Any]) -> None:
+        """Call the callbacks; where several ranks fit together, those of rank 0 may end it."""
+        stop = None
+        try:
+            self.notify("on_epoch_end", **datasets)
+        except StoppedByCallback as error:
+            stop = error
+        if agreed(stop is not None):
+            raise stop or StoppedByCallback
 
     def run_single_epoch(
         self,
@@ -188,10 +203,11 @@ class CrystalNet(NeuralNet):
         batches: list[dict[str, Any]] = self.history[-1]["batches"]
         try:
             for batch in iterator:
+                self.n_rows_ = iterator.n_rows
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
                 self.history.record_batch(name, step["loss"].detach())
-                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                self.history.record_batch(f"{prefix}_batch_size", self.n_rows_)
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         finally:  # also where the user interrupts: the history is pickled with the estimator
             for record in batches:
@@ -226,7 +242,7 @@ class CrystalNet(NeuralNet):
         self.module_.train()
         batches = (batch for batch, _ in loader)
         # A batch without a single bond, where others have some, has no statistics of bonds.
-        bonded = (batch for batch in batches if batch.centers is None or len(batch.centers))
+        bonded = (batch for batch in batches if batch.centers is None or any_bond(batch))
         try:
             for i, batch in enumerate(bonded):
                 for norm in norms:
@@ -273,10 +289,12 @@ class CrystalNet(NeuralNet):
         for group, peak in zip(self.optimizer_.param_groups, self.peak_lrs_, strict=True):
             group["lr"] = peak * relative
         self.step_ += 1
-        return super().train_step(batch, **fit_params)
+        step = super().train_step(batch, **fit_params)
+        return {**step, "loss": summed(step["loss"].detach())} if are_together() else step
 
     def on_grad_computed(self, net: Self, named_parameters: Any, **kwargs: Any) -> None:
-        """Clip the gradient; skorch calls this between backward and step."""
+        """Add up the ranks' gradients and clip; skorch calls this between backward and step."""
+        sum_gradients(self.module_.parameters())
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.module_.parameters(), self.clip_norm)
 
@@ -339,21 +357,6 @@ def check_finite(outputs: np.ndarray, crystals: Crystals) -> None:
             f"{crystals.where(int(wrong[0]))}: the network gives numbers that are not finite "
             f"({len(wrong)} such rows); check the structure, or drop the row"
         )
-
-
-def frozen_norms(module: nn.Module) -> list[nn.BatchNorm1d]:
-    """Return the batch norms whose weights are frozen: their statistics belong to these.
-
-    A norm without weights of its own counts as frozen with the part of the network that has it.
-    """
-    found = []
-    for part in module.modules():
-        for norm in part.children():
-            if isinstance(norm, nn.BatchNorm1d):
-                weights = list(norm.parameters()) or list(part.parameters())
-                if weights and not any(weight.requires_grad for weight in weights):
-                    found.append(norm)
-    return found
 
 
 class Progress(Callback):

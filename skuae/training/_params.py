@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skuae._numbers import is_real
+from skuae._ranks import local_device, rank_and_size
 from skuae.training._callbacks import check_callbacks
 from skuae.training._loss import LOSSES
 from skuae.training._net import OPTIMIZERS
@@ -103,12 +104,14 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
+            return torch.device("cuda", local_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f'device must be "auto" or a torch device; got {device!r}') from error
+    if resolved == torch.device("cuda") and rank_and_size()[1] > 1:
+        resolved = torch.device("cuda", local_device())
     try:
         torch.empty(1, device=resolved).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skuae._ranks import are_together
 from skuae.training._fit import Trained, history_of
 
 _HALVINGS = 4
@@ -77,7 +78,7 @@ def find_epochs(train: Callable[[int, bool], Trained], max_epochs: int, *, refit
             return Found(best if again.stop else again, tried, again.stop)
         return Found(best, tried)
     except KeyboardInterrupt as stop:  # between two trainings
-        if not done:
+        if not done or are_together():  # other ranks go on, and would wait
             raise
         return Found(done[best_of(tried)], tried, stop)
 

@@ -97,6 +97,7 @@ class ShardLoader(CrystalLoader):
         same in all epochs.
     transform : callable or None
     seed : int
+    shared : bool, default=False
     """
 
     dataset: ShardDataset  # type: ignore[assignment]
@@ -110,6 +111,7 @@ class ShardLoader(CrystalLoader):
         by_size: bool,
         transform: Augmentation | None = None,
         seed: int = 0,
+        shared: bool = False,
     ) -> None:
         self._sizes = dataset.sizes() if by_size else None
         super().__init__(
@@ -119,6 +121,7 @@ class ShardLoader(CrystalLoader):
             by_size=by_size,
             transform=transform,
             seed=seed,
+            shared=shared,
         )
         self._n_batches = len(self.order())
 
@@ -131,9 +134,12 @@ class ShardLoader(CrystalLoader):
     def __iter__(self) -> Iterator[tuple[CrystalBatch, TargetsOfBatch]]:
         generator = self.generator()
         for window, batches in self._deal():
-            part = self.dataset.load(window)
-            for index in batches:
-                batch, targets = part.batch(index)
+            own = [self.own(index) for index in batches]
+            read = np.sort(np.concatenate(own))
+            part = self.dataset.load(window[read])
+            for index, rows in zip(batches, own, strict=True):
+                self.n_rows = len(index)
+                batch, targets = part.batch(np.searchsorted(read, rows))
                 if self.transform is not None:
                     batch = self.transform(batch, generator)
                 yield batch, targets
