@@ -13,6 +13,7 @@ from sklearn.utils import Bunch
 
 from skuae._elements import SYMBOLS
 from skuae._files import check_companions, make_folder, write_bytes
+from skuae._ranks import is_first
 from skuae._version import __version__
 from skuae._warnings import warn
 from skuae.crystals import as_crystals
@@ -170,7 +171,7 @@ def pretrain(
     check_elements(front_end, crystals, train)
     if not len(valid) and (validation_ids is not None or validation_fraction > 0):
         _warn_of_no_errors(split)
-    if verbose:
+    if verbose and is_first():
         print(f"{name}: {counts_of(split)}", flush=True)
 
     folder = make_folder(folder)
@@ -220,17 +221,23 @@ def pretrain(
         "crystals_per_element": _count_elements(crystals[train]),
     }
     table = _with_card(front_end.element_table_, config)
+    front_end.set_params(checkpoint_dir=None)
+    split = pd.Series(split, index=_ids(crystals), name="part").rename_axis("id")
+    if is_first():
+        _write(folder, table, front_end, split, config)
+    return Bunch(table=table, front_end=front_end, metrics=metrics, split=split, folder=folder)
+
+
+def _write(folder, table, front_end, split, config):
+    """Write the files of a run, and remove its checkpoints."""
     for file in _COMPANIONS:  # of an earlier table there
         (folder / file).unlink(missing_ok=True)
-    table.save(folder / f"{name}.safetensors")
-    front_end.set_params(checkpoint_dir=None)
+    table.save(folder / f"{config['name']}.safetensors")
     front_end.save_pretrained(folder / "model")
-    split = pd.Series(split, index=_ids(crystals), name="part").rename_axis("id")
     write_bytes(folder / "split.csv", split.to_csv().encode())
     write_bytes(folder / "README.md", model_card(table, config).encode())
     write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return Bunch(table=table, front_end=front_end, metrics=metrics, split=split, folder=folder)
+    shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
 
 
 def _as_test_set(name, structures):
