@@ -1,5 +1,6 @@
 """Cases of the page "What skuae checks": interatomic potentials."""
 
+import os
 from functools import cache
 from types import SimpleNamespace
 from unittest import mock
@@ -26,6 +27,13 @@ def fit(*, X=(SALT, IRON), **labels):
     """Fit two crystals; labels are those of the first one beside its energy."""
     model = CrystalPotential(SPEC, max_epochs=1, device="cpu", random_state=0)
     return model.fit(list(X), [ENERGIES[0] | labels, ENERGIES[1]])
+
+
+def fit_as_rank():
+    """Fit two crystals in what looks like one of two processes of torchrun."""
+    rank = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    with mock.patch.dict(os.environ, rank):
+        return fit()
 
 
 fitted = cache(fit)
@@ -106,6 +114,7 @@ POTENTIALS = {
     "Atoms that are periodic, with our calculator": lambda _: computed(True),
     "Atoms that are not periodic, with our calculator": lambda _: computed(False),
     "a crystal that fails during the relaxation of others": lambda _: half_relaxed(),
+    "a fit in one of several processes of torchrun": lambda _: fit_as_rank(),
     "rows held back with an element that no row of X has": lambda _: fit_holding_back(CAESIUM),
     "rows held back, without early stopping": lambda _: fit_holding_back(
         IRON, early_stopping=False

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae._hub import shipped_models
 from skuae._numbers import is_real
+from skuae._ranks import refuse_ranks
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, crystals_and_table
 from skuae.potentials._checkpoint import PotentialCheckpoint
@@ -56,6 +57,7 @@ def fit_potential(
     fitted : FittedPotential
     history : list of dict
     """
+    refuse_ranks("CrystalPotential.fit")
     _check_params(estimator)
     crystals, table = crystals_and_table(X)
     labels = read_labels(y, crystals, X)
