@@ -14,6 +14,11 @@ _PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
 _LABEL = re.compile(r"([A-Z][a-z])\d+")
 _MULTIPLICITY = "_atom_site_symmetry_multiplicity"
 _HYDROGEN = frozenset("HDT")  # often in the formula alone
+# Equal amounts of these elements are units of two atoms each in pymatgen: Li2O2, not LiO.
+_DOUBLED = frozenset(
+    map(frozenset, (("N",), ("O",), ("F",), ("Cl",), ("H", "O"), ("Li", "O"), ("Na", "O"),
+                    ("K", "O"), ("Rb", "O"), ("Cs", "O")))
+)  # fmt: skip
 _NEAR = 0.05  # of the number of atoms: files are sloppy
 
 
@@ -71,15 +76,18 @@ def _meant(block: Block) -> list[float]:
     if not units.isdecimal() or len(units) > 4 or not parts or not all(parts):
         return []
     amounts = [(part[1], float(part[2] or 1)) for part in parts if part]
-    number = int(units) * sum(amount for name, amount in amounts if name not in _HYDROGEN)
     whole = [int(amount) for _, amount in amounts]
+    in_formula = sum(amount for name, amount in amounts if name not in _HYDROGEN)
+    number = int(units) * in_formula
     if not number:
         return []
     if whole != [amount for _, amount in amounts]:
         return [number]
-    reduced = number / math.gcd(*whole)
-    is_diatomic = len(amounts) == 1 and amounts[0][0] in ("N", "O", "F", "Cl")  # Cl16 of 8 Cl2
-    return [number, 2 * reduced if is_diatomic else reduced]
+    n_units = math.gcd(*whole)
+    is_doubled = frozenset(name for name, _ in amounts) in _DOUBLED and {*whole} == {n_units}
+    if is_doubled and int(units) == n_units // 2:  # Cl16 of 8 Cl2, Li4 O4 of 2 Li2O2
+        return [number, in_formula]
+    return [number, number / n_units]
 
 
 def _on_labels(block: Block, rows: list[Row]) -> list[str]:

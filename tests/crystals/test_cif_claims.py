@@ -1,7 +1,7 @@
 """A CIF that contradicts its own atoms is read with a remark."""
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 from skuae.crystals import parse_structure
@@ -59,6 +59,21 @@ def test_formulas_of_the_whole_cell_as_pymatgen_writes_them(symbol):
     mixed = Structure(Lattice.cubic(6), [symbol, "Cl"] * 2, [[i / 4, i / 5, 0] for i in range(4)])
     for one in (structure, mixed, mixed * [1, 1, 2]):
         assert parse_structure(str(CifWriter(one)))[1] == []
+
+
+@pytest.mark.parametrize("unit", sorted(Composition.special_formulas))
+@pytest.mark.parametrize("n_units", [1, 2, 3, 4])
+def test_units_that_pymatgen_doubles(unit, n_units):
+    symbols = [element.symbol for element in Composition(unit)] * n_units
+    coords = [[i / 8, i / 10, 0] for i in range(len(symbols))]
+    structure = Structure(Lattice.cubic(8), symbols, coords)
+    assert parse_structure(str(CifWriter(structure)))[1] == []
+
+
+def test_half_of_a_peroxide_is_remarked_on():
+    claims = formula("Li4 O4", 2)
+    (said,) = remarks("Li1 Li 0 0 0 1 1", "O1 O .5 .5 .5 1 1", claims=claims)
+    assert said.startswith("it holds 2 atoms in a cell")
 
 
 def test_multiplicities_without_operations():
