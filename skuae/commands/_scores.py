@@ -38,6 +38,7 @@ class Scored(NamedTuple):
         Labels, then the columns of `predict_frame`.
     constant : DataFrame
         What a constant predicts for the same rows, in the columns of `predict_frame` that it has.
+        A target without any label has none.
     names : list of str
         Columns of the labels.
     predicted : list of str
@@ -64,7 +65,8 @@ class Scored(NamedTuple):
         -------
         dict of str to dict
             With ``"n"``, the rows with a label and a prediction; MAE, RMSE and R2 in the units of
-            the labels, or accuracy, balanced accuracy and log-loss; and ``"constant"``.
+            the labels, or accuracy, balanced accuracy and log-loss; and ``"constant"``. A target
+            without such rows has ``"n"`` alone.
         """
         result: dict[str, dict[str, Any]] = {}
         for name, column in zip(self.names, self.predicted, strict=True):
@@ -73,7 +75,10 @@ class Scored(NamedTuple):
             if known.any():
                 true = self.frame.loc[known, name]
                 result[name] |= self._errors(true, self.frame[known], column)
-                result[name]["constant"] = self._errors(true, self.constant[known], column)
+                constant = self.constant[known]
+                guesses = constant.get(f"{column}_predicted")
+                if guesses is not None and guesses.notna().all():  # it had labels in each fold
+                    result[name]["constant"] = self._errors(true, constant, column)
         return result
 
     def _known(self, name: str) -> np.ndarray:
@@ -126,7 +131,8 @@ class Scored(NamedTuple):
             part = self.frame[self._known(name)]
             true, predicted = part[name], part[f"{column}_predicted"]
             if not len(part):
-                ax.set_title(f"{name}: no predictions")
+                what = "predictions" if self.frame[name].notna().any() else "labels"
+                ax.set_title(f"{name}: no {what}")
             elif self.classes is None:
                 display = ParityDisplay.from_predictions(
                     true, predicted.astype(float), quantity=name, unit=units.get(name)
@@ -164,8 +170,8 @@ def score(
     ------
     ValueError
         If a label is a class that the model does not know, or a text and the model predicts
-        numbers; if it has the name of a column of the predictions; or if the model has more or
-        fewer targets.
+        numbers; if it has the name of a column of the predictions; or if labels cannot be assigned
+        to the targets of the model.
     """
     classes = model.classes
     if classes is not None:
@@ -175,9 +181,8 @@ def score(
             raise ValueError(f"{name} holds texts, and the model predicts numbers")
     frame = model.predict(crystals).set_index(labels.index)
     suffix = "_predicted"
-    predicted = [c.removesuffix(suffix) for c in frame if c.endswith(suffix)]
-    if len(predicted) != labels.shape[1]:
-        raise ValueError(f"{labels.shape[1]} --target for a model with {len(predicted)}")
+    known = [c.removesuffix(suffix) for c in frame if c.endswith(suffix)]
+    predicted = match_targets(list(labels), known)
     taken = set(labels) & {*frame, _FOLD}
     if taken:
         raise ValueError(
@@ -188,6 +193,47 @@ def score(
     return Scored(frame, constant, list(labels), predicted, classes)
 
 
+def match_targets(labels: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the targets of a model that labels belong to.
+
+    Parameters
+    ----------
+    labels : list of str
+        Names of columns.
+    known : list of str
+        Targets of the model.
+
+    Returns
+    -------
+    list of str
+        The targets of these names; or all targets in their order, for as many labels of other
+        names.
+
+    Raises
+    ------
+    ValueError
+        If some labels have the name of no target, and there are more or fewer than targets, or
+        others have names of targets and are not in their order.
+    """
+    if set(labels) <= set(known):
+        return list(labels)
+    strange = next(label for label in labels if label not in known)
+    targets = ", ".join(known)
+    if len(labels) != len(known):
+        raise ValueError(
+            f"{len(labels)} --target for a model with {len(known)}, and none of these is called "
+            f"{strange!r}; call the columns as the model does, or give one --target for each of "
+            f"{targets}, in this order"
+        )
+    for label, target in zip(labels, known, strict=True):
+        if label in known and label != target:
+            raise ValueError(
+                f"--target {label} is in the place of {target}: give the columns in the order of "
+                f"the targets of the model, {targets}"
+            )
+    return list(known)
+
+
 def _constant(
     labels: pd.DataFrame, n_rows: int, predicted: list[str], classes: np.ndarray | None
 ) -> pd.DataFrame:
@@ -195,6 +241,8 @@ def _constant(
     columns: dict[str, Any] = {}
     for name, column in zip(labels, predicted, strict=True):
         known = labels[name].dropna()
+        if known.empty:
+            continue
         rows = np.zeros((len(known), 1))
         if classes is None:
             dummy: Any = DummyRegressor().fit(rows, known.astype(float))

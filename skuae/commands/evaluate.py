@@ -30,8 +30,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("model", metavar="MODEL", help="folder of a saved network or pipeline, or a network that "
         "ships with skuae: mp, mp-energy-gap, mp-metal, mp-topology")  # fmt: skip
     add("data", nargs="+", metavar="DATA", help=DATA_HELP)
-    add("--target", action="append", metavar="COLUMN", help="the label, once for each target of "
-        "the model; default: as they were called in training")  # fmt: skip
+    add("--target", action="append", metavar="COLUMN", help="the label. With the name of a target "
+        "of the model, it is compared with that target; labels of other names are given once for "
+        "each target, in order; default: all targets as they were called in training")  # fmt: skip
     add("-o", "--output", metavar="FOLDER", help="default: print the errors only")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_machine_options(parser, device=True)
@@ -53,12 +54,13 @@ def run(args: argparse.Namespace) -> int:
         The exit status: 1 if rows have no prediction.
     """
     import sys
+    import warnings
     from pathlib import Path
 
     from skuae.commands._data import read_labelled
     from skuae.commands._model import load_model
     from skuae.commands._output import check_free, show, show_json
-    from skuae.commands._scores import FILES, as_table, clear, score, write_notes
+    from skuae.commands._scores import FILES, as_table, clear, match_targets, score, write_notes
 
     folder = None if args.output is None else Path(args.output)
     if folder is not None:
@@ -73,9 +75,13 @@ def run(args: argparse.Namespace) -> int:
     targets = args.target or model.targets
     if targets is None:
         raise ValueError("the model has no names of targets; give --target")
-    if model.n_targets not in (None, len(targets)):
+    if model.targets is not None:  # else `score` knows the names
+        match_targets(targets, model.targets)
+    elif model.n_targets not in (None, len(targets)):
         raise ValueError(f"{len(targets)} --target for a model with {model.n_targets}")
-    crystals, labels = read_labelled(args.data, targets, args.jobs, bool(args.quiet))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "unknown labels: ")  # advice on training; n counts them
+        crystals, labels = read_labelled(args.data, targets, args.jobs, bool(args.quiet))
     labels = labels[targets]
     known = labels.notna().any(axis=1).to_numpy()
     if not known.any():

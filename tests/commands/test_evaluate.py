@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
 from skuae.cli import main
+from skuae.commands._scores import Scored, join
 from skuae.datasets import read_file
 from skuae.estimators import load_pretrained
 
@@ -49,6 +50,67 @@ def test_numbers_that_json_cannot_hold_are_null(regressor, files, capsys):
     assert main(["evaluate", str(regressor), "t.csv", "--json", *QUIET]) == 0
     errors = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert errors["en"]["R2"] is None and errors["en"]["constant"]["MAE"] == 0
+
+
+@pytest.fixture(scope="session")
+def two_targets(train, toy, tmp_path_factory):
+    """The folder of a model with the targets y and z."""
+    folder = tmp_path_factory.mktemp("models")
+    structures = [structure.as_dict() for structure in toy.structures]
+    frame = pd.DataFrame({"structure": structures, "y": toy.target, "z": toy.target**2})
+    frame.to_json(folder / "t.json", orient="records")
+    assert train(folder / "t.json", folder / "m", "--target", "y", "--target", "z") == 0
+    return folder / "m"
+
+
+def test_targets_without_labels_have_no_errors(two_targets, files, capsys, recwarn):
+    (files / "t.csv").write_text("file,y,z\na.cif,1,\nb.cif,3,\n")
+    assert main(["evaluate", str(two_targets), "t.csv", "-o", "report", *QUIET]) == 0
+    y, constant, z = capsys.readouterr().out.splitlines()[1:]
+    assert y.split()[:2] == ["y", "2"] and constant.startswith("y, constant  2")
+    assert z.split() == ["z", "0"]
+    errors = json.loads((files / "report" / "metrics.json").read_text())["errors"]
+    assert errors["y"]["constant"]["MAE"] == 1 and errors["z"] == {"n": 0}
+    assert not [one for one in recwarn if "unknown labels" in str(one.message)]  # n says it
+
+
+def test_a_constant_needs_labels_in_each_fold(toy):
+    index = pd.RangeIndex(2)
+    frame = pd.DataFrame({"y": 1.0, "y_predicted": 2.0, "error": None}, index)
+    constant = pd.DataFrame({"y_predicted": 3.0}, index)
+    parts = [Scored(frame, one, ["y"], ["y"], None) for one in (constant, constant[[]])]
+    assert "constant" in parts[0].measure()["y"] and "constant" not in parts[1].measure()["y"]
+    assert join(parts).measure()["y"].keys() == {"n", "MAE", "RMSE", "R2"}
+
+
+@pytest.mark.parametrize("targets", [["y", "z"], ["z", "y"], ["z"], ["a", "b"], ["y", "b"]])
+def test_targets_are_found_by_name_or_else_by_order(two_targets, cifs, files, capsys, targets):
+    (files / "t.csv").write_text("file,y,z,a,b\na.cif,1,2,1,2\nb.cif,3,5,3,5\n")
+    more = [word for name in targets for word in ("--target", name)]
+    assert main(["evaluate", str(two_targets), "t.csv", "--json", *more, *QUIET]) == 0
+    errors = json.loads(capsys.readouterr().out)
+    model = load_pretrained(two_targets)
+    predicted = model.predict(read_file("t.csv").structures)
+    for name in targets:
+        column = 0 if name in "ya" else 1
+        mae = mean_absolute_error([[1, 3], [2, 5]][column], predicted[:, column])
+        assert errors[name]["MAE"] == pytest.approx(mae, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["a"], "1 --target for a model with 2, and none of these is called 'a'; call the columns "
+         "as the model does, or give one --target for each of y, z, in this order"),
+        (["a", "y"], "--target y is in the place of z: give the columns in the order of"),
+        (["y", "z", "a"], "3 --target for a model with 2, and none of these is called 'a'"),
+    ],
+)  # fmt: skip
+def test_targets_that_cannot_be_assigned(two_targets, files, capsys, targets, message):
+    (files / "t.csv").write_text("file,y,z,a\na.cif,1,2,1\n")
+    more = [word for name in targets for word in ("--target", name)]
+    assert main(["evaluate", str(two_targets), "t.csv", *more, *QUIET]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_rows_without_prediction_are_counted(regressor, files, capsys):
