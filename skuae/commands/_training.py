@@ -218,7 +218,6 @@ def write(
     notes : dict
     """
     clear(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # nobody minds: see check_free
     units = {target: notes["units"].get(target, "") for target in notes["targets"]}
     save(model, folder, units=units, scores=_scores(notes), trained_on=crystals)
     if scored is not None:

@@ -176,10 +176,19 @@ def test_overwriting_leaves_nothing_of_the_older_model(train, cifs, classifier, 
         file.name for file in (files / "m").iterdir()
     }
     assert notes_of(files / "m")["targets"] == ["en"]
-    (files / "new").mkdir()
-    (files / "new/README.md").write_text("# Mine")
-    assert train(cifs, "new", *more) == 0  # --overwrite says so
-    assert "Mine" not in (files / "new/README.md").read_text()
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_readme_of_the_user_is_never_replaced(cifs, files, capsys, monkeypatch, more):
+    monkeypatch.setattr(_training, "prepare", None)  # refused before anything is read
+    shutil.copytree(cifs, "data")
+    (files / "data/README.md").write_text("# Mine")
+    assert main(["train", "data", "--target", "en", "-o", "data", *more]) == 2
+    err = capsys.readouterr().err
+    assert "the file is not of a saved model, and is not replaced; save to another folder" in err
+    assert "data/README.md" in err
+    assert (files / "data/README.md").read_text() == "# Mine"
+    assert not (files / "data/model.safetensors").exists()
 
 
 def test_ctrl_c_ends_with_130_and_no_model(train, cifs, files, monkeypatch, capsys):
