@@ -117,7 +117,7 @@ def read_all_listed(folder, n_jobs, verbose, allow_outside):
     structures : Crystals
     """
     labels, files, rows = read_listed(folder, None, n_jobs, verbose, allow_outside)
-    _report(folder, labels, files, rows, "raise")
+    _report(folder, labels, files, rows, None)
     return labels, rows.crystals
 
 
@@ -205,7 +205,10 @@ def _read_file(file, limits):
 
 
 def _report(folder, labels, files, rows, on_error):
-    """Raise or warn of unreadable files, warn of remarks, and return the errors."""
+    """Raise or warn of unreadable files, warn of remarks, and return the errors.
+
+    `on_error` is None for readers that have no such parameter; they raise.
+    """
     ids, reasons = list(labels.index), rows.reasons
     errors = pd.DataFrame(
         [(ids[r], files[r].name if files[r] else "", reasons[r]) for r in sorted(reasons)],
@@ -214,11 +217,13 @@ def _report(folder, labels, files, rows, on_error):
     if len(errors):
         names = errors.file.where(errors.file != "", errors.id)
         message = not_read(names, errors.reason, len(ids), folder)
-        if on_error == "raise" or len(errors) == len(ids):
-            raise ValueError(
-                message + f"\nRepair these files or take their lines out of {TABLE}; or pass "
-                'on_error="skip" to leave them out (data.errors then lists them)'
-            )
+        if on_error != "skip" or len(errors) == len(ids):
+            message += f"\nRepair these files or take their lines out of {TABLE}"
+            if on_error is not None:
+                message += (
+                    '; or pass on_error="skip" to leave them out (data.errors then lists them)'
+                )
+            raise ValueError(message)
         warn(message + "\nThese rows are left out")
     warn_remarks({ids[row]: said for row, said in sorted(rows.remarks.items())})
     return errors

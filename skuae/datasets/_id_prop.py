@@ -11,6 +11,7 @@ from skuae._csv import check_names, check_widths, read_lines, without_empty_end,
 from skuae._warnings import warn
 from skuae.crystals import is_file
 from skuae.datasets._labels import as_labels
+from skuae.datasets._rows import noted
 
 TABLE = "id_prop.csv"
 SUFFIXES = ("", ".cif", ".CIF", ".vasp", ".POSCAR", ".json")
@@ -37,10 +38,11 @@ def read_table(folder, target_names):
     """
     table = folder / TABLE
     if not table.is_file():
-        raise FileNotFoundError(
-            f"no {TABLE} in {folder}: write one with a line `name,label` per structure file. "
-            "Structures without any table are read by "
-            'as_crystals(sorted(pathlib.Path(folder).glob("*.cif")))'
+        raise noted(
+            FileNotFoundError(
+                f"no {TABLE} in {folder}: write one with a line `name,label` per structure file"
+            ),
+            "Structures without any table are read by skuae.datasets.read_structures(folder)",
         )
     lines = read_lines(table, strict=False)
     if not lines:
@@ -216,9 +218,12 @@ def check_inside(table, names):
     """
     outside = [name for name in names if _leads_out(name)]
     if outside:
-        raise ValueError(
-            f"{table}: {_listed(outside, 3)} would be read from outside of {table.parent}; "
-            "move the files there, or pass allow_outside=True if you trust the table"
+        raise noted(
+            ValueError(
+                f"{table}: {_listed(outside, 3)} would be read from outside of {table.parent}; "
+                "move the files there"
+            ),
+            "Or pass allow_outside=True if you trust the table",
         )
 
 

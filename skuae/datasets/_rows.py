@@ -111,6 +111,24 @@ def check_on_error(on_error):
         raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
 
 
+def noted(error, note):
+    """Return an error with a way out that the command line does not have.
+
+    Python prints the note below the error; the command ``skuae`` leaves it out.
+
+    Parameters
+    ----------
+    error : Exception
+    note : str
+
+    Returns
+    -------
+    Exception
+    """
+    error.add_note(note)
+    return error
+
+
 def not_read(names, reasons, n_rows, source):
     """Say which rows were not read, and why.
 

@@ -178,6 +178,23 @@ def test_overwriting_leaves_nothing_of_the_older_model(train, cifs, classifier, 
     assert notes_of(files / "m")["targets"] == ["en"]
 
 
+def test_ways_out_are_those_of_the_shell(files, capsys):
+    (files / "data").mkdir()
+    arguments = ["train", "data", "--target", "en", "-o", "m", "--quiet"]
+    ways = ["write one with a line `name,label` per structure file\n"]
+    assert main(arguments) == 2
+    for row, way in [
+        ("none", "Repair these files or take their lines out of id_prop.csv\n"),
+        ("../b", "move the files there\n"),
+    ]:
+        (files / "data" / "id_prop.csv").write_text(f"id,en\n{row},1\n")
+        assert main(arguments) == 2
+        ways.append(way)
+    err = capsys.readouterr().err
+    assert all(way in err for way in ways)
+    assert not any(word in err for word in ("on_error", "allow_outside", "as_crystals"))
+
+
 @pytest.mark.parametrize("more", [[], ["--overwrite"]])
 def test_a_readme_of_the_user_is_never_replaced(cifs, files, capsys, monkeypatch, more):
     monkeypatch.setattr(_training, "prepare", None)  # refused before anything is read
