@@ -110,7 +110,7 @@ def read_inputs(args: argparse.Namespace) -> Inputs:
     Raises
     ------
     ValueError, OSError
-        If a file is missing or given twice, or a table makes no sense.
+        If all files are missing, one is given twice, or a table makes no sense.
     """
     paths: list[str] = []
     for path in args.files:

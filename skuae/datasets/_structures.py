@@ -41,7 +41,7 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
         Show a progress bar if above 0.
     on_error : {"raise", "skip"}, default="raise"
         What to do when structures cannot be read: raise one error that names them, or leave those
-        rows out and list them in `errors`.
+        rows out and list them in `errors`, with the files that are missing.
     allow_outside : bool, default=False
         Also read files that a table names by absolute paths or by ``..``.
 
@@ -57,7 +57,7 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     Raises
     ------
     FileNotFoundError
-        If a file is missing.
+        If a file is missing and `on_error` is ``"raise"``, or all are missing.
     ValueError
         If a path is given twice, a folder holds no structure files, a table cannot be understood,
         or a structure cannot be read and `on_error` is ``"raise"``.
@@ -80,8 +80,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     files: list[Path] = []  # which are read together, though each is a path of its own
     if "" in given:
         raise FileNotFoundError("there is no file of the empty name ''")
-    for path in _sources([Path(path) for path in given]):
-        if path.is_file() and not is_table(path):
+    for path in _sources([Path(path) for path in given], on_error):
+        if not path.is_dir() and not (path.is_file() and is_table(path)):
             files.append(path)
             continue
         parts += _read_all(files, n_jobs, verbose)
@@ -117,11 +117,15 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     )
 
 
-def _sources(paths):
-    """Return structure files, tables and folders with a table; raise if one is given twice."""
+def _sources(paths, on_error):
+    """Return structure files, tables and folders with a table; raise if one is given twice.
+
+    With ``on_error="skip"``, files may be missing, unless all are: their rows will have a reason.
+    """
     if not paths:
         raise ValueError("there are no files to read; give at least one")
-    for path in paths:
+    may_miss = on_error == "skip" and any(path.is_file() or path.is_dir() for path in paths)
+    for path in [] if may_miss else paths:
         if not path.exists():
             raise FileNotFoundError(f"there is no file {path}")
         if not (path.is_file() or path.is_dir()):

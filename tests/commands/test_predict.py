@@ -88,6 +88,13 @@ def test_a_list_of_files_on_stdin(regressor, files, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("a.cif\n\n b.cif \n"))
     assert main(["predict", str(regressor), "-", "-o", "out.csv", *QUIET]) == 0
     assert pd.read_csv("out.csv")["id"].tolist() == ["a.cif", "b.cif"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a.cif\nnone.cif\nnone/b.cif\nb.cif\n"))
+    assert main(["predict", str(regressor), "-", "-o", "some.csv", *QUIET]) == 1
+    table = pd.read_csv("some.csv")
+    assert table["id"].tolist() == ["a.cif", "none.cif", "none/b.cif", "b.cif"]
+    assert table["error"].notna().tolist() == [False, True, True, False]
+    assert table["en_predicted"].isna().tolist() == [False, True, True, False]
+    assert "2 of 4 rows failed; the first is none.cif: there is no" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert main(["predict", str(regressor), "-", *QUIET]) == 2
     assert "there are no files to read" in capsys.readouterr().err

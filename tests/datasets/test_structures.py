@@ -98,6 +98,19 @@ def test_paths_that_make_no_sense(folder, paths, error, message):
         read_structures(paths)
 
 
+@pytest.mark.parametrize("missing", ["none.cif", "none.parquet", "none", "/dev/null"])
+def test_missing_files_are_rows_that_failed(folder, missing):
+    data = read_structures(["in/b.cif", missing, "in/c.json"], on_error="skip")
+    assert data.ids.tolist() == ["in/b.cif", "in/c.json"] and data.rows.tolist() == [0, 2]
+    assert data.errors.to_dict("list") == {
+        "row": [1], "id": [missing], "reason": ["there is no such file, or it is no regular file"]
+    }  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"there is no file none\.cif"):
+        read_structures(["none.cif", missing + "x"], on_error="skip")
+    with pytest.raises((FileNotFoundError, ValueError), match=missing):
+        read_structures(["in/b.cif", missing])
+
+
 def test_names_that_are_no_utf8_are_written_out(folder):
     (folder / "b.cif").rename(os.fsdecode(b"\xe9.cif"))
     assert read_structures([os.fsdecode(b"\xe9.cif")]).ids.tolist() == ["\\udce9.cif"]
