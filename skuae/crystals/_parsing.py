@@ -208,6 +208,8 @@ def _from_file(path: Path, limits: Limits) -> tuple[Structure, list[str]]:
     if kind is None and is_file(path):
         raise ValueError(_UNKNOWN_FORMAT)
     content = _decoded(read_bytes(path, limits.file_bytes, "file_bytes"))
+    if not content.strip("\ufeff \t\r\n"):
+        raise ValueError("the file is empty")
     if kind == "JSON":
         return _from_json(content, limits), []
     if kind == "CIF":

@@ -1,6 +1,7 @@
 """Structures in dicts, texts and files of all kinds, and what is refused of them."""
 
 import copy
+import gzip
 import json
 import os
 
@@ -123,6 +124,15 @@ def test_sites_are_limited(monkeypatch):
     with pytest.raises(ValueError, match=r"^row 0: .*sites: 2, more than 1"):
         as_crystals([NACL.as_dict()])
     assert len(as_crystals([NACL])) == 1  # it is in memory already
+
+
+@pytest.mark.parametrize("name", ["a.cif", "a.cif.gz", "a.json", "POSCAR"])
+@pytest.mark.parametrize("content", ["", "\ufeff\r\n \n"])
+def test_empty_files_are_called_empty(tmp_path, name, content):
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(ValueError, match=r"^the file is empty$"):
+        parse_structure(tmp_path / name)
 
 
 def test_a_pipe_is_not_opened(tmp_path):
