@@ -59,7 +59,8 @@ def find_model(source: Any) -> Path:
     if not (folder / MODEL_FILE).is_file():
         near = close_name(str(source).rstrip("/"), list(shipped))
         hint = f'. Did you mean the model "{near}", which ships with skuae?' if near else ""
-        raise FileNotFoundError(f"{folder} holds no model: there is no {MODEL_FILE} in it{hint}")
+        why = f"no {MODEL_FILE} in it" if folder.is_dir() else f"no folder {folder}"
+        raise FileNotFoundError(f"{folder} holds no model: there is {why}{hint}")
     return folder
 
 

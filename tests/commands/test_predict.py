@@ -122,7 +122,8 @@ def test_nothing_but_failures_is_a_table_too(regressor, files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none", "a.cif"], "none holds no model"),
+        (["none", "a.cif"], "none holds no model: there is no folder none"),
+        (["empty", "a.cif"], "empty holds no model: there is no model.safetensors in it"),
         (["a.cif", "a.cif"], "a.cif is a file; pass the folder"),
         (["MODEL", "none.cif"], "there is no file none.cif"),
         (["MODEL", "a.cif", "./a.cif"], "a.cif is given twice"),

@@ -216,7 +216,9 @@ def test_models_of_other_kinds_are_named(saved):
 
 
 def test_missing_files_are_named(saved, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent holds no model.*no model\.safetensors"):
+    with pytest.raises(
+        FileNotFoundError, match=r"absent holds no model: there is no folder .*absent$"
+    ):
         CrystalGNNRegressor.from_pretrained(tmp_path / "absent")
     with pytest.raises(ValueError, match=r"safetensors is a file; pass the folder"):
         CrystalGNNRegressor.from_pretrained(saved / "model.safetensors")
