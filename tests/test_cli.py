@@ -79,6 +79,18 @@ def test_wrong_usage_ends_with_2(arguments, capsys):
     assert "usage: skuae" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_unknown_options_show_the_usage_of_their_command(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    example = capsys.readouterr().out.splitlines()[-1]
+    with pytest.raises(SystemExit) as stop:
+        main([*shlex.split(example)[1:], "--jsn"])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.startswith(f"usage: skuae {name} ")
+    assert err.endswith(f"\nskuae {name}: error: unrecognized arguments: --jsn\n")
+
+
 def test_names_in_the_help_are_those_of_the_registry():
     from skuae.models import BACKBONES as REGISTRY
 
@@ -141,9 +153,7 @@ def test_a_session_from_a_folder_of_cifs_to_an_evaluation(tmp_path):
 def test_an_error_has_no_traceback_and_ends_with_2(tmp_path):
     done = process("predict", "none", "x.cif", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr == "skuae predict: none holds no model: there is no model.safetensors in it\n"
-    )
+    assert done.stderr == "skuae predict: none holds no model: there is no folder none\n"
 
 
 @pytest.mark.slow
