@@ -54,7 +54,7 @@ def load(name: str, *, device: str | torch.device = "auto") -> CrystalEstimator:
     ...     "Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5, 0, 0]]
     ... )
     >>> pretrained.load("mp-metal").predict([salt])
-    array(['insulator'], dtype='<U9')
+    array(['insulator'], dtype=object)
     """
     return load_pretrained(_folder(name), device=device)
 
