@@ -138,7 +138,18 @@ class CrystalLoader:
         return torch.Generator().manual_seed(int(draw))
 
     def own(self, index: np.ndarray) -> np.ndarray:
-        """Return what this process computes of a batch."""
+        """Return what this process computes of a batch.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            The batch.
+
+        Returns
+        -------
+        ndarray of int
+            All of it, or the part of this rank.
+        """
         return own_part(index) if self.shared else index
 
     def _find_cuts(self) -> list[int]:

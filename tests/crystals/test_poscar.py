@@ -108,7 +108,7 @@ def test_a_negative_scale_is_a_volume_for_cartesian_coordinates_too(read):
         (NACL, NACL + NACL, "several structures"),
         (NACL, NACL + "\n" + NACL, "several structures"),
         (NACL, NACL + NACL.replace("\n1\n", "\n1 1 1\n"), "several structures"),
-        (NACL, "", "too few"),
+        (NACL, "", "the file is empty"),
     ],
 )
 def test_what_would_arrive_as_something_else_is_refused(read, old, new, message):
