@@ -247,8 +247,7 @@ def _read(folder: Any, device: Any) -> Any:
     if is_potential(path := find_model(folder)):
         return CrystalPotential.from_pretrained(path, device=str(device))
     config, tensors = read_model_folder(path)
-    read = _restored if "parts" in config else decode_whole
-    return read(folder, config, tensors, device)
+    return (_restored if "parts" in config else decode_whole)(folder, config, tensors, device)
 
 
 def _restored(folder: Any, config: dict[str, Any], tensors: dict[str, Any], device: Any) -> Any:
