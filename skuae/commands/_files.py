@@ -1,19 +1,20 @@
 """FILES of commands: a row for each structure, readable or not."""
 
 import argparse
+import shutil
 import sys
-from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from skuae.commands._output import records_of, show, show_json, write_table
+from skuae.commands._output import records_of, show_json, write_table
+from skuae.commands._printed import printed
 from skuae.crystals import Crystals
 from skuae.datasets import read_structures
 
 _ERROR = "error"
-_WIDEST = 100  # characters of an error in a printed table
+_WIDTH = 100  # characters of a line, where there is no terminal
 
 
 class Inputs(NamedTuple):
@@ -82,7 +83,8 @@ class Inputs(NamedTuple):
         elif args.json:
             show_json(records_of(table))
         else:
-            show(_small(table, units))
+            width = shutil.get_terminal_size((_WIDTH, 24)).columns
+            print(printed(table, units, width))
         if len(failed):
             first = failed.iloc[0]
             print(
@@ -134,15 +136,3 @@ def inputs_of(paths: list[str], n_jobs: int | None = None, verbose: int = 0) -> 
     """
     data = read_structures(paths, n_jobs=n_jobs, verbose=verbose, on_error="skip")
     return Inputs(data.structures, data.labels, data.rows, data.errors)
-
-
-def _small(table: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
-    """Return a table to look at: with units, short errors, and no columns that are empty."""
-    short = table[_ERROR].map(lambda text: shorten(text, _WIDEST), na_action="ignore")
-    table = table.assign(**{_ERROR: short})
-    names = {}
-    for target, unit in units.items():
-        names[f"{target}_predicted"] = f"{target} ({unit})"
-        names[f"{target}_std"] = f"{target} std ({unit})"
-    empty = [name for name in table if table[name].isin(["", None, np.nan]).all()]
-    return table.drop(columns=[name for name in empty if name != "id"]).rename(columns=names)

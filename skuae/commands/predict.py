@@ -33,9 +33,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="predict properties of crystals with a saved model",
         description="Predict crystals. The table has a row for each of them: the prediction, its "
         "standard deviation or the probabilities of classes if the model has them, and the "
-        "elements that none of its training crystals has. A row has an error instead if the "
-        "file cannot be read or the crystal cannot be predicted. Exit status: 0 if all rows have a "
-        "prediction, 1 if some have none, 2 if an argument makes no sense.",
+        "elements that none of its training crystals has. The printed table is rounded, and shows "
+        "a standard deviation as value ± std; -o and --json give all digits. A row has an error "
+        "instead if the file cannot be read or the crystal cannot be predicted. Exit status: 0 if "
+        "all rows have a prediction, 1 if some have none, 2 if an argument makes no sense.",
         example="skuae predict mp new_crystals/*.cif -o predictions.csv",
     )
     add = parser.add_argument
