@@ -10,7 +10,7 @@ import stat
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -89,24 +89,49 @@ def make_folder(path: str | PathLike[str]) -> Path:
     return folder
 
 
-def check_companions(folder: Path, names: Sequence[str]) -> None:
-    """Check that files to be replaced stand beside an older model, and so are its own.
+def check_companions(folder: Path, marks: Mapping[str, str], what: str = "model") -> None:
+    """Check that files to be replaced are those of an older model or table, not of the user.
 
     Parameters
     ----------
     folder : Path
-    names : sequence of str
-        Files that are written with a model, such as its card.
+    marks : dict of str to str
+        By the name of a file that is written with a model, such as its card: a regular expression
+        found in each such file of skuae, line by line.
+    what : {"model", "table"}
+        What is saved, for the message.
 
     Raises
     ------
     FileExistsError
-        If there is such a file, but no model or table.
+        If there is such a file without its mark.
     """
-    own = [folder / name for name in names if (folder / name).exists()]
-    if own and not any(folder.glob("*.safetensors")):
-        reason = "the file is not of a saved model, and is not replaced; save to another folder"
-        raise FileExistsError(errno.EEXIST, reason, str(own[0]))
+    for name, mark in marks.items():
+        path = folder / name
+        if path.exists() and not is_own(path, mark):
+            reason = (
+                f"the file is not of a saved {what}, and is not replaced; save to another folder"
+            )
+            raise FileExistsError(errno.EEXIST, reason, str(path))
+
+
+def is_own(path: Path, mark: str) -> bool:
+    """Return whether there is a file that skuae wrote.
+
+    Parameters
+    ----------
+    path : Path
+    mark : str
+        A regular expression, as in `check_companions`.
+
+    Returns
+    -------
+    bool
+    """
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return re.search(mark, text, re.MULTILINE) is not None
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 _HUB = "hf://"
 MODEL_FILE = "model.safetensors"  # all of a model: a folder holds the old one or the new one
+# The card beside it, and how it is told from files of the user.
+CARD_FILE = "README.md"
+CARD_MARKS = {CARD_FILE: "^Fitted with skuae "}
 _SHIPPED = Path(__file__).parent / "pretrained" / "models"
 
 
@@ -98,7 +101,7 @@ def _fetch(address: str) -> Path:
     try:
         path = hf_hub_download(name, MODEL_FILE, revision=revision or None)
         with suppress(EntryNotFoundError):  # a model without a card
-            hf_hub_download(name, "README.md", revision=revision or None)
+            hf_hub_download(name, CARD_FILE, revision=revision or None)
     except LocalEntryNotFoundError as error:
         raise FileNotFoundError(
             f"{address} cannot be fetched: there is no connection; download the repository "

@@ -13,7 +13,7 @@ import torch
 from sklearn.base import clone
 
 from skuae._elements import SYMBOLS
-from skuae._hub import MODEL_FILE
+from skuae._hub import CARD_FILE, MODEL_FILE
 from skuae._version import __version__
 from skuae._warnings import warn
 from skuae.commands._data import read_labelled
@@ -29,7 +29,7 @@ from skuae.estimators import CrystalEstimator, encode_estimator
 from skuae.pipelines import save
 from skuae.training import resolve_device
 
-FILES = (MODEL_FILE, "README.md", *SCORE_FILES)
+FILES = (MODEL_FILE, CARD_FILE, *SCORE_FILES)
 
 
 class Prepared(NamedTuple):

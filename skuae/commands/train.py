@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from skuae._files import check_companions
+    from skuae._hub import CARD_MARKS
     from skuae.commands._output import check_free, show
     from skuae.commands._scores import as_table
     from skuae.commands._training import FILES, fit_and_score, prepare, write
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.output)
     if folder.is_file():
         raise ValueError(f"-o {folder}: there is a file of that name; give the path of a folder")
-    check_companions(folder, ["README.md"])  # --overwrite replaces cards, not notes of users
+    check_companions(folder, CARD_MARKS)  # --overwrite replaces cards, not notes of users
     check_free([folder / name for name in FILES], args.overwrite)
     prepared = prepare(args)
     try:

@@ -20,7 +20,7 @@ from skuae._files import (
     write_bytes,
     write_safetensors,
 )
-from skuae._hub import MODEL_FILE
+from skuae._hub import CARD_FILE, CARD_MARKS, MODEL_FILE
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
 from skuae.estimators._card import model_card
@@ -257,14 +257,14 @@ def write_model(
     Raises
     ------
     OSError
-        If the file cannot be written, or there is a README.md and no model. An older model is still
-        there.
+        If the file cannot be written, or there is a README.md that is not of a model. An older
+        model is still there.
     """
-    check_companions(folder, ["README.md"])
+    check_companions(folder, CARD_MARKS)
     with suppress(FileNotFoundError):
-        (folder / "README.md").unlink()  # that of an older model must not stand by this one
+        (folder / CARD_FILE).unlink()  # that of an older model must not stand by this one
     write_safetensors(folder / MODEL_FILE, tensors, config, format=FORMAT)
-    write_bytes(folder / "README.md", card.encode())
+    write_bytes(folder / CARD_FILE, card.encode())
 
 
 def encode_estimator(estimator: Any) -> dict[str, Any]:

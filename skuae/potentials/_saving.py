@@ -11,12 +11,13 @@ from skuae._cards import check_all_taken, take, take_array
 from skuae._elements import N_ELEMENTS
 from skuae._files import (
     checked_content,
+    is_own,
     make_folder,
     peek_card,
     read_safetensors,
     write_safetensors,
 )
-from skuae._hub import MODEL_FILE
+from skuae._hub import CARD_FILE, CARD_MARKS, MODEL_FILE
 from skuae._version import __version__
 from skuae.models import ElementEmbedding
 from skuae.potentials._fitted import FittedPotential
@@ -32,6 +33,8 @@ def write_potential(
 ) -> None:
     """Write a potential to a folder, all or nothing.
 
+    The card of an older model there is removed, since it would describe another model.
+
     Parameters
     ----------
     folder : str or path-like
@@ -42,7 +45,10 @@ def write_potential(
     """
     card, arrays = encode_fitted(fitted, history)
     card["notes"] = notes
-    write_safetensors(make_folder(folder) / MODEL_FILE, arrays, card, format=FORMAT)
+    folder = make_folder(folder)
+    if is_own(folder / CARD_FILE, CARD_MARKS[CARD_FILE]):
+        (folder / CARD_FILE).unlink()
+    write_safetensors(folder / MODEL_FILE, arrays, card, format=FORMAT)
 
 
 def encode_fitted(

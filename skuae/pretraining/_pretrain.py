@@ -36,7 +36,11 @@ _IN_CARD = ("targets", "source", "licence", "rows", "hold_out", "hold_out_by", "
             "element_features", "front_end", "random_state", "fit_seconds", "crystals_per_element",
             "skuae", "torch")  # fmt: skip
 _CHECKPOINTS = ".skuae-checkpoints"  # no name that a user would give to a folder: it is deleted
-_COMPANIONS = ("config.json", "README.md", "split.csv")  # of the table, in its folder
+_COMPANIONS = {  # of the table, in its folder, and how they are told from files of the user
+    "config.json": '^  "front_end": ',
+    "README.md": r"skuae \S+, torch \S+, Python$",
+    "split.csv": r"\Aid,part$",
+}
 
 
 def pretrain(
@@ -175,7 +179,7 @@ def pretrain(
         print(f"{name}: {counts_of(split)}", flush=True)
 
     folder = make_folder(folder)
-    check_companions(folder, _COMPANIONS)
+    check_companions(folder, _COMPANIONS, "table")
     checkpoints = folder / _CHECKPOINTS
     front_end.set_params(checkpoint_dir=checkpoints, verbose=max(verbose, 0))
     try:

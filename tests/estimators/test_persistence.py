@@ -80,6 +80,15 @@ def test_round_trip(fitted, X, toy, tmp_path, assert_same_weights):
             assert getattr(again, name) == value, name
 
 
+def test_a_readme_of_the_user_stays_beside_a_table_or_potential(fitted, tmp_path):
+    fitted.element_table_.save(tmp_path / "mine.safetensors")
+    (tmp_path / "README.md").write_text("# Mine")
+    with pytest.raises(FileExistsError, match="the file is not of a saved model, and is not repl"):
+        fitted.save_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# Mine"
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_saved_again(fitted, X, tmp_path):
     fitted.save_pretrained(tmp_path / "one")
     again = type(fitted).from_pretrained(tmp_path / "one", device="cpu")

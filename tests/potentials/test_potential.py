@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 from small_potentials import rattled
 from small_springs import TINY, dimers, potential, state
 
-from skuae import ElementTable, as_crystals
+from skuae import ElementTable, as_crystals, pretrained
 from skuae.potentials import CHGNet, CrystalPotential
 from skuae.potentials._fitted import cut_by_edges
 
@@ -174,6 +174,15 @@ def test_files(fitted, tmp_path):
     assert potential(init_from=tmp_path / "model").fit(X, Y).history_
     again = pickle.loads(pickle.dumps(fitted))
     pd.testing.assert_frame_equal(again.predict_all(X), fitted.predict_all(X))
+
+
+def test_the_card_of_an_older_network_goes_and_a_readme_of_the_user_stays(fitted, tmp_path):
+    readme = tmp_path / "README.md"
+    for text, stays in ((pretrained.card("mp"), False), ("# Mine\n", True)):
+        readme.write_text(text, encoding="utf-8")
+        fitted.save_pretrained(tmp_path)
+        assert readme.exists() == stays
+    assert readme.read_text() == "# Mine\n"
 
 
 def test_numbers_of_numpy_are_those_of_the_network(fitted, tmp_path):

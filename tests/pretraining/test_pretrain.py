@@ -48,10 +48,25 @@ def test_no_formula_is_on_both_sides(data, tmp_path):
 
 @pytest.mark.parametrize("name", ["config.json", "README.md", "split.csv"])
 def test_files_of_something_else_stay(name, data, tmp_path):
+    ElementTable([[1.0]], ["Cu"], name="x").save(tmp_path / "x.safetensors")  # tells nothing
     (tmp_path / name).write_text("mine")
-    with pytest.raises(FileExistsError, match=f"not of a saved model.*{name}"):
+    with pytest.raises(FileExistsError, match=f"not of a saved table.*{name}"):
         run(data, tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert {file.name for file in tmp_path.iterdir()} == {name, "x.safetensors"}
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_files_of_an_older_table_are_replaced_and_the_card_of_a_network_stays(data, tmp_path):
+    for source in ("first", "second"):
+        run(data, tmp_path, n=60, source=source)
+    assert "- Source: second\n" in (tmp_path / "README.md").read_text()
+    network = CrystalTransformerRegressor.from_pretrained(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    with pytest.raises(FileExistsError, match=r"not of a saved model.*README\.md"):
+        network.save_pretrained(tmp_path)  # the card of the table
+    with pytest.raises(FileExistsError, match=r"not of a saved table.*README\.md"):
+        run(data, tmp_path / "model", n=60)
+    assert (tmp_path / "model" / "README.md").read_text() == card
 
 
 def test_what_is_written_tells_what_was_done(data, tmp_path):
