@@ -91,6 +91,22 @@ def test_unknown_options_show_the_usage_of_their_command(name, capsys):
     assert err.endswith(f"\nskuae {name}: error: unrecognized arguments: --jsn\n")
 
 
+@pytest.mark.parametrize("jobs", ["0", "-2", "two", "1.5"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_jobs_are_one_or_more_or_all_cores(name, jobs, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    example = shlex.split(capsys.readouterr().out.splitlines()[-1])[1:]
+    with pytest.raises(SystemExit) as stop:
+        main([*example, "--jobs", jobs])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        f"skuae {name}: error: argument --jobs: {jobs!r} is no number of processes: "
+        "give 1 or more, or -1 for all cores\n"
+    )
+    assert [cli._parser().parse_args([*example, "--jobs", n]).jobs for n in ("1", "-1")] == [1, -1]
+
+
 def test_names_in_the_help_are_those_of_the_registry():
     from skuae.models import BACKBONES as REGISTRY
 

@@ -49,8 +49,8 @@ def run_parts(
     Raises
     ------
     ValueError
-        If the folder holds results of something else or the files themselves, or `jobs` is 0. If
-        files cannot be read; all others are done then.
+        If the folder holds results of something else or the files themselves. If files cannot be
+        read; all others are done then.
     FileExistsError
         If the folder holds parquet files that no run with ``--scheduler`` wrote.
     ImportError
@@ -61,8 +61,6 @@ def run_parts(
     sources = _sources(args.files)
     if args.output is None:
         raise ValueError("--scheduler writes a file for each of FILES: give -o FOLDER")
-    if args.scheduler == "local":
-        _n_workers(args.jobs)
     folder = make_folder(args.output)
     targets = {source: folder / source.name for source in sources}
     _check_apart(targets)
@@ -213,9 +211,7 @@ def _client(args: argparse.Namespace) -> Iterator[Any]:
 
 
 def _n_workers(jobs: int | None) -> int:
-    """Return how many workers to start, all cores by default; -2 is all but one, as in joblib."""
-    if jobs == 0:
-        raise ValueError("--jobs 0 starts no workers; give their number, or -1 for all cores")
+    """Return how many workers to start, all cores by default."""
     return effective_n_jobs(-1 if jobs is None else jobs)
 
 

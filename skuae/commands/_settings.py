@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Any
@@ -74,8 +75,17 @@ def add_machine_options(
     """
     if device:
         parser.add_argument("--device", help="auto (default), cpu, cuda or mps")
-    parser.add_argument("--jobs", type=int, metavar="N", help=jobs)
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help=jobs)
     parser.add_argument("--quiet", action="store_true", default=None, help="no progress bar")
+
+
+def _jobs(text: str) -> int:
+    """Return the number of processes that a text means."""
+    if re.fullmatch("-1|0*[1-9][0-9]*", text) is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of processes: give 1 or more, or -1 for all cores"
+        )
+    return int(text)
 
 
 def add_scheduler(parser: argparse.ArgumentParser) -> None:
