@@ -9,7 +9,7 @@ from skuae._cells import shortened
 from skuae.crystals import LIMITS, Crystals, as_crystals
 
 _MOST_NAMED = 50
-_LONGEST = 1000  # characters of a reason
+LONGEST = 1000  # characters of a reason
 _DELAY = 0.5  # s; shorter steps show no bar
 
 
@@ -82,7 +82,7 @@ def _read_task(read, items, ids, limits):
         try:
             structures[row], said = read(item, limits)
         except Exception as error:  # pymatgen raises all sorts
-            reasons[row] = shortened(str(error), _LONGEST)
+            reasons[row] = shortened(str(error), LONGEST)
         else:
             remarks |= {row: said} if said else {}
     try:
@@ -92,7 +92,7 @@ def _read_task(read, items, ids, limits):
             try:
                 as_crystals([structure])
             except (TypeError, ValueError) as error:
-                reasons[row] = shortened(str(error).removeprefix("row 0: "), _LONGEST)
+                reasons[row] = shortened(str(error).removeprefix("row 0: "), LONGEST)
                 del structures[row]
                 remarks.pop(row, None)
         crystals = _pack(structures, ids)

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from skuae._cells import shortened
 from skuae._warnings import warn
 from skuae.crystals import Crystals, format_of, is_file, warn_remarks
 from skuae.datasets._bunch import make_bunch
 from skuae.datasets._file import read_table_rows
 from skuae.datasets._folder import read_files, read_listed
 from skuae.datasets._id_prop import TABLE
-from skuae.datasets._rows import Rows, check_on_error, not_read
+from skuae.datasets._rows import LONGEST, Rows, check_on_error, not_read
 
 _TABLES = (".csv", ".parquet", ".jsonl", ".jsonl.gz")
 # How a JSON file begins that holds records, or matminer's index, columns and data.
@@ -41,7 +42,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
         Show a progress bar if above 0.
     on_error : {"raise", "skip"}, default="raise"
         What to do when structures cannot be read: raise one error that names them, or leave those
-        rows out and list them in `errors`, with the files that are missing.
+        rows out and list them in `errors`, with the files that are missing and the tables that
+        cannot be understood.
     allow_outside : bool, default=False
         Also read files that a table names by absolute paths or by ``..``.
 
@@ -59,8 +61,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     FileNotFoundError
         If a file is missing and `on_error` is ``"raise"``, or all are missing.
     ValueError
-        If a path is given twice, a folder holds no structure files, a table cannot be understood,
-        or a structure cannot be read and `on_error` is ``"raise"``.
+        If a path is given twice, a folder holds no structure files, or a structure or table cannot
+        be read and `on_error` is ``"raise"``; or if tables are given alone, and all cannot be read.
 
     Warns
     -----
@@ -78,6 +80,7 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     parts: list[tuple[list[str], pd.DataFrame, Rows]] = []
     files: list[Path] = []  # which are read together, though each is a path of its own
+    unread: list[Exception] = []  # of tables
     if "" in given:
         raise FileNotFoundError("there is no file of the empty name ''")
     for path in _sources([Path(path) for path in given], on_error):
@@ -85,9 +88,19 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
             files.append(path)
             continue
         parts += _read_all(files, n_jobs, verbose)
-        parts.append(_read_source(path, n_jobs, verbose, allow_outside))
         files = []
+        try:
+            parts.append(_read_source(path, n_jobs, verbose, allow_outside))
+        except (OSError, ValueError) as error:
+            if on_error == "raise":
+                raise
+            unread.append(error)
+            name = _text(path)
+            reasons = {0: shortened(str(error), LONGEST)}
+            parts.append(([name], pd.DataFrame(index=[name]), Rows(None, reasons, {})))
     parts += _read_all(files, n_jobs, verbose)
+    if unread and len(unread) == len(parts):
+        raise unread[0]
     names = [name for part_names, _, _ in parts for name in part_names]
     rows = _join([part for _, _, part in parts], [len(part_names) for part_names, _, _ in parts])
     errors = pd.DataFrame(

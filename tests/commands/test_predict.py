@@ -87,6 +87,17 @@ def test_files_folders_and_tables_one_after_the_other(regressor, cifs, files, ca
     np.testing.assert_allclose(table["en_predicted"][3:33], expected, rtol=1e-5)
 
 
+def test_a_damaged_table_stops_no_others(regressor, files, capsys):
+    (files / "rows.jsonl").write_text("{")
+    assert main(["predict", str(regressor), "a.cif", "rows.jsonl", "-o", "o.csv", *QUIET]) == 1
+    table = pd.read_csv("o.csv")
+    assert table["id"].tolist() == ["a.cif", "rows.jsonl"]
+    assert table["error"].notna().tolist() == [False, True]
+    assert "the first is rows.jsonl: rows.jsonl is damaged, or not" in capsys.readouterr().err
+    assert main(["predict", str(regressor), "rows.jsonl", *QUIET]) == 2
+    assert "skuae predict: rows.jsonl is damaged, or not what" in capsys.readouterr().err
+
+
 def test_a_list_of_files_on_stdin(regressor, files, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("a.cif\n\n b.cif \n"))
     assert main(["predict", str(regressor), "-", "-o", "out.csv", *QUIET]) == 0

@@ -111,6 +111,33 @@ def test_missing_files_are_rows_that_failed(folder, missing):
         read_structures(["in/b.cif", missing])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("t.csv", b"id,cif\na,1,2\n", "t.csv line 2 has 3 columns, the first line has 2"),
+        ("t.csv", b"id,y\na,1\n", "t.csv has no structures: a column structure"),
+        ("t.jsonl", b'{"structure": 1}\n{"structu', "t.jsonl is damaged, or not what its name"),
+        ("t.parquet", b"PAR1", "t.parquet is damaged, or not what its name says"),
+        ("t.json", b"[{", "t.json is damaged, or not what its name says"),
+        ("t/id_prop.csv", b"", "t/id_prop.csv is empty"),
+    ],
+)
+def test_damaged_tables_are_rows_that_failed(folder, toy, name, content, reason):
+    (folder.parent / name).parent.mkdir(exist_ok=True)
+    (folder.parent / name).write_bytes(content)
+    table = name.removesuffix("/id_prop.csv")
+    data = read_structures(["in/b.cif", table, "in/c.json"], on_error="skip")
+    assert data.ids.tolist() == ["in/b.cif", "in/c.json"] and data.rows.tolist() == [0, 2]
+    assert data.errors[["row", "id"]].to_numpy().tolist() == [[1, table]]
+    assert data.errors.reason[0].startswith(reason)
+    assert [s.composition for s in data.structures] == [toy[i].composition for i in (0, 2)]
+    data = read_structures([table, "none.cif", "in/d.cif"], on_error="skip")
+    assert data.structures is None and len(data.errors) == 3
+    for paths, on_error in (([table], "skip"), (["in/b.cif", table], "raise")):
+        with pytest.raises(ValueError, match=f"^{reason}"):
+            read_structures(paths, on_error=on_error)
+
+
 def test_names_that_are_no_utf8_are_written_out(folder):
     (folder / "b.cif").rename(os.fsdecode(b"\xe9.cif"))
     assert read_structures([os.fsdecode(b"\xe9.cif")]).ids.tolist() == ["\\udce9.cif"]
