@@ -15,7 +15,7 @@ from skuae.crystals._cif_symmetry import (
 )
 from skuae.crystals._cif_text import Block, Span, blocks_of
 from skuae.crystals._limits import Limits
-from skuae.crystals._remarks import remarks_caught
+from skuae.crystals._remarks import ROUNDED, remarks_caught
 
 _CELL = [
     f"_cell_{part}"
@@ -31,6 +31,7 @@ _NEEDED = {  # what pymatgen needs of the cell beside a setting; for others, all
     "monoclinic": [*_CELL[:3], _CELL[4]],
 }
 _NEAR = 5e-4  # in fractions of the cell: pymatgen rounds 0.3333 to 1/3 and joins sites within 1e-4
+_EXACT = 1e-6  # in fractions of the cell: 0.333333 is 1/3, and rounding it needs no remark
 _MANY = 1000  # rows: from here, pymatgen's comparisons of all with all are slow
 _PREFIX = "No structure parsed for section 1 in CIF.\n"  # before the reason, in pymatgen
 
@@ -84,6 +85,8 @@ def read_cif(text: str, limits: Limits) -> tuple[Structure, list[str]]:
                 "atoms moved onto the special position that they stand beside, by less than "
                 f"0.05 Å: {n_moved}"
             )
+    if not _has_rounded_thirds(rows):
+        remarks = [text for text in remarks if ROUNDED not in text]
     return structure, remarks + remarks_on_claims(block, rows, structure, len(operations))
 
 
@@ -105,6 +108,13 @@ def _is_remarkable(before: Place, after: Place | None) -> bool:
         return False
     shift = np.subtract(after, before)
     return bool(np.abs(shift - shift.round()).max() > 1e-4)
+
+
+def _has_rounded_thirds(rows: list[Row]) -> bool:
+    """Tell whether pymatgen moves coordinates near 1/3 or 2/3, and not only their last digits."""
+    places = np.array([row.position for row in rows])[..., None]
+    shift = np.abs(places - [1 / 3, 2 / 3])
+    return bool(((shift > _EXACT) & (shift < _NEAR)).any())
 
 
 def _rewritten(text: str, moved: dict[Place, Place]) -> str:

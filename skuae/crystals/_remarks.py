@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from skuae._warnings import ONE_AT_A_TIME, warn
 
 _MOST_NAMES = 50
+ROUNDED = "rounded to ideal values"  # in pymatgen's remark that 0.3333 was taken for 1/3
 
 
 @contextmanager
@@ -28,7 +29,8 @@ def remarks_caught() -> Iterator[list[str]]:
 def warn_remarks(remarks: Mapping[str, Sequence[str]]) -> None:
     """Warn of what parsers remarked on files: one warning a kind of remark, with all their names.
 
-    The same remark with other counts in it is one kind.
+    The same remark with other counts in it is one kind. Coordinates that were rounded, as in many
+    files, are counted with one example.
 
     Parameters
     ----------
@@ -41,8 +43,14 @@ def warn_remarks(remarks: Mapping[str, Sequence[str]]) -> None:
             kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", text), {}).setdefault(name, text)
     for said in kinds.values():
         names = list(said)
+        of = f"{len(names)} structure{'s' * (len(names) > 1)}"
+        if ROUNDED in said[names[0]]:
+            warn(
+                f"fractional coordinates such as 0.3333 were taken for 1/3 in {of}, for example "
+                f"{names[0]}"
+            )
+            continue
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         warn(
-            f"there is a remark on {len(names)} structure{'s' * (len(names) > 1)} "
-            f"({', '.join(names[:_MOST_NAMES])}{more}): {said[names[0]]}"
+            f"there is a remark on {of} ({', '.join(names[:_MOST_NAMES])}{more}): {said[names[0]]}"
         )

@@ -12,7 +12,7 @@ from pymatgen.core import Composition, Lattice, Molecule, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from skuae import UAETransformer
-from skuae.crystals import LIMITS, Limits, as_crystals, load_json, parse_structure
+from skuae.crystals import LIMITS, Limits, as_crystals, load_json, parse_structure, warn_remarks
 
 EYE = np.eye(3).tolist()
 NACL = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
@@ -141,16 +141,37 @@ def test_a_pipe_is_not_opened(tmp_path):
         as_crystals([tmp_path / "a.cif"])
 
 
-def test_remarks_name_all_rows(tmp_path):
+def test_rounded_coordinates_are_one_warning(tmp_path):
     rounded = Structure(Lattice.hexagonal(4, 5), ["Mg"], [[1 / 3, 2 / 3, 0]])
     text = rounded.to(fmt="cif", significant_figures=4)
     (tmp_path / "a.cif").write_text(text)
     with pytest.warns(UserWarning) as caught:
         as_crystals([tmp_path / "a.cif", NACL, text])
     assert len(caught) == 1
-    assert "on 2 structures (row 0 a.cif, row 2): 2 frac" in str(caught[0].message)
-    with pytest.warns(UserWarning, match="remark on 1 structure .*a.cif"):
+    assert str(caught[0].message) == (
+        "fractional coordinates such as 0.3333 were taken for 1/3 in 2 structures, for example "
+        "row 0 a.cif"
+    )
+    with pytest.warns(UserWarning, match=r"were taken for 1/3 in 1 structure, for .*a\.cif$"):
         UAETransformer(n_jobs=2).fit_transform([str(tmp_path / "a.cif")] * 2)
+
+
+def test_other_remarks_name_all_rows():
+    with pytest.warns(UserWarning) as caught:
+        warn_remarks({f"row {i}": [f"{i + 1} atoms moved"] for i in range(52)})
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith("there is a remark on 52 structures (row 0, row 1, row 2, ")
+    assert message.endswith(", row 49 and 2 more): 1 atoms moved")
+
+
+@pytest.mark.parametrize(("digits", "n_remarks"), [(4, 1), (5, 1), (6, 0), (8, 0)])
+def test_thirds_with_many_digits_need_no_remark(digits, n_remarks):
+    rounded = Structure(Lattice.hexagonal(4, 5), ["Mg"], [[1 / 3, 2 / 3, 0]])
+    text = rounded.to(fmt="cif", significant_figures=digits)
+    structure, remarks = parse_structure(text)
+    assert structure.frac_coords[0].tolist() == [1 / 3, 2 / 3, 0]
+    assert len(remarks) == n_remarks
 
 
 # -- what holds the rows --------------------------------------------------------------------------
