@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 
 from skuae.commands._options import Options
 from skuae.crystals import Crystals
-from skuae.datasets import ID_COLUMNS, read_file, read_labels
+from skuae.datasets import ID_COLUMNS, STRUCTURE_COLUMNS, read_file, read_labels
 
 
 def read_labelled(
@@ -52,6 +52,38 @@ def read_labelled(
         again = labels.index[labels.index.duplicated()][0]
         raise ValueError(f"the id {again!r} is in two DATA files: ids must be unique")
     return structures, labels
+
+
+def targets_in(paths: Sequence[str], targets: list[str]) -> list[str]:
+    """Return the targets of a model that are columns of all DATA files.
+
+    Parameters
+    ----------
+    paths : list of str
+    targets : list of str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    found = targets
+    for path in paths:
+        columns = list(map(str, read_labels(path).columns))
+        sought, found = found, [name for name in found if name in columns]
+        if not found:
+            missing = ", ".join(map(repr, sought))
+            columns = [name for name in columns if name not in STRUCTURE_COLUMNS]
+            raise ValueError(
+                f"{path} has no column {missing}; it has {', '.join(columns) or 'no labels'}. If "
+                "labels have other names than the targets of the model, give one --target for each "
+                f"target, in this order: {', '.join(targets)}"
+            )
+    return found
 
 
 def read_data(options: Options) -> tuple[Crystals, pd.DataFrame]:

@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("data", nargs="+", metavar="DATA", help=DATA_HELP)
     add("--target", action="append", metavar="COLUMN", help="the label. With the name of a target "
         "of the model, it is compared with that target; labels of other names are given once for "
-        "each target, in order; default: all targets as they were called in training")  # fmt: skip
+        "each target, in order; default: those of the model that are columns of DATA")  # fmt: skip
     add("-o", "--output", metavar="FOLDER", help="default: print the errors only")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_machine_options(parser, device=True)
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     import warnings
     from pathlib import Path
 
-    from skuae.commands._data import read_labelled
+    from skuae.commands._data import read_labelled, targets_in
     from skuae.commands._model import load_model
     from skuae.commands._output import check_free, show, show_json
     from skuae.commands._scores import FILES, as_table, clear, match_targets, score, write_notes
@@ -72,9 +72,18 @@ def run(args: argparse.Namespace) -> int:
             )
         check_free([folder / name for name in FILES], args.overwrite)
     model = load_model(args.model, device=args.device, verbose=int(not args.quiet))
-    targets = args.target or model.targets
+    targets = args.target
     if targets is None:
-        raise ValueError("the model has no names of targets; give --target")
+        if model.targets is None:
+            raise ValueError("the model has no names of targets; give --target")
+        targets = targets_in(args.data, model.targets)
+        left_out = [name for name in model.targets if name not in targets]
+        if left_out:
+            print(
+                f"skuae evaluate: left out, since DATA has no such column: {', '.join(left_out)}; "
+                "if a label has another name, rename its column",
+                file=sys.stderr,
+            )
     if model.targets is not None:  # else `score` knows the names
         match_targets(targets, model.targets)
     elif model.n_targets not in (None, len(targets)):

@@ -3,7 +3,7 @@
 from skuae.datasets._bunch import CrystalBunch
 from skuae.datasets._bundled import load_mp_mini, load_mp_perovskites
 from skuae.datasets._duplicates import find_duplicates, formula_groups, leaking_rows
-from skuae.datasets._file import ID_COLUMNS, read_file, read_labels
+from skuae.datasets._file import ID_COLUMNS, STRUCTURE_COLUMNS, read_file, read_labels
 from skuae.datasets._folder import read_folder
 from skuae.datasets._folds import FormulaKFold, StratifiedFormulaKFold
 from skuae.datasets._jarvis import fetch_jarvis
@@ -17,6 +17,7 @@ from skuae.datasets._toy import make_toy_crystals
 
 __all__ = [
     "ID_COLUMNS",
+    "STRUCTURE_COLUMNS",
     "CrystalBunch",
     "FormulaKFold",
     "Shards",

@@ -22,6 +22,7 @@ from skuae.crystals import (
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_all_listed
 from skuae.datasets._id_prop import check_inside, check_once
+from skuae.datasets._id_prop import read_table as read_id_prop
 from skuae.datasets._labels import as_labels
 from skuae.datasets._parquet import read_parquet
 from skuae.datasets._records import read_records
@@ -31,6 +32,7 @@ ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 _STRUCTURES = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
 _OCCUPANCIES = "site_occupancies"
+STRUCTURE_COLUMNS = (*_STRUCTURES, *_PACKED, _OCCUPANCIES)
 ROWS_PER_TASK = 64
 _LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
@@ -150,7 +152,7 @@ def _names_of(target):
 
 
 def read_labels(path):
-    """Read the columns of a file as a data frame, structures or not.
+    """Read the columns of a file, or of a folder with ``id_prop.csv``, structures or not.
 
     Parameters
     ----------
@@ -162,7 +164,8 @@ def read_labels(path):
     DataFrame
         The index is called ``id`` if it holds ids, and has no name if it counts the rows.
     """
-    return _read_frame(Path(path))
+    path = Path(path)
+    return read_id_prop(path, None) if path.is_dir() else _read_frame(path)
 
 
 def label_of(path, column, alone):

@@ -74,6 +74,31 @@ def test_targets_without_labels_have_no_errors(two_targets, files, capsys, recwa
     assert not [one for one in recwarn if "unknown labels" in str(one.message)]  # n says it
 
 
+def test_targets_that_are_no_columns_are_left_out_and_named(two_targets, files, capsys):
+    (files / "t.csv").write_text("file,id,z,y\na.cif,1,2,3\n")
+    (files / "u.csv").write_text("file,id,z\nb.cif,2,5\n")
+    command = ["evaluate", str(two_targets), "t.csv", "u.csv", "--json", *QUIET]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)) == ["z"] and json.loads(out)["z"]["n"] == 2
+    assert err == (
+        "skuae evaluate: left out, since DATA has no such column: y; if a label has another name, "
+        "rename its column\n"
+    )
+    (files / "u.csv").write_text("file,id,a\nb.cif,2,5\n")
+    assert main(command) == 2
+    assert "u.csv has no column 'y', 'z'; it has a. If labels" in capsys.readouterr().err
+
+
+def test_a_folder_with_some_targets(two_targets, files, capsys):
+    (files / "d").mkdir()
+    (files / "a.cif").rename(files / "d" / "a.cif")
+    (files / "d" / "id_prop.csv").write_text("id,y\na,1\n")
+    assert main(["evaluate", str(two_targets), "d", "--json", *QUIET]) == 0
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)) == ["y"] and "no such column: z; if" in err
+
+
 def test_a_constant_needs_labels_in_each_fold(toy):
     index = pd.RangeIndex(2)
     frame = pd.DataFrame({"y": 1.0, "y_predicted": 2.0, "error": None}, index)
@@ -127,7 +152,14 @@ def test_rows_without_prediction_are_counted(regressor, files, capsys):
 @pytest.mark.parametrize(
     ("model", "table", "more", "message"),
     [
-        ("regressor", "file,y\na.cif,1\n", [], "t.csv has no column 'en'; it has y"),
+        (
+            "regressor",
+            "file,y\na.cif,1\n",
+            [],
+            "t.csv has no column 'en'; it has y. If labels "
+            "have other names than the targets of the model, give one --target for each",
+        ),
+        ("regressor", "file\na.cif\n", [], "t.csv has no column 'en'; it has no labels. If labels"),
         ("regressor", "file,en\na.cif,\n", [], "no row has a label in en"),
         ("regressor", "file,en\na.cif,x\nb.cif,y\n", [], "en holds texts, and the"),
         ("regressor", "file,en\na.cif,1\nbroken.cif,2\n", [], "t.csv, row 1: it has no atoms"),
