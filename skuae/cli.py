@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     with _short_warnings(f"skuae {args.command}"):
         try:
-            status = args.run(args)
+            with _limits_raised(getattr(args, "limit", None) or []):
+                status = args.run(args)
             sys.stdout.flush()
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,6 +79,24 @@ def _parser() -> argparse.ArgumentParser:
     for command in _COMMANDS:
         command.add_parser(subparsers)
     return parser
+
+
+@contextmanager
+def _limits_raised(limits: Sequence[tuple[str, int]]) -> Iterator[None]:
+    """Read files up to other limits."""
+    if not limits:
+        yield
+        return
+    from skuae.crystals import LIMITS
+
+    usual = {name: getattr(LIMITS, name) for name, _ in limits}
+    for name, number in limits:
+        setattr(LIMITS, name, number)
+    try:
+        yield
+    finally:
+        for name, number in usual.items():
+            setattr(LIMITS, name, number)
 
 
 @contextmanager

@@ -4,16 +4,17 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import skuae
-from skuae import cli
+from skuae import cli, crystals
 from skuae.cli import main
 from skuae.commands import pretrain
-from skuae.commands._settings import BACKBONES
+from skuae.commands._settings import BACKBONES, LIMITS
 from skuae.datasets import make_toy_crystals
 
 ROOT = Path(__file__).parents[1]
@@ -107,10 +108,37 @@ def test_jobs_are_one_or_more_or_all_cores(name, jobs, capsys):
     assert [cli._parser().parse_args([*example, "--jobs", n]).jobs for n in ("1", "-1")] == [1, -1]
 
 
+def test_limits_are_raised_for_one_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    toy = make_toy_crystals(1, random_state=0).structures.to_structures()
+    toy[0].to(filename="a.json")
+    monkeypatch.setattr(crystals.LIMITS, "sites", 1)
+    command = ["featurize", "a.json", "-o", "out.csv", "--overwrite", "--quiet"]
+    assert main(command) == 1
+    n = len(toy[0])
+    message = f"sites: {n}, more than 1; if that is right, raise the limit: "
+    message += f"skuae.crystals.LIMITS.sites = {n}, or --limit sites={n} in a shell"
+    assert message in capsys.readouterr().err
+    assert main([*command, "--limit", f"sites={n}"]) == 0
+    assert crystals.LIMITS.sites == 1
+    more = ["--limit", "sites=9", "--scheduler", "local"]
+    assert main([*command, *more]) == 2
+    assert "--limit does not reach the workers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["sites", "sites=0", "sites=x", "atoms=5"])
+def test_limits_that_make_no_sense(limit, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["info", "x", "--limit", limit])
+    assert stop.value.code == 2
+    assert f"{limit!r}: write NAME=N with a name of sites, operations" in capsys.readouterr().err
+
+
 def test_names_in_the_help_are_those_of_the_registry():
     from skuae.models import BACKBONES as REGISTRY
 
     assert BACKBONES == tuple(REGISTRY)
+    assert LIMITS == tuple(field.name for field in fields(crystals.Limits))
     invariant = [name for name, kind in REGISTRY.items() if kind.invariant]
     assert pretrain.FRONT_ENDS == ("transformer", *invariant)
 

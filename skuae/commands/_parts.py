@@ -49,13 +49,15 @@ def run_parts(
     Raises
     ------
     ValueError
-        If the folder holds results of something else or the files themselves. If files cannot be
-        read; all others are done then.
+        If the folder holds results of something else or the files themselves, or limits are
+        given. If files cannot be read; all others are done then.
     FileExistsError
         If the folder holds parquet files that no run with ``--scheduler`` wrote.
     ImportError
         If dask or pyarrow is missing.
     """
+    if args.limit:
+        raise ValueError("--limit does not reach the workers of --scheduler; leave out one of them")
     arrow()
     _dask()
     sources = _sources(args.files)

@@ -13,6 +13,8 @@ SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
 BACKBONES = (
     "alignn", "cgcnn", "cogn", "crystal_transformer", "crystalbert", "gated_gcn", "megnet", "sen",
 )  # fmt: skip
+# Of `skuae.crystals.Limits`, here for the same reason.
+LIMITS = ("sites", "operations", "file_bytes", "table_bytes")
 DATA_HELP = (
     "parquet, JSON, JSON lines or CSV files, or folders with id_prop.csv; see "
     "skuae.datasets.read_file"
@@ -77,6 +79,33 @@ def add_machine_options(
         parser.add_argument("--device", help="auto (default), cpu, cuda or mps")
     parser.add_argument("--jobs", type=_jobs, metavar="N", help=jobs)
     parser.add_argument("--quiet", action="store_true", default=None, help="no progress bar")
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Add the option to read larger files.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    """
+    parser.add_argument(
+        "--limit",
+        type=_limit,
+        action="append",
+        metavar="NAME=N",
+        help="read larger files than usual: a message that refuses a file names the limit "
+        f"({', '.join(LIMITS)}) and the number that it needs",
+    )
+
+
+def _limit(text: str) -> tuple[str, int]:
+    """Return a limit and its number."""
+    name, _, value = text.partition("=")
+    if name not in LIMITS or re.fullmatch("0*[1-9][0-9]*", value) is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write NAME=N with a name of {', '.join(LIMITS)} and a positive integer"
+        )
+    return name, int(value)
 
 
 def _jobs(text: str) -> int:

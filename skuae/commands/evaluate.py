@@ -2,7 +2,13 @@
 
 import argparse
 
-from skuae.commands._settings import DATA_HELP, add_machine_options, add_overwrite, new_parser
+from skuae.commands._settings import (
+    DATA_HELP,
+    add_limit,
+    add_machine_options,
+    add_overwrite,
+    new_parser,
+)
 
 __all__ = ["add_parser", "run"]
 
@@ -36,6 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("-o", "--output", metavar="FOLDER", help="default: print the errors only")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_machine_options(parser, device=True)
+    add_limit(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
 

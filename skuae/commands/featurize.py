@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from skuae.commands._settings import (
     FILES_HELP,
     SEVERAL,
+    add_limit,
     add_machine_options,
     add_overwrite,
     add_scheduler,
@@ -45,6 +46,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of UAETransformer, such as "
         'statistics=\'["mean","max"]\' on_missing_element=mean')  # fmt: skip
     add_machine_options(parser)
+    add_limit(parser)
     add_scheduler(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from skuae.commands._settings import add_machine_options, new_parser
+from skuae.commands._settings import add_limit, add_machine_options, new_parser
 
 __all__ = ["add_parser", "run"]
 
@@ -28,6 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "element table; structure files, a folder of them, or a table with structures")  # fmt: skip
     add("--json", action="store_true", help="print JSON instead of lines")
     add_machine_options(parser)
+    add_limit(parser)
     parser.set_defaults(run=run)
 
 

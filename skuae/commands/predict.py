@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from skuae.commands._settings import (
     FILES_HELP,
+    add_limit,
     add_machine_options,
     add_overwrite,
     add_scheduler,
@@ -46,6 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("-o", "--output", metavar="FILE", help="*.csv, *.parquet or *.json; default: print a table")
     add("--json", action="store_true", help="print JSON instead of a table")
     add_machine_options(parser, device=True)
+    add_limit(parser)
     add_scheduler(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)

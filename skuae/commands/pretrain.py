@@ -2,7 +2,7 @@
 
 import argparse
 
-from skuae.commands._settings import DATA_HELP, SEVERAL, add_machine_options, new_parser
+from skuae.commands._settings import DATA_HELP, SEVERAL, add_limit, add_machine_options, new_parser
 
 __all__ = ["FRONT_ENDS", "add_parser", "run"]
 
@@ -56,6 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--random-state", type=int, help="default: 0")
     add("--threads", type=int, help="threads of PyTorch on the CPU")
     add_machine_options(parser, device=True)
+    add_limit(parser)
     parser.set_defaults(run=run)
 
 

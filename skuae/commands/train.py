@@ -6,6 +6,7 @@ from skuae.commands._settings import (
     BACKBONES,
     DATA_HELP,
     SEVERAL,
+    add_limit,
     add_machine_options,
     add_overwrite,
     new_parser,
@@ -63,6 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--group", choices=("formula",), help="hold out crystals of one reduced formula together")
     add("--random-state", type=int, default=0, help="of the split and the network; default: 0")
     add_machine_options(parser, device=True)
+    add_limit(parser)
     add_overwrite(parser)
     parser.set_defaults(run=run)
 

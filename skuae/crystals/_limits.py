@@ -22,7 +22,7 @@ class Limits:
     A file of a few kB can take hours or all memory of a machine: compressed zeros, a count of
     999999999 atoms, thousands of symmetry operations. Files above a limit are refused, and the
     error names the limit. Raise a limit before reading, for example ``skuae.crystals.LIMITS.sites =
-    200_000``.
+    200_000``, or ``--limit sites=200000`` in a shell.
 
     Parameters
     ----------
@@ -69,9 +69,10 @@ class Limits:
         """
         limit = getattr(self, name)
         if found > limit:
+            need = found if need is None else need
             raise LimitError(
                 f"{what}: {found:,}, more than {limit:,}; if that is right, raise the limit: "
-                f"skuae.crystals.LIMITS.{name} = {found if need is None else need}"
+                f"skuae.crystals.LIMITS.{name} = {need}, or --limit {name}={need} in a shell"
             )
 
 

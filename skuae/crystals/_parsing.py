@@ -127,7 +127,7 @@ def read_bytes(path: Path, most: int, name: str) -> bytes:
     if len(content) > most:
         raise LimitError(
             f"it holds more than {most:,} bytes; if that is right, raise the limit: "
-            f"skuae.crystals.LIMITS.{name}"
+            f"skuae.crystals.LIMITS.{name}, or --limit {name}=BYTES in a shell"
         )
     return bytes(content)
 

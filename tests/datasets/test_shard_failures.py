@@ -88,7 +88,7 @@ def test_pieces_of_parquet_files_are_limited(tmp_path, monkeypatch):
     assert "damaged" not in str(error.value)
     shards = write_shards(tmp_path / "a.parquet", None, tmp_path / "s", shard_size=5)
     assert len(shards) == 20
-    need = int(str(error.value).split("table_bytes = ")[1].split(";")[0])
+    need = int(str(error.value).split("table_bytes = ")[1].split(",")[0])
     monkeypatch.setattr(LIMITS, "table_bytes", need)
     assert len(write_shards(tmp_path / "a.parquet", None, tmp_path / "t", shard_size=20)) == 20
 
