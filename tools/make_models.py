@@ -53,7 +53,7 @@ WITHOUT = {
 }
 CLASSES = {"mp-metal": "metallicity", "mp-topology": "topology"}  # names of their targets
 SHIPPED = ("mp", "mp-energy-gap", *CLASSES)
-EPOCHS = {"mp": 50, "mp-energy-gap": 30}
+EPOCHS = {"mp": 50, "mp-energy-gap": 60}
 
 
 def estimator_of(name, output):
@@ -79,7 +79,7 @@ def estimator_of(name, output):
     logs = [target for target in MODULI if target in targets_of_network(name)]
     return CrystalGNNRegressor(
         models.GatedGCN(),
-        max_epochs=EPOCHS.get(name, 10),
+        max_epochs=EPOCHS.get(name, 12),
         weight_decay=1e-2,
         loss="laplace_nll",
         log_targets=logs or None,

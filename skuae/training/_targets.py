@@ -205,9 +205,10 @@ def loss_weights(
 ) -> np.ndarray | None:
     """Weigh the losses of single targets, so that their plain mean is what is to be minimised.
 
-    Over the training rows, the weights of each target are 0 where it is unknown, proportional to
-    the sample weights elsewhere, and 1 on average: a target is not louder for being known
-    everywhere, and a weight counts the same in whatever batch its row comes.
+    The weights are 0 where a target is unknown, proportional to the sample weights elsewhere, and
+    over all targets of the training rows 1 on average. So all labels of a row count the same, in
+    whatever batch it comes. If rare targets counted as much in total as the others, each of their
+    labels would shake the network.
 
     Parameters
     ----------
@@ -225,8 +226,8 @@ def loss_weights(
     if sample_weight is None and known.all():
         return None
     weights = known * (1.0 if sample_weight is None else sample_weight[:, None])
-    mean = weights[train].mean(axis=0)
-    return weights / np.where(mean > 0, mean, 1.0)
+    mean = weights[train].mean()
+    return weights / (mean if mean > 0 else 1.0)
 
 
 class TargetScaler:

@@ -20,8 +20,8 @@ POINT_LOSSES = [loss for loss in LOSSES if loss not in LIKELIHOODS]
 
 
 def plain_loss(loss, predicted, true, weights=None, task_weights=None):
-    """Per task the weighted mean over known targets; tasks added up by weight."""
-    total = 0.0
+    """Weighted mean over all known labels, times the number of tasks; each task by its weight."""
+    total = weight = 0.0
     for j in range(true.shape[1]):
         known = ~np.isnan(true[:, j])
         error = predicted[known, j] - true[known, j]
@@ -31,9 +31,9 @@ def plain_loss(loss, predicted, true, weights=None, task_weights=None):
             "huber": np.where(abs(error) < 1, error**2 / 2, abs(error) - 0.5),
         }[loss]
         w = np.ones(known.sum()) if weights is None else weights[known]
-        mean = np.sum(values * w) / np.sum(w) if np.sum(w) > 0 else 0.0
-        total += mean * (1 if task_weights is None else task_weights[j])
-    return total
+        total += np.sum(values * w) * (1 if task_weights is None else task_weights[j])
+        weight += np.sum(w)
+    return true.shape[1] * total / weight
 
 
 def full_batch(true, weights=None):
@@ -117,7 +117,8 @@ def test_only_ratios_of_weights_count(data, scale):
     weights = np.arange(1.0, 11)
     once, scaled = (loss_weights(true, w, np.arange(10)) for w in (weights, scale * weights))
     np.testing.assert_allclose(scaled, once, rtol=1e-12)
-    np.testing.assert_allclose(once.mean(axis=0), 1)
+    assert once.mean() == pytest.approx(1)
+    np.testing.assert_allclose(once, np.where(np.isnan(true), 0, once.max(axis=1, keepdims=True)))
     assert loss_weights(np.ones((3, 2)), None, np.arange(3)) is None
 
 
@@ -162,7 +163,7 @@ def test_likelihoods_against_numpy(gaussian, weighted, task_weights, training, n
     weights = np.random.default_rng(1).uniform(0, 3, 10) if weighted else None
     loss = MaskedLoss(name, task_weights).train(training)
     got = loss(torch.tensor(outputs), full_batch(true, weights)).item()
-    expected = 0.0
+    total = weight = 0.0
     for j in range(3):
         known = ~np.isnan(true[:, j])
         variance = np.exp(bounded(outputs[known, 3 + j]))
@@ -173,9 +174,10 @@ def test_likelihoods_against_numpy(gaussian, weighted, task_weights, training, n
             values = off / np.sqrt(variance / 2) + np.log(variance) / 2
         if training:
             values *= np.sqrt(variance)
-        mean = np.average(values, weights=None if weights is None else weights[known])
-        expected += mean * (1 if task_weights is None else task_weights[j])
-    assert got == pytest.approx(expected, rel=1e-6)
+        w = np.ones(known.sum()) if weights is None else weights[known]
+        total += np.sum(values * w) * (1 if task_weights is None else task_weights[j])
+        weight += np.sum(w)
+    assert got == pytest.approx(3 * total / weight, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
