@@ -67,15 +67,17 @@ SHOWN = {
     "trees": "CatBoost",
     "pipeline, None": "pipeline without a network",
     "GP, left out": "GP, not learned",
+    "tuned, left out": "tuned, not learned",
     "pipeline, left out": "pipeline, not learned",
     "GP, mp": "GP on mp",
     "outputs, mp": "line on mp",
+    "tuned, mp": "tuned mp",
     "pipeline, mp": "pipeline",
 }
 _OWN = ["CGCNN on ct-uae-mt", "CatBoost"]
 BLENDS = {
-    "pipeline": ["GP on mp", "line on mp", *_OWN],
-    "pipeline, not learned": ["GP, not learned", *_OWN],
+    "pipeline": ["GP on mp", "line on mp", "tuned mp", *_OWN],
+    "pipeline, not learned": ["GP, not learned", "tuned, not learned", *_OWN],
 }
 N_SCORED = 2000
 KEYS = ["task", "n_train", "seed", "model"]
@@ -130,7 +132,7 @@ def run(name, args, seed):
     error = mean_absolute_error(y_scored, np.full(len(scored), np.median(y_train)))
     yield "median", error, 0.0
     whole = crystal_pipeline("regressor", args.n, random_state=seed)
-    gp, outputs, *others = whole.estimators
+    gp, outputs, tuned, *others = whole.estimators
     networks = {"mp": "mp"}
     if name in WITHOUT and args.networks is not None:
         networks["left out"] = args.networks / WITHOUT[name]
@@ -138,6 +140,7 @@ def run(name, args, seed):
     for key, network in networks.items():
         parts[f"GP, {key}"] = clone(gp[1]).set_params(activations__model=network)
         parts[f"outputs, {key}"] = clone(outputs[1]).set_params(predictions__model=network)
+        parts[f"tuned, {key}"] = clone(tuned[1]).set_params(init_from=network)
     inner, outer, spent = {}, {}, {}
     for key, part in parts.items():
         file = None if args.parts is None else args.parts / f"{name}-{args.n}-{seed}-{key}.npz"
@@ -151,7 +154,8 @@ def run(name, args, seed):
         inner[key], outer[key], spent[key] = kept["inner"], kept["outer"], kept["spent"].sum()
         yield key, mean_absolute_error(y_scored, outer[key]), kept["spent"][1]
     blends = {
-        f"pipeline, {key}": [f"GP, {key}", f"outputs, {key}", "trees", "network"]
+        f"pipeline, {key}": [f"{part}, {key}" for part in ("GP", "outputs", "tuned")]
+        + ["trees", "network"]
         for key in networks
     }
     for blend, keys in {**blends, "pipeline, None": ["trees", "network"]}.items():

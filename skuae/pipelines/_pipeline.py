@@ -1,6 +1,7 @@
 """The model for a few hundred labels, as one object."""
 
 from numbers import Integral
+from os import PathLike
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -16,8 +17,10 @@ from skuae.estimators import (
     CrystalGNNRegressor,
     CrystalStackingClassifier,
     CrystalStackingRegressor,
+    load_pretrained,
 )
 from skuae.featurizers import BackboneTransformer, SymmetryTransformer
+from skuae.featurizers._model import unwrapped
 from skuae.pipelines._blend import AbsoluteErrorBlend
 from skuae.pipelines._gp import ActivationGPClassifier, ActivationGPRegressor
 
@@ -42,6 +45,8 @@ def crystal_pipeline(
       learned from many other crystals, and it fits in seconds.
     - ``"outputs"``: a linear model on what that network predicts. It is the best part where the
       network knows the property itself, or one that goes with it.
+    - ``"tuned"``: that network itself, trained on with a small learning rate. It is the best part
+      where the network has not learned the property. A `CrystalTransformerRegressor` is not tuned.
     - ``"trees"``: CatBoost on statistics of elemental properties (magpie) and on symmetry,
       electrons, density and distances (`skuae.featurizers.SymmetryTransformer`).
     - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees
@@ -59,11 +64,11 @@ def crystal_pipeline(
         About how many labels there will be. It sets the number of inner folds, thus of fits: 10
         below 200 labels, 3 above 2,000, else 5.
     model : estimator, Pipeline, str, path or None, default="mp"
-        The network of ``"gp"`` and ``"outputs"``, which was trained on many other crystals and
-        perhaps on other properties: the name of one that ships with skuae, a fitted one, or the
-        folder of a saved one; see `skuae.featurizers.BackboneTransformer`. If its training crystals
-        include your test crystals, your test errors may be too small. None leaves these two parts
-        out.
+        The network of ``"gp"``, ``"outputs"`` and ``"tuned"``, which was trained on many other
+        crystals and perhaps on other properties: the name of one that ships with skuae, a fitted
+        one, or the folder of a saved one; see `skuae.featurizers.BackboneTransformer`. If its
+        training crystals include your test crystals, your test errors may be too small. None leaves
+        these three parts out.
     random_state : int, optional
         Seeds all parts.
     n_jobs : int, optional
@@ -121,13 +126,29 @@ def crystal_pipeline(
             ("predictions", BackboneTransformer(model, layers="output", **common)),
             ("line", line),
         ]
-        parts = [("gp", Pipeline(gp)), ("outputs", Pipeline(outputs)), *parts]
+        tuned = _tuned(network, model, random_state=random_state, **common)
+        parts = [("gp", Pipeline(gp)), ("outputs", Pipeline(outputs)), *tuned, *parts]
     n_folds = _n_folds(n_labels)
     if regresses:
         folds = FormulaKFold(n_folds)
         return CrystalStackingRegressor(parts, AbsoluteErrorBlend(), cv=folds, n_jobs=n_jobs)
     stratified = StratifiedFormulaKFold(n_folds)
     return CrystalStackingClassifier(parts, LogisticRegression(), cv=stratified, n_jobs=n_jobs)
+
+
+def _tuned(kind: Any, model: Any, **common: Any) -> list[tuple[str, BaseEstimator]]:
+    """Return the part that goes on training the network, none for a transformer of atoms."""
+    if isinstance(model, (str, PathLike)):
+        source, found = model, load_pretrained(model, device="cpu")
+    else:
+        source = found = unwrapped(model)
+    if not isinstance(found, (CrystalGNNRegressor, CrystalGNNClassifier)):
+        return []
+    options = {"embedding_lr_ratio": 1.0, "lr": 1e-3, "batch_size": 32, "max_epochs": 20}
+    tuned = kind(found.backbone, coords=found.coords, init_from=source, **options, **common)
+    if kind is CrystalGNNRegressor:
+        return [("tuned", tuned.set_params(loss="absolute_error"))]
+    return [("tuned", tuned.set_params(early_stopping=False))]
 
 
 def _line() -> BaseEstimator:

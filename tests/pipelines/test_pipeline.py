@@ -7,14 +7,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import GridSearchCV
 
-from skuae import CrystalStackingClassifier, crystal_pipeline
+from skuae import CrystalStackingClassifier, CrystalTransformerRegressor, crystal_pipeline
 from skuae.datasets import FormulaKFold
 
 QUICK = {
     "cv": 2,
+    "tuned__max_epochs": 2,
+    "tuned__batch_size": 8,
     "network__max_epochs": 2,
     "network__batch_size": 8,
     "trees__catboost__iterations": 10,
@@ -36,7 +39,7 @@ def test_the_parts(network):
     assert [name for name, _ in alone.estimators] == ["trees", "network"]
     assert crystal_pipeline().get_params()["gp__activations__model"] == "mp"
     whole = crystal_pipeline("classifier", model=network)
-    assert [name for name, _ in whole.estimators] == ["gp", "outputs", "trees", "network"]
+    assert [name for name, _ in whole.estimators] == ["gp", "outputs", "tuned", "trees", "network"]
     assert isinstance(whole, CrystalStackingClassifier)
     assert is_classifier(whole)
     assert is_regressor(crystal_pipeline())
@@ -47,7 +50,7 @@ def test_the_parts(network):
 def test_it_blends_its_parts(fitted, toy):
     weights = fitted.final_estimator_.coef_
     assert (weights >= 0).all()
-    assert weights.shape == (4,)
+    assert weights.shape == (5,)
     each = fitted.transform(toy.structures)
     np.testing.assert_allclose(fitted.predict(toy.structures), each @ weights, rtol=1e-6)
     for j, part in enumerate(fitted.named_estimators_.values()):
@@ -72,6 +75,25 @@ def test_clones_keep_the_network_and_its_weights(fitted, network, toy):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+def test_the_tuned_part_starts_from_the_network(toy, network):
+    tuned = dict(crystal_pipeline(model=network, random_state=0, device="cpu").estimators)["tuned"]
+    assert (tuned.init_from, tuned.backbone) == (network, network.backbone)
+    assert (tuned.max_epochs, tuned.lr, tuned.loss) == (20, 1e-3, "absolute_error")
+    tuned.set_params(lr=1e-12, max_epochs=1).fit(toy.structures, toy.target)
+    before, after = (dict(m.net_.module_.named_parameters()) for m in (network, tuned))
+    names = [name for name in before if not name.startswith("head.")]
+    assert len(names) > 5
+    for name in names:
+        torch.testing.assert_close(after[name], before[name])
+
+
+def test_a_transformer_of_atoms_is_not_tuned(toy):
+    atoms = CrystalTransformerRegressor(d_model=8, n_layers=1, max_epochs=1, device="cpu")
+    atoms.fit(toy.structures, toy.target)
+    names = [name for name, _ in crystal_pipeline(model=atoms).estimators]
+    assert names == ["gp", "outputs", "trees", "network"]
+
+
 def test_classes(toy, network):
     labels = np.where(toy.target > np.median(toy.target), "high", "low")
     model = quick("classifier", model=network).fit(toy.structures, labels)
@@ -84,7 +106,7 @@ def test_it_is_searched(toy, network):
     grid = {"gp__activations__layers": ["all", ["embed"]], "network": ["drop"]}
     search = GridSearchCV(quick(model=network), grid, cv=2, error_score="raise")
     search.fit(toy.structures, toy.target)
-    assert search.best_estimator_.transform(toy.structures).shape == (24, 3)
+    assert search.best_estimator_.transform(toy.structures).shape == (24, 4)
 
 
 def test_it_explains_itself(fitted):
@@ -95,7 +117,10 @@ def test_it_explains_itself(fitted):
 def test_files_tables_and_names(fitted, toy):
     frame = pd.DataFrame({"structure": pd.Series(list(toy.structures), dtype=object)})
     np.testing.assert_allclose(fitted.predict(frame), fitted.predict(toy.structures))
-    names = [f"crystalstackingregressor_{name}" for name in ("gp", "outputs", "trees", "network")]
+    names = [
+        f"crystalstackingregressor_{name}"
+        for name in ("gp", "outputs", "tuned", "trees", "network")
+    ]
     assert fitted.get_feature_names_out().tolist() == names
 
 
@@ -107,6 +132,7 @@ def test_progress(toy, network, capsys):
 def test_the_seed_reaches_all_parts(network):
     params = crystal_pipeline(model=network, random_state=7).get_params()
     assert params["network__random_state"] == params["gp__process__random_state"] == 7
+    assert params["tuned__random_state"] == 7
     assert params["trees__catboost__random_seed"] == 7
     assert network.random_state == 0
 
