@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     from skuae._files import check_companions
     from skuae._hub import CARD_MARKS
+    from skuae._ranks import is_first
     from skuae.commands._output import check_free, show
     from skuae.commands._scores import as_table
     from skuae.commands._training import FILES, fit_and_score, prepare, write
@@ -95,17 +96,22 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"-o {folder}: there is a file of that name; give the path of a folder")
     check_companions(folder, CARD_MARKS)  # --overwrite replaces cards, not notes of users
     check_free([folder / name for name in FILES], args.overwrite)
+    if not is_first():
+        args.quiet = True
     prepared = prepare(args)
     try:
         model, scored, notes = fit_and_score(args, prepared)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt("stopped, and no model was written") from stop
+    status = int(scored is not None and scored.n_failed > 0)
+    if not is_first():  # of several ranks, one writes
+        return status
     write(folder, model, prepared.crystals, scored, notes)
     if scored is None:
         print(f"no rows were held out, and no errors measured\n{folder}")
-        return 0
+        return status
     show(as_table(notes["errors"], notes["units"]), index=True)
     if scored.n_failed:
         print(f"{scored.n_failed} held-out rows have no prediction; see predictions.csv")
     print(folder)
-    return int(scored.n_failed > 0)
+    return status

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 
 import fits_on_ranks
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fits_on_ranks import FITS
 
 from skuae import CrystalGNNRegressor, _ranks
+from skuae.cli import main
 from skuae.training import resolve_device
 from skuae.training._norms import check_norms
 
@@ -30,12 +32,17 @@ pytestmark = pytest.mark.skipif(
 
 def launch(folder, *names, **environ):
     """Run fits in two processes."""
+    return torchrun(fits_on_ranks.__file__, folder, *names, **environ)
+
+
+def torchrun(*arguments, **environ):
+    """Run a script or module in two processes."""
     script = Path(fits_on_ranks.__file__)
     paths = [str(script.parent), str(script.parent.parent), os.environ.get("PYTHONPATH", "")]
     environ = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **environ}
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [sys.executable, *command, script, folder, *names],
+        [sys.executable, *command, *arguments],
         capture_output=True,
         text=True,
         timeout=600,
@@ -145,6 +152,24 @@ def test_pretraining_writes_its_files_once(slow):
     files = ["README.md", "config.json", "ct-uae.safetensors", "model", "split.csv"]
     assert first["files"] == files
     assert first["table"] == second["table"]
+
+
+@pytest.mark.slow
+def test_the_command_writes_and_prints_once(tmp_path):
+    table = pd.DataFrame({"cif": [s.to(fmt="cif") for s in fits_on_ranks.X]})
+    table.assign(y=fits_on_ranks.TOY.target).to_csv(tmp_path / "toy.csv")
+    command = ["train", str(tmp_path / "toy.csv"), "--target", "y", "--device", "cpu", "-o"]
+    settings = ["--set", "max_epochs=1"]  # more would let rounding grow
+    run = torchrun("-m", "skuae", *command, str(tmp_path / "both"), *settings)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("MAE") == 1
+    assert run.stderr.count("rows to train on") == 2  # without the rows held out, then with them
+    assert main([*command, str(tmp_path / "one"), *settings]) == 0
+    both, one = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["errors"]["y"]
+        for name in ("both", "one")
+    )
+    assert both["MAE"] == pytest.approx(one["MAE"], rel=1e-3)
 
 
 @pytest.mark.slow
