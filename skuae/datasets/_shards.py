@@ -15,6 +15,8 @@ from skuae.datasets._manifest import Manifest
 from skuae.datasets._shard_labels import decoded
 
 BUFFER = 32_768
+# Rows of a shard that enter a window together: with fewer, shards are opened more often.
+_CHUNK = 512
 
 
 def open_shards(folder, *, buffer=BUFFER):
@@ -28,9 +30,9 @@ def open_shards(folder, *, buffer=BUFFER):
     folder : str or path-like
     buffer : int, default=32768
         Crystals that `fit` and `predict` hold in memory at a time, with their graphs. `fit` takes
-        shards in random order until the buffer is full, shuffles the crystals in it, and deals
-        batches from these. It never holds less than one shard, or four batches, however small
-        `buffer` is.
+        pieces of shards, 512 crystals each, in random order until the buffer is full, shuffles the
+        crystals in it, and deals batches from these. It never holds less than one piece, or four
+        batches, however small `buffer` is.
 
     Returns
     -------
@@ -294,14 +296,14 @@ class Shards:
         return joined[np.argsort(order)]
 
     def windows(self, size: int, rng: np.random.Generator | None) -> list[np.ndarray]:
-        """Divide the rows among windows of whole shards.
+        """Divide the rows among windows of pieces of shards.
 
         Parameters
         ----------
         size : int
             Crystals in a window, about.
         rng : numpy.random.Generator or None
-            For the order of the shards; None keeps it.
+            For the order of the pieces; None keeps it.
 
         Returns
         -------
@@ -314,15 +316,14 @@ class Shards:
             return [rows]
         shards, local = self._places(rows)
         order = np.lexsort((local, shards))
-        _, starts = np.unique(shards[order], return_index=True)
-        parts = np.split(order, starts[1:])
-        if rng is not None:
-            parts = [parts[i] for i in rng.permutation(len(parts))]
-        sizes = np.array([len(part) for part in parts])
+        chunks = np.stack([shards, local // _CHUNK])[:, order]
+        parts = np.split(order, 1 + np.flatnonzero(np.diff(chunks).any(axis=0)))
+        drawn = np.arange(len(parts)) if rng is None else rng.permutation(len(parts))
+        sizes = np.array([len(parts[i]) for i in drawn])
         middles = np.cumsum(sizes) - sizes / 2
         window = np.minimum((middles * n_windows / n).astype(int), n_windows - 1)
         return [
-            np.concatenate([parts[i] for i in np.flatnonzero(window == number)])
+            np.concatenate([parts[i] for i in np.sort(drawn[window == number])])
             for number in np.unique(window)
         ]
 

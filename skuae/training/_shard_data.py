@@ -1,4 +1,4 @@
-"""Batches of crystals on disk: some shards at a time are read and shuffled."""
+"""Batches of crystals on disk: pieces of shards are read and shuffled together."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -81,11 +81,12 @@ class ShardDataset(torch.utils.data.Dataset):
 
 
 class ShardLoader(CrystalLoader):
-    """Deal crystals on disk out in batches, a window of shards after the other.
+    """Deal crystals on disk out in batches, a window of crystals after the other.
 
-    In each epoch, the shards are shuffled and taken together to windows as large as the buffer of
-    `Shards`; the rows of a window are dealt as `CrystalLoader` deals all of them. The number of
-    batches is the same in all epochs. If one window holds all rows, so are the batches themselves.
+    In each epoch, pieces of shards are shuffled and taken together to windows as large as the
+    buffer of `Shards`; the rows of a window are dealt as `CrystalLoader` deals all of them. The
+    number of batches is the same in all epochs. If one window holds all rows, so are the batches
+    themselves.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skuae.crystals import PackedTensors
-from skuae.datasets import open_shards, write_shards
+from skuae.datasets import _shards, open_shards, write_shards
 from skuae.models import CGCNN
 from skuae.training._data import CrystalDataset, CrystalLoader
 from skuae.training._shard_data import ShardDataset, ShardLoader
@@ -51,6 +51,19 @@ def test_shards_meet_others_in_every_epoch(shards):
         for window, _ in loader._deal():
             together.add(tuple(np.unique(window // 7).tolist()))
     assert len(together) > 8
+
+
+def test_a_window_has_pieces_of_many_shards(shards, monkeypatch):
+    """Neighbours in a file may be alike, and so may be all crystals of a shard."""
+    monkeypatch.setattr(_shards, "_CHUNK", 2)
+    for rows in (np.arange(60), np.random.default_rng(0).permutation(60)[:40]):
+        loader, n_met = loader_of(shards, rows), []
+        for loader.epoch in range(3):
+            for window, _ in loader._deal():
+                n_met.append(len(np.unique(rows[window] // 7)))
+                assert (np.diff(rows[window]) > 0).all()  # each shard is opened once
+        assert len(n_met) > 6
+        assert np.mean(n_met) > 4  # of nine
 
 
 def test_few_crystals_are_in_memory(shards, monkeypatch):
