@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from small_backbones import SMALL
 
-from skuae import CrystalGNNRegressor, UAETransformer
+from skuae import CrystalGNNRegressor, Crystals, UAETransformer, as_crystals
 from skuae.datasets import make_toy_crystals
 from skuae.estimators import load_pretrained, predict_frame
 
@@ -91,19 +91,28 @@ def test_features_of_partitions(cells):
 
 
 @pytest.mark.slow
-def test_searches_run_on_workers_of_dask(toy):
+def test_searches_run_on_workers_of_dask(toy, monkeypatch):
     import joblib
     from distributed import Client, LocalCluster
 
+    crystals, sent = as_crystals(toy.structures), []
+    real = Crystals.__reduce_ex__
+
+    def note(self, protocol):
+        sent.append(len(self))
+        return real(self, protocol)
+
     def search():
         model = CrystalGNNRegressor(SMALL["cgcnn"], max_epochs=2, random_state=0, device="cpu")
-        grid = {"lr": [0.001, 0.01]}
-        return GridSearchCV(model, grid, cv=2).fit(toy.structures, toy.target).cv_results_
+        grid = {"lr": [0.001, 0.003, 0.01]}
+        return GridSearchCV(model, grid, cv=2).fit(crystals, toy.target).cv_results_
 
     expected = search()["mean_test_score"]
+    monkeypatch.setattr(Crystals, "__reduce_ex__", note)
     with LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
     ) as cluster:
-        with Client(cluster), joblib.parallel_config("dask"):
+        with Client(cluster), joblib.parallel_config("dask", scatter=[crystals]):
             found = search()["mean_test_score"]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert len(sent) < 6  # not once for each of six fits
