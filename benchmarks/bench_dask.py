@@ -45,7 +45,9 @@ def cpu_of(client):
 def measure(model, folder, n_workers):
     """Predict all parts once; return wall and CPU time."""
     with (
-        LocalCluster(n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
         tempfile.TemporaryDirectory() as out,
     ):
@@ -61,7 +63,7 @@ def measure(model, folder, n_workers):
 
 
 def main():
-    """Measure by turns, and print medians."""
+    """Measure by turns, and print ratios."""
     p = parser(__doc__, n=2000, repeats=3)
     p.add_argument("--parts", type=int, default=20, help="files")
     p.add_argument("--model", default="mp-metal")
@@ -79,12 +81,13 @@ def main():
             print(*rows[-1], flush=True)
             with args.output.open("w", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    middle = pd.DataFrame(rows, columns=COLUMNS).groupby("workers")[["wall_s", "cpu_s"]].median()
-    one, several = middle.loc[1], middle.loc[args.workers]
-    print(
-        f"{args.workers} workers against one: throughput {one.wall_s / several.wall_s:.2f}, "
-        f"CPU time per crystal {several.cpu_s / one.cpu_s:.3f}"
-    )
+    table = pd.DataFrame(rows, columns=COLUMNS).pivot(index="repeat", columns="workers")
+    for name, ratio in (
+        ("throughput", table["wall_s"][1] / table["wall_s"][args.workers]),
+        ("CPU time per crystal", table["cpu_s"][args.workers] / table["cpu_s"][1]),
+    ):
+        low, middle, high = ratio.quantile([0, 0.5, 1])
+        print(f"{args.workers} workers to one, {name}: {middle:.2f} ({low:.2f} to {high:.2f})")
     shutil.rmtree(folder)
 
 

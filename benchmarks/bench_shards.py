@@ -1,30 +1,35 @@
 """Crystals on disk against crystals in memory: CPU time per crystal, and peak memory.
 
-    python benchmarks/bench_shards.py --structures mp_structures_part*.jsonl.gz --n 1000000
+    python benchmarks/bench_shards.py --structures mp_*.jsonl.gz --n 1000000 --n-memory 20000 50000
 
 Crystals are taken again until there are enough of them, every site displaced, so that none has any
-symmetry. Each stage runs in a process of its own: the writing of shards; a fit of one epoch from
-shards, graphs included, and the prediction of all; the same with graphs that are there already; and
-the same with the first `--n-memory` crystals in memory. The target is the volume per atom. Stages
-that are in the output already are not run again, and a writing that was interrupted goes on.
+symmetry. The target is the volume per atom. Each stage runs in a process of its own: shards are
+written, graphs built, one epoch trained, all crystals predicted. For the comparison, the first
+`--n-memory` crystals are written to shards of their own; graphs, an epoch and predictions are then
+measured in memory and from these shards by turns. Stages that are in the CSV file already are not
+run again, and a writing that was interrupted goes on.
 """
 
 import argparse
-import json
+import csv
 import multiprocessing
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from bench_growth import pack, peak_mb
 
 from skuae import CrystalGNNRegressor, Crystals, datasets
+from skuae.estimators import load_pretrained
 from skuae.models import BACKBONES
-from skuae.training import seen_elements
-from skuae.training._shard_data import ShardDataset, ShardLoader
 
 BLOCK = 20_000
+COLUMNS = [
+    "stage", "backbone", "crystals", "sites", "most_sites", "buffer", "repeat", "cpu_s",
+    "ms_per_crystal", "start_mb", "peak_mb", "disk_mb", "error",
+]  # fmt: skip
 
 
 def displaced(crystals, rows, length, seed):
@@ -37,130 +42,140 @@ def displaced(crystals, rows, length, seed):
     return Crystals(part.numbers, coords, part.lattices, part.offsets)
 
 
-def write(args):
-    """Write the shards, a block at a time."""
+def write(args, folder, n):
+    """Write shards, a block at a time."""
     crystals = Crystals.load(args.packed)
+    if args.most_sites:
+        crystals = crystals[np.flatnonzero(crystals.sizes <= args.most_sites)]
     there = 0
-    if (args.folder / "manifest.json").exists():
-        there = len(datasets.open_shards(args.folder))
-    start = time.process_time()
-    for first in range(there, args.n, BLOCK):
-        rows = np.arange(first, min(first + BLOCK, args.n)) % len(crystals)
+    if (folder / "manifest.json").exists():
+        there = len(datasets.open_shards(folder))
+    for first in range(there, n, BLOCK):
+        rows = np.arange(first, min(first + BLOCK, n)) % len(crystals)
         block = displaced(crystals, rows, args.noise, first)
-        y = block.volumes / block.sizes
-        datasets.write_shards(block, y, args.folder, append=True)
-    return {"crystals": max(0, args.n - there), "write_s": time.process_time() - start}
+        datasets.write_shards(block, block.volumes / block.sizes, folder, append=True)
+    return {}
 
 
-def train(args, crystals, y):
-    """Fit one epoch, and predict all."""
-    model = CrystalGNNRegressor(args.backbone, max_epochs=1, random_state=0)
-    start_mb, start = peak_mb(), time.process_time()
-    model.fit(crystals, y)
-    fit_s = time.process_time() - start
-    start = time.process_time()
-    error = np.abs(model.predict(crystals) - y).mean()
-    predict_s = time.process_time() - start
-    return {
-        "crystals": len(crystals),
-        "start_mb": start_mb,
-        "fit_s": fit_s,
-        "predict_s": predict_s,
-        "error": error,
-    }
-
-
-def from_shards(args):
-    """Fit and predict from shards."""
-    shards = datasets.open_shards(args.folder, buffer=args.buffer)[: args.n]
-    return train(args, shards, shards.target)
-
-
-def windows(args):
-    """Do what precedes the steps of a fit, and read the first windows of an epoch twice."""
-    shards = datasets.open_shards(args.folder, buffer=args.buffer)[: args.n]
-    y, rows = torch.tensor(shards.target[:, None]), np.arange(args.n)
-    seen_elements(shards, rows)
+def graphs(args, folder, n):
+    """Build the graphs, and keep them in the folder."""
     spec = BACKBONES[args.backbone]()
-    dataset = ShardDataset(shards, lambda part: spec.inputs(part).pack(part), rows, y)
-    loader = ShardLoader(dataset, 64, shuffle=True, by_size=False)
-    n, seconds = 0, [0.0, 0.0]
-    for window, _ in loader._deal()[: args.windows]:
-        n += len(window)
-        for time_of in range(2):  # the graphs are built, then read
-            start = time.process_time()
-            dataset.load(window)
-            seconds[time_of] += time.process_time() - start
-    return {"crystals": n, "build_s": seconds[0], "read_s": seconds[1]}
+    for part in datasets.open_shards(folder, buffer=args.buffer).parts():
+        spec.inputs(part)
+    return {}
 
 
-def from_memory(args):
-    """Fit and predict in memory."""
-    shards = datasets.open_shards(args.folder)
-    part = shards.read(slice(args.n_memory))
+def fit(args, folder, n):
+    """Train one epoch from shards."""
+    shards = datasets.open_shards(folder, buffer=args.buffer)
+    _model(args).fit(shards, shards.target).save_pretrained(folder / "model")
+    return {}
+
+
+def predict(args, folder, n):
+    """Predict from shards with the model of `fit`."""
+    shards = datasets.open_shards(folder, buffer=args.buffer)
+    model = load_pretrained(folder / "model", device="cpu")
+    return {"error": np.abs(model.predict(shards) - shards.target).mean()}
+
+
+def from_shards(args, folder, n):
+    """Build graphs, train one epoch and predict, from shards without graphs."""
+    shards = datasets.open_shards(folder, buffer=args.buffer)
+    return _all(args, shards, shards.target)
+
+
+def from_memory(args, folder, n):
+    """Do the same with the crystals in memory."""
+    shards = datasets.open_shards(folder)
+    part = shards.crystals
     # On its own: the graphs of the shards do not come along.
     crystals = Crystals(part.numbers, part.frac_coords, part.lattices, part.offsets)
-    return train(args, crystals, shards[: args.n_memory].target)
+    return _all(args, crystals, shards.target)
 
 
-def run(stage, args, send):
+def _model(args):
+    return CrystalGNNRegressor(args.backbone, max_epochs=1, random_state=args.seed, device="cpu")
+
+
+def _all(args, crystals, y):
+    model = _model(args).fit(crystals, y)
+    return {"error": np.abs(model.predict(crystals) - y).mean()}
+
+
+def run(stage, args, folder, n, send):
     """Run a stage; in a new process."""
-    torch.set_num_threads(args.threads)
-    send.send(globals()[stage](args) | {"peak_mb": peak_mb()})
+    torch.set_num_threads(1)
+    start_mb, start = peak_mb(), time.process_time()
+    found = globals()[stage](args, folder, n)
+    cpu_s = time.process_time() - start
+    found |= {"cpu_s": round(cpu_s, 2), "ms_per_crystal": round(1e3 * cpu_s / n, 4)}
+    found |= {"start_mb": round(start_mb), "peak_mb": round(peak_mb())}
+    found["sites"] = sum(part.n_sites for part in datasets.open_shards(folder).parts())
+    found["disk_mb"] = round(sum(f.stat().st_size for f in folder.rglob("*.safetensors")) / 1e6)
+    send.send(found)
+
+
+def measure(args, stage, folder, n, repeat=0):
+    """Run a stage in a process of its own and add it to the CSV file, if it is not there."""
+    key = {
+        "stage": stage,
+        "backbone": args.backbone,
+        "crystals": n,
+        "most_sites": args.most_sites,
+        "buffer": args.buffer,
+        "repeat": repeat,
+    }
+    done = pd.read_csv(args.output)
+    if (done[list(key)] == pd.Series(key)).all(axis=1).any():
+        return
+    if stage == "from_shards":
+        for path in folder.glob("*.*.safetensors"):  # graphs
+            path.unlink()
+    processes = multiprocessing.get_context("spawn")
+    receive, send = multiprocessing.Pipe(duplex=False)
+    process = processes.Process(target=run, args=(stage, args, folder, n, send))
+    process.start()
+    send.close()
+    row = key | receive.recv()
+    process.join()
+    with args.output.open("a", newline="") as file:
+        csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+    print({name: row.get(name) for name in COLUMNS}, flush=True)
 
 
 def main():
-    """Run the stages that are missing, and print all."""
+    """Run the stages that are missing."""
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--structures", nargs="+", help="*.jsonl.gz; kept packed in growth_crystals.npz")
+    p.add_argument("--structures", nargs="+", help="*.jsonl.gz; kept packed in the file --packed")
+    p.add_argument("--packed", type=Path, default=Path("bench_crystals.npz"))
     p.add_argument("--backbone", default="cgcnn")
-    p.add_argument("--n", type=int, default=50_000, help="crystals on disk")
-    p.add_argument("--n-memory", type=int, default=50_000, help="crystals in memory")
+    p.add_argument("--n", type=int, help="crystals on disk")
+    p.add_argument("--n-memory", nargs="*", type=int, default=[], help="crystals to compare")
+    p.add_argument("--repeats", type=int, default=1, help="of each comparison")
+    p.add_argument("--most-sites", type=int, default=0, help="leave out larger cells; 0: none")
     p.add_argument("--noise", type=float, default=0.02, help="displacement of sites in Å")
     p.add_argument("--buffer", type=int, default=32_768, help="crystals in memory, from shards")
-    p.add_argument(
-        "--windows",
-        type=int,
-        help="instead of fits, read so many windows of crystals, for their peak memory",
-    )
-    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--seed", type=int, default=0)
     p.add_argument("--folder", type=Path, default=Path("bench_shards"))
-    p.add_argument("--output", type=Path, default=Path("bench_shards.json"))
+    p.add_argument("--output", type=Path, default=Path("docs/large_data.csv"))
     args = p.parse_args()
-    args.packed = Path("growth_crystals.npz")
-    processes = multiprocessing.get_context("spawn")
     if args.structures and not args.packed.exists():
+        # A process has the highest memory of its parent as its own: the parent is kept small.
+        processes = multiprocessing.get_context("spawn")
         packing = processes.Process(target=pack, args=(args.structures, args.packed))
         packing.start()
         packing.join()
-    on_disk = f"buffer {args.buffer}"
-    stages = [
-        ("write", "write", args.n),
-        ("from_shards", f"from_shards, {on_disk},", args.n),
-        ("from_shards", f"from_shards_again, {on_disk},", args.n),
-        ("from_memory", "from_memory", args.n_memory),
-    ]
-    if args.windows:
-        stages[1:] = [("windows", f"{args.windows} windows, {on_disk},", args.n)]
-    done = json.loads(args.output.read_text()) if args.output.exists() else {}
-    for stage, name, n in stages:
-        name = f"{name} {args.backbone} {n}"
-        if name in done:
-            continue
-        receive, send = multiprocessing.Pipe(duplex=False)
-        process = processes.Process(target=run, args=(stage, args, send))
-        process.start()
-        send.close()
-        done[name] = receive.recv()
-        process.join()
-        args.output.write_text(json.dumps(done, indent=1))
-        found = done[name]
-        per_crystal = {
-            f"{key.removesuffix('_s')} ms per crystal": 1e3 * value / found["crystals"]
-            for key, value in found.items()
-            if key.endswith("_s") and found["crystals"]
-        }
-        print(name, json.dumps(found | per_crystal), flush=True)
+    if not args.output.exists():
+        args.output.write_text(",".join(COLUMNS) + "\n")
+    for stage in ("write", "graphs", "fit", "predict") if args.n else ():
+        measure(args, stage, args.folder / str(args.n), args.n)
+    for n in args.n_memory:
+        folder = args.folder / str(n)
+        measure(args, "write", folder, n)
+        for repeat in range(args.repeats):
+            for stage in ("from_memory", "from_shards")[:: 1 if repeat % 2 else -1]:
+                measure(args, stage, folder, n, repeat)
 
 
 if __name__ == "__main__":
