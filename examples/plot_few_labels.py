@@ -29,8 +29,8 @@ order = np.random.default_rng(0).permutation(pool)
 # -----------------------
 # The Gaussian process reads the layers of the shipped network, and a line goes through its
 # predictions. The network is also trained on with the labels. The trees read magpie features and
-# symmetry, and CGCNN on ``ct-uae-mt`` is trained on the labels alone. The weights of these parts are
-# learned on inner folds. Fewer epochs than by default keep this example short.
+# symmetry, and CGCNN on ``ct-uae-mt`` is trained on the labels alone. The weights of these parts
+# are learned on inner folds. Fewer epochs than by default keep this example short.
 model = crystal_pipeline("regressor", n_labels=300, random_state=0)
 model.set_params(network__max_epochs=40, trees__catboost__iterations=300)
 print(model)
