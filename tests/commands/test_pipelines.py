@@ -21,7 +21,8 @@ from skuae.estimators import predict_frame
 
 pytest.importorskip("skops.io")
 QUIET = ["--quiet", "--device", "cpu"]
-SMALL = ["cv=2", "network__max_epochs=1", "trees__catboost__iterations=5"]
+PARTS = ["gp", "outputs", "tuned", "trees", "network"]
+SMALL = ["cv=2", "tuned__max_epochs=1", "network__max_epochs=1", "trees__catboost__iterations=5"]
 SMALL += [f"network__backbone__{name}=8" for name in ("atom_dim", "hidden_dim")]
 
 
@@ -45,7 +46,7 @@ def test_a_pipeline_is_trained_and_measured(cifs, stack):
     folder, out = stack
     assert out.splitlines()[1].startswith("en (eV)") and out.endswith(f"{folder}\n")
     model = skuae.load(folder)
-    assert list(model.named_estimators_) == ["gp", "outputs", "trees", "network"] and model.cv == 2
+    assert list(model.named_estimators_) == PARTS and model.cv == 2
     assert model.named_estimators_["gp"][0].model == "mp"
     assert model.named_estimators_["trees"][-1].tree_count_ == 5
     assert model.named_estimators_["network"].network_.backbone.atom_dim == 8
@@ -86,8 +87,9 @@ def test_it_is_evaluated_and_described(stack, cifs, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["model"] == "CrystalStackingRegressor" and facts["targets"] == ["en (eV)"]
     assert facts["parts"][0] == "gp: BackboneTransformer > ActivationGPRegressor"
-    assert facts["parts"][2] == "trees: FeatureUnion > CatBoostRegressor"
-    assert facts["parts"][3] == "network: CrystalGNNRegressor"
+    assert facts["parts"][3] == "trees: FeatureUnion > CatBoostRegressor"
+    assert facts["parts"][2] == "tuned: CrystalGNNRegressor"
+    assert facts["parts"][4] == "network: CrystalGNNRegressor"
     _, numbers, _ = data.structures.composition()
     assert facts["training elements"].startswith(f"{len(np.unique(numbers))}: ")
     assert facts["training rows"] == 30 and "MAE" in facts["held-out errors of en"]
@@ -100,7 +102,7 @@ def test_classes_with_a_saved_network(regressor, cifs, files, capsys):
     more += ["--target", "kind", "-o", "m", "--set", *settings]
     assert main(["train", str(cifs), *more, *QUIET]) == 0
     model = skuae.load("m")
-    assert list(model.named_estimators_) == ["gp", "outputs", "trees", "network"]
+    assert list(model.named_estimators_) == PARTS
     assert model.named_estimators_["network"].element_table_.name == "magpie-tuned"
     held = pd.read_csv("m/predictions.csv")
     assert len(held) == 30 and (files / "m" / "confusion.png").exists()
