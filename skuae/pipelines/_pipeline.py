@@ -45,8 +45,9 @@ def crystal_pipeline(
       learned from many other crystals, and it fits in seconds.
     - ``"outputs"``: a linear model on what that network predicts. It is the best part where the
       network knows the property itself, or one that goes with it.
-    - ``"tuned"``: that network itself, trained on with a small learning rate. It is the best part
-      where the network has not learned the property. A `CrystalTransformerRegressor` is not tuned.
+    - ``"tuned"``: that network itself, trained on with a small learning rate. It was the best part
+      for gaps and moduli with a network that had not learned them. There is no such part for a
+      `CrystalTransformerRegressor`.
     - ``"trees"``: CatBoost on statistics of elemental properties (magpie) and on symmetry,
       electrons, density and distances (`skuae.featurizers.SymmetryTransformer`).
     - ``"network"``: CGCNN on the element table ct-uae-mt, trained on the labels themselves. It sees
