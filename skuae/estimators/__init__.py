@@ -4,7 +4,7 @@ from skuae.estimators._base import CrystalEstimator
 from skuae.estimators._card import card_header
 from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
-from skuae.estimators._loading import decode_whole, load_pretrained
+from skuae.estimators._loading import decode_whole, load_pretrained, unwrapped
 from skuae.estimators._predictions import predict_frame, prediction_columns
 from skuae.estimators._reading import read_model_folder
 from skuae.estimators._regressor import CrystalGNNRegressor
@@ -28,5 +28,6 @@ __all__ = [
     "predict_frame",
     "prediction_columns",
     "read_model_folder",
+    "unwrapped",
     "write_model",
 ]

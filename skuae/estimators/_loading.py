@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from skuae._files import checked_content
 from skuae.estimators._base import CrystalEstimator
@@ -83,3 +85,19 @@ def decode_whole(
         return kind._restore(folder, config, tensors, device)
     with checked_content(folder, f"a {kind.__name__}"):
         return kind._unfitted(config, device)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the estimator inside of a frozen one, and the last step of a pipeline.
+
+    Parameters
+    ----------
+    model : estimator
+
+    Returns
+    -------
+    estimator
+    """
+    if isinstance(model, FrozenEstimator):
+        model = model.estimator
+    return model[-1] if isinstance(model, Pipeline) else model

@@ -17,8 +17,8 @@ from skuae._progress import progress_bar, show_progress
 from skuae._warnings import warn
 from skuae.crystals import CrystalBatch, Crystals
 from skuae.embedding import FeaturizerMixin, crystals_and_table
-from skuae.estimators import CrystalEstimator, load_pretrained
-from skuae.featurizers._model import KeepsModel, check_count, kept, unwrapped
+from skuae.estimators import CrystalEstimator, load_pretrained, unwrapped
+from skuae.featurizers._model import KeepsModel, check_count, kept
 from skuae.models import CrystalModule, backbone_name
 from skuae.training import (
     CrystalDataset,

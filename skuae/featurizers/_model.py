@@ -6,8 +6,6 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -21,22 +19,6 @@ class KeepsModel(BaseEstimator):
         bare = copy.copy(self)
         bare.model = None
         return BaseEstimator.__sklearn_clone__(bare).set_params(model=self.model)
-
-
-def unwrapped(model: Any) -> Any:
-    """Return the estimator inside of a frozen one, and the last step of a pipeline.
-
-    Parameters
-    ----------
-    model : estimator
-
-    Returns
-    -------
-    estimator
-    """
-    if isinstance(model, FrozenEstimator):
-        model = model.estimator
-    return model[-1] if isinstance(model, Pipeline) else model
 
 
 def kept(model: Any) -> Any:

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae.crystals import Crystals
 from skuae.embedding import FeaturizerMixin, check_statistics, crystals_and_table
-from skuae.featurizers._model import KeepsModel, check_count, kept, unwrapped
+from skuae.estimators import unwrapped
+from skuae.featurizers._model import KeepsModel, check_count, kept
 from skuae.potentials import CrystalPotential
 from skuae.training import library_defaults, resolve_device
 

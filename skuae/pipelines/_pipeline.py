@@ -6,7 +6,6 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import HuberRegressor, LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +18,7 @@ from skuae.estimators import (
     CrystalStackingClassifier,
     CrystalStackingRegressor,
     load_pretrained,
+    unwrapped,
 )
 from skuae.featurizers import BackboneTransformer, SymmetryTransformer
 from skuae.pipelines._blend import AbsoluteErrorBlend
@@ -142,8 +142,7 @@ def _tuned(kind: Any, model: Any, **common: Any) -> list[tuple[str, BaseEstimato
     if isinstance(model, (str, PathLike)):
         source, found = model, load_pretrained(model, device="cpu")
     else:
-        whole = model.estimator if isinstance(model, FrozenEstimator) else model
-        source = found = whole[-1] if isinstance(whole, Pipeline) else whole
+        source = found = unwrapped(model)
     if not isinstance(found, (CrystalGNNRegressor, CrystalGNNClassifier)):
         return []
     options = {"embedding_lr_ratio": 1.0, "lr": 1e-3, "batch_size": 32, "max_epochs": 20}
