@@ -127,6 +127,8 @@ def _parts(groups, rows, share):
 def run(name, args, seed):
     """Yield the error of each model and the CPU time that its fit takes."""
     crystals, y, pool, scored = read_task(name, args.data)
+    if len(pool) < args.n:
+        raise ValueError(f"{name}: {len(pool)} labelled crystals, thus not {args.n}; take fewer")
     rows = np.random.default_rng(seed).permutation(pool)[: args.n]
     X, y_train, X_scored, y_scored = crystals[rows], y[rows], crystals[scored], y[scored]
     error = mean_absolute_error(y_scored, np.full(len(scored), np.median(y_train)))
