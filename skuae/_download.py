@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TIMEOUT = 30  # seconds without any answer
+_CHUNK = 1 << 20  # bytes
 
 
 def data_folder() -> Path:
@@ -56,7 +57,12 @@ def cannot_keep(folder: Path, error: OSError) -> OSError:
 
 
 def download(
-    name: str, urls: Sequence[str], *, known_hash: str | None = None, verbose: int = 0
+    name: str,
+    urls: Sequence[str],
+    *,
+    known_hash: str | None = None,
+    resume: bool = False,
+    verbose: int = 0,
 ) -> Path:
     """Get a file from the first address that has it, unless it is there already.
 
@@ -69,6 +75,9 @@ def download(
     urls : list of str
     known_hash : str, optional
         ``"sha256:..."`` or ``"md5:..."``.
+    resume : bool, default=False
+        Keep the beginning of a file whose transfer breaks off, in ``name + ".part"``, and go on
+        there in the next call. Needs a hash, which tells whether the parts fit.
     verbose : int, default=0
         Show a progress bar if above 0.
 
@@ -85,7 +94,10 @@ def download(
     import requests
 
     def get(url: str, file: str, _: object) -> None:
-        pooch.HTTPDownloader(progressbar=verbose > 0, timeout=_TIMEOUT)(url, file, None)
+        if resume:
+            _go_on(url, path.with_name(f"{name}.part"), file, verbose)
+        else:
+            pooch.HTTPDownloader(progressbar=verbose > 0, timeout=_TIMEOUT)(url, file, None)
         # figshare turns some clients away with an empty answer that counts as success
         if not os.path.getsize(file):
             raise ValueError("the answer was empty; a browser may be let through")
@@ -112,13 +124,41 @@ def download(
             reasons.append(f"\n  {url}: {error}")
         except OSError as error:
             raise cannot_keep(path.parent, error) from error
+    kept = resume and path.with_name(f"{name}.part").exists()
+    again = "Call again to go on where it stopped" if kept else "Try again later"
     raise ConnectionError(
         f"could not get {name}:{''.join(reasons)}{spoilt}\n"
-        "Try again later; or download the file by hand (a browser, another machine) from "
+        f"{again}; or download the file by hand (a browser, another machine) from "
         f"{urls[0]}, save it as {path}"
         f"{f' (checksum {known_hash})' if known_hash else ''}, and call again. The environment "
         "variable SKUAE_DATA names another folder for such files"
     )
+
+
+def _go_on(url: str, part: Path, file: str, verbose: int) -> None:
+    """Download what a partial file lacks, and move it to `file` when it is complete."""
+    import requests
+    from tqdm.auto import tqdm
+
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        if answer.status_code == 416:  # nothing lies behind the part: complete, or another file
+            os.replace(part, file)
+            return
+        answer.raise_for_status()
+        start = start if answer.status_code == 206 else 0  # else the whole file comes
+        length = answer.headers.get("Content-Length")
+        total = None if length is None else start + int(length)
+        bar = tqdm(
+            total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024,
+            disable=verbose < 1,
+        )  # fmt: skip
+        with bar, open(part, "ab" if start else "wb") as stream:
+            for chunk in answer.iter_content(_CHUNK):
+                stream.write(chunk)
+                bar.update(len(chunk))
+    os.replace(part, file)
 
 
 def _remove(path: Path) -> None:

@@ -10,6 +10,7 @@ from skuae.datasets._jarvis import fetch_jarvis
 from skuae.datasets._labels import as_numbers
 from skuae.datasets._matbench import fetch_matbench
 from skuae.datasets._materials_project import fetch_mp
+from skuae.datasets._mptrj import fetch_mptrj
 from skuae.datasets._shard_writing import write_shards
 from skuae.datasets._shards import Shards, open_shards
 from skuae.datasets._structures import read_structures
@@ -26,6 +27,7 @@ __all__ = [
     "fetch_jarvis",
     "fetch_matbench",
     "fetch_mp",
+    "fetch_mptrj",
     "find_duplicates",
     "formula_groups",
     "leaking_rows",

@@ -47,6 +47,36 @@ def json_items(stream):
             return
 
 
+def json_members(stream):
+    """Read a JSON object, member by member.
+
+    Parameters
+    ----------
+    stream : text file
+        Holds an object.
+
+    Yields
+    ------
+    key : str
+    value : object
+
+    Raises
+    ------
+    ValueError
+        If the text is not such JSON, or ends early.
+    """
+    text = _Text(stream)
+    text.take("{")
+    if text.peek() == "}":
+        return
+    while True:
+        key = text.value()
+        text.take(":")
+        yield key, text.value()
+        if text.take(",}") == "}":
+            return
+
+
 class _Text:
     """A JSON text, read piece by piece."""
 
@@ -174,7 +204,25 @@ class Packer:
         UserWarning
             A crystal makes no sense. It is kept: published sets and their splits are as they are.
         """
-        crystals = Crystals(
+        crystals = self.crystals(ids)
+        try:
+            check_geometry(crystals)
+        except ValueError as error:
+            warn(f"{name}, kept as it was published: {error}")
+        return crystals
+
+    def crystals(self, ids=None):
+        """Return what was added, without a check of distances.
+
+        Parameters
+        ----------
+        ids : list of str, optional
+
+        Returns
+        -------
+        Crystals
+        """
+        return Crystals(
             np.concatenate(self.numbers),
             np.concatenate(self.coords),
             np.stack(self.lattices),
@@ -185,11 +233,6 @@ class Packer:
                 for key, parts in self.occupancies.items()
             },
         )
-        try:
-            check_geometry(crystals)
-        except ValueError as error:
-            warn(f"{name}, kept as it was published: {error}")
-        return crystals
 
 
 _KNOWN: dict = {}
