@@ -30,7 +30,7 @@ def with_config(args: argparse.Namespace) -> Options:
                 f"{args.config} is not a config.json that skuae pretrain wrote ({error!r})"
             ) from error
     given = {k: v for k, v in vars(args).items() if v not in (None, [])}
-    for key in ("command", "run", "config", "output", "limit"):
+    for key in ("command", "run", "config", "output", "limit", "overwrite"):
         given.pop(key, None)
     if given.get("targets", options.get("targets")) != options.get("targets"):
         for key in ("units", "task_weights"):  # of other targets

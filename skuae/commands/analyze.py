@@ -2,7 +2,7 @@
 
 import argparse
 
-from skuae.commands._settings import SEVERAL, add_machine_options, new_parser
+from skuae.commands._settings import SEVERAL, add_machine_options, add_overwrite, new_parser
 
 __all__ = ["add_parser", "run"]
 
@@ -32,6 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--seeds", type=int, default=5, metavar="N", help="repetitions; default: 5")
     add("--random-state", type=int, default=0, help="default: 0")
     add_machine_options(parser, jobs="processes; -1 takes all cores")
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
@@ -48,10 +49,14 @@ def run(args: argparse.Namespace) -> int:
     int
         0, the exit status.
     """
+    from pathlib import Path
+
     import matplotlib
 
     from skuae.analysis import write_report
+    from skuae.commands._output import check_free
 
+    check_free([Path(args.output) / "report.html"], args.overwrite)
     matplotlib.use("Agg")  # there may be no screen
     report = write_report(
         args.table,

@@ -2,7 +2,14 @@
 
 import argparse
 
-from skuae.commands._settings import DATA_HELP, SEVERAL, add_limit, add_machine_options, new_parser
+from skuae.commands._settings import (
+    DATA_HELP,
+    SEVERAL,
+    add_limit,
+    add_machine_options,
+    add_overwrite,
+    new_parser,
+)
 
 __all__ = ["FRONT_ENDS", "add_parser", "run"]
 
@@ -23,7 +30,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "pretrain",
         help="learn an element table from crystals and their properties",
         description="Learn an element table from crystals and their properties, and write it with "
-        "a card that lists the training data. The same command resumes a stopped run.",
+        "a card that lists the training data. The same command resumes a stopped run. The table of "
+        "another run in FOLDER is replaced with --overwrite only.",
         example="skuae pretrain mp.parquet --targets formation_energy band_gap -o my_table",
     )
     add = parser.add_argument
@@ -57,6 +65,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--threads", type=int, help="threads of PyTorch on the CPU")
     add_machine_options(parser, device=True)
     add_limit(parser)
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
@@ -74,11 +83,14 @@ def run(args: argparse.Namespace) -> int:
         0, the exit status.
     """
     import json
+    from pathlib import Path
 
     import torch
 
     from skuae._files import write_bytes
+    from skuae._ranks import is_first
     from skuae.commands._data import read_data, read_ids, read_test_sets
+    from skuae.commands._finished import check_unfinished, table_in_use
     from skuae.commands._options import ID_FILES, absolute, build_front_end, with_config
     from skuae.pretraining import pretrain
 
@@ -92,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         if options["threads"] < 1:
             raise ValueError(f"--threads {options['threads']}: at least 1")
         torch.set_num_threads(options["threads"])
+    check_unfinished(Path(args.output), options, args.overwrite)
+    older = table_in_use(Path(args.output))
     structures, labels = read_data(options)
     ids = {key: read_ids(options[key]) for key in ID_FILES if key in options}
     given = ("hold_out_by", "validation_fraction", "max_sites", "name", "source", "licence")
@@ -106,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
         **ids,
         **{key: options[key] for key in given if key in options},
     )
+    if older not in (None, done.folder / f"{done.table.name}.safetensors") and is_first():
+        older.unlink(missing_ok=True)  # its card has gone
     path = done.folder / "config.json"
     config = {"command": absolute(options), **json.loads(path.read_text(encoding="utf-8"))}
     write_bytes(path, json.dumps(config, indent=2).encode())
