@@ -7,39 +7,63 @@ from pathlib import Path
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skuae.commands._labels import check_alike, warn_unlabelled
 from skuae.commands._options import Options
+from skuae.commands._warnings import left_out
 from skuae.crystals import Crystals
 from skuae.datasets import ID_COLUMNS, STRUCTURE_COLUMNS, read_file, read_labels
 
 
 def read_labelled(
-    paths: Sequence[str], targets: list[str] | None, jobs: int | None, quiet: bool
-) -> tuple[Crystals, pd.DataFrame]:
-    """Return the crystals of DATA files end to end, and their labels row by row.
+    paths: Sequence[str], targets: list[str], jobs: int | None, quiet: bool
+) -> tuple[Crystals, pd.DataFrame, int]:
+    """Return the crystals of DATA files that have a label.
 
     Parameters
     ----------
     paths : list of str
-    targets : list of str or None
-        Columns that are read as numbers or classes; None leaves all as they are.
+    targets : list of str
+        Columns that are read as numbers or classes.
     jobs : int or None
     quiet : bool
 
     Returns
     -------
-    structures : Crystals
+    crystals : Crystals
     labels : DataFrame of shape (n_crystals, n_labels)
+    n_read : int
+        Rows of DATA, with a label or not.
 
     Raises
     ------
     ValueError
-        If a file or an id is given twice, or some of the files have ids only.
+        If a file or an id is given twice, only some of the files have ids, a label is a number in
+        one of them and a text in another, or no row has one.
+
+    Warns
+    -----
+    UserWarning
+        Rows have no label.
     """
+    crystals, labels, sizes = _read_all(paths, targets, jobs, quiet)
+    check_alike(labels[targets], paths, sizes)
+    known = labels[targets].notna().any(axis=1).to_numpy()
+    if not known.any():
+        raise ValueError(f"no row has a label in {', '.join(targets)}")
+    warn_unlabelled(labels[targets], paths, sizes)
+    return crystals[known], labels[known], len(labels)
+
+
+def _read_all(
+    paths: Sequence[str], targets: list[str] | None, jobs: int | None, quiet: bool
+) -> tuple[Crystals, pd.DataFrame, list[int]]:
+    """Return the crystals of DATA files end to end, their labels, and the rows of each file."""
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise ValueError("a DATA file is given twice")
-    bunches = [
-        read_file(path, target=targets, n_jobs=jobs, verbose=int(not quiet)) for path in paths
-    ]
+    with left_out("unknown labels: "):  # `warn_unlabelled` counts those of all files
+        bunches = [
+            read_file(path, target=targets, n_jobs=jobs, verbose=int(not quiet)) for path in paths
+        ]
     nameless = [p for p, b in zip(paths, bunches, strict=True) if b.structures.ids is None]
     if 0 < len(nameless) < len(paths):  # the ids of the others would be lost
         raise ValueError(
@@ -51,7 +75,7 @@ def read_labelled(
     if structures.ids is not None and not labels.index.is_unique:
         again = labels.index[labels.index.duplicated()][0]
         raise ValueError(f"the id {again!r} is in two DATA files: ids must be unique")
-    return structures, labels
+    return structures, labels, [len(bunch.labels) for bunch in bunches]
 
 
 def targets_in(paths: Sequence[str], targets: list[str]) -> list[str]:
@@ -88,7 +112,7 @@ def targets_in(paths: Sequence[str], targets: list[str]) -> list[str]:
 
 def read_data(options: Options) -> tuple[Crystals, pd.DataFrame]:
     """Return the crystals of all files, and their labels row by row."""
-    structures, labels = read_labelled(
+    structures, labels, sizes = _read_all(
         options["data"], None, options.get("jobs"), "quiet" in options
     )
     for path in options.get("labels", []):
@@ -99,6 +123,7 @@ def read_data(options: Options) -> tuple[Crystals, pd.DataFrame]:
             f"no file has the column {missing[0]!r}; there are "
             f"{', '.join(map(str, labels.columns))}"
         )
+    warn_unlabelled(labels[options["targets"]], options["data"], sizes)
     return structures, labels
 
 

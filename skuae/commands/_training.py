@@ -78,12 +78,8 @@ def prepare(args: argparse.Namespace) -> Prepared:
     if args.embedding is not None:
         resolve_table(args.embedding)
     check_options(args, settings)
-    crystals, labels = read_labelled(args.data, args.target, args.jobs, bool(args.quiet))
-    n_read, labels = len(labels), labels[args.target]
-    known = labels.notna().any(axis=1).to_numpy()
-    if not known.any():
-        raise ValueError(f"no row has a label in {', '.join(args.target)}")
-    crystals, labels = crystals[known], labels[known]
+    crystals, labels, n_read = read_labelled(args.data, args.target, args.jobs, bool(args.quiet))
+    labels = labels[args.target]
     task = _task(labels, args.task)
     if task == "classification":
         labels = labels.apply(_as_classes)

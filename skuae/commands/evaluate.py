@@ -1,6 +1,9 @@
 """``skuae evaluate``: errors of a saved model on labelled crystals."""
 
 import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from skuae.commands._settings import (
     DATA_HELP,
@@ -9,6 +12,9 @@ from skuae.commands._settings import (
     add_overwrite,
     new_parser,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["add_parser", "run"]
 
@@ -60,8 +66,6 @@ def run(args: argparse.Namespace) -> int:
     int
         The exit status: 1 if rows have no prediction.
     """
-    import sys
-    import warnings
     from pathlib import Path
 
     from skuae.commands._data import read_labelled, targets_in
@@ -92,17 +96,14 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     if model.targets is not None:  # else `score` knows the names
-        match_targets(targets, model.targets)
+        known = match_targets(targets, model.targets)
     elif model.n_targets not in (None, len(targets)):
         raise ValueError(f"{len(targets)} --target for a model with {model.n_targets}")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unknown labels: ")  # advice on training; n counts them
-        crystals, labels = read_labelled(args.data, targets, args.jobs, bool(args.quiet))
+    else:
+        known = targets
+    crystals, labels, _ = read_labelled(args.data, targets, args.jobs, bool(args.quiet))
+    _check_renamed(targets, known, labels)
     labels = labels[targets]
-    known = labels.notna().any(axis=1).to_numpy()
-    if not known.any():
-        raise ValueError(f"no row has a label in {', '.join(targets)}")
-    crystals, labels = crystals[known], labels[known]
     scored = score(model, crystals, labels, labels)
     errors = scored.measure()
     pairs = zip(targets, scored.predicted, strict=True)
@@ -123,3 +124,19 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return int(scored.n_failed > 0)
+
+
+def _check_renamed(targets: Sequence[str], known: Sequence[str], labels: "pd.DataFrame") -> None:
+    """Say which labels are compared with targets of another name, unless they have labels, too."""
+    for label, target in zip(targets, known, strict=True):
+        if label == target:
+            continue
+        if target in labels:
+            raise ValueError(
+                f"--target {label} would be compared with the predictions of {target}, and DATA "
+                f"has a column {target}; leave --target out, or take that column out of DATA"
+            )
+        print(
+            f"skuae evaluate: {label} is compared with the predictions of {target}",
+            file=sys.stderr,
+        )

@@ -110,16 +110,35 @@ def test_a_constant_needs_labels_in_each_fold(toy):
 
 @pytest.mark.parametrize("targets", [["y", "z"], ["z", "y"], ["z"], ["a", "b"], ["y", "b"]])
 def test_targets_are_found_by_name_or_else_by_order(two_targets, cifs, files, capsys, targets):
-    (files / "t.csv").write_text("file,y,z,a,b\na.cif,1,2,1,2\nb.cif,3,5,3,5\n")
+    columns = {"y": [1, 3], "z": [2, 5], "a": [1, 3], "b": [2, 5]}
+    frame = pd.DataFrame({"file": ["a.cif", "b.cif"], **{name: columns[name] for name in targets}})
+    frame.to_csv("t.csv", index=False)
     more = [word for name in targets for word in ("--target", name)]
     assert main(["evaluate", str(two_targets), "t.csv", "--json", *more, *QUIET]) == 0
-    errors = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    errors = json.loads(out)
+    renamed = [(name, "yz"["ab".index(name)]) for name in targets if name in "ab"]
+    assert err.splitlines() == [
+        f"skuae evaluate: {label} is compared with the predictions of {target}"
+        for label, target in renamed
+    ]
     model = load_pretrained(two_targets)
     predicted = model.predict(read_file("t.csv").structures)
     for name in targets:
         column = 0 if name in "ya" else 1
         mae = mean_absolute_error([[1, 3], [2, 5]][column], predicted[:, column])
         assert errors[name]["MAE"] == pytest.approx(mae, rel=1e-4)
+
+
+def test_a_label_is_not_compared_with_another_target_of_the_file(two_targets, files, capsys):
+    (files / "t.csv").write_text("file,y,z,b\na.cif,1,2,1\n")
+    more = ["--target", "y", "--target", "b", "--json", *QUIET]
+    assert main(["evaluate", str(two_targets), "t.csv", *more]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "skuae evaluate: --target b would be compared with the predictions of z, and DATA has a "
+        "column z; leave --target out, or take that column out of DATA\n",
+    )
 
 
 @pytest.mark.parametrize(
