@@ -1,6 +1,7 @@
 """skuae train: a model, its errors on held-out rows, and what it says when that cannot be."""
 
 import json
+import re
 import shutil
 
 import matplotlib.image
@@ -58,8 +59,12 @@ def test_a_table_with_several_targets_and_gaps(train, toy, tmp_path, capsys):
     frame["z"] = [*[1.5, 2.5] * 5, 1.0, None]
     frame["structure"] = [s.as_dict() for s in toy.structures[:12].to_structures()]
     frame.to_json(tmp_path / "t.json", orient="records")
+    missing = (
+        "^2 of 12 rows have no label in y; 1 of 12 rows has no label in z; missing labels are left "
+        "out$"
+    )
     targets = ["--target", "y", "--target", "z", "--unit", "eV", "--unit", "K"]
-    with pytest.warns(UserWarning, match="unknown labels: 2 in 'y', 1 in 'z'"):
+    with pytest.warns(UserWarning, match=missing):
         assert train(tmp_path / "t.json", tmp_path / "m", *targets, "--folds", "2") == 0
     out = capsys.readouterr().out
     assert "y (eV)" in out and "z (K)" in out and out.endswith(f"{tmp_path / 'm'}\n")
@@ -71,7 +76,7 @@ def test_a_table_with_several_targets_and_gaps(train, toy, tmp_path, capsys):
 
 def test_numbers_as_classes_and_no_hold_out(train, cifs, tmp_path, capsys):
     flag = ["--target", "flag", "--test-fraction", "0", "--task", "classification"]
-    with pytest.warns(UserWarning, match="unknown labels: 1 in 'flag'"):
+    with pytest.warns(UserWarning, match="^1 of 30 rows has no label in flag; it is left out$"):
         assert train(cifs, tmp_path / "m", *flag) == 0
     assert (
         capsys.readouterr().out == f"no rows were held out, and no errors measured\n{tmp_path}/m\n"
@@ -102,9 +107,44 @@ def test_folds_share_out_the_classes(toy):
     options = {"test_fraction": 0.2, "random_state": 0, "by_formula": False}
     for _, test in make_splits(toy.structures[:10], classes, folds=5, **options):
         assert sorted(classes[test]) == ["a", "b"]
-    with pytest.raises(ValueError, match="all 1 rows of the class 'c' would be held out together"):
-        with pytest.warns(UserWarning, match="least populated class"):
-            make_splits(toy.structures[:11], pd.Series([*"aaaaabbbbbc"]), folds=5, **options)
+    with pytest.warns(UserWarning, match="^--folds 5: the class 'c' has 2 rows only; some folds"):
+        splits = make_splits(toy.structures[:12], pd.Series([*"aaaaabbbbbcc"]), folds=5, **options)
+    assert len(splits) == 5
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "fraction", "message"),
+    [
+        (None, 31, 0, "--folds 31: there are 30 rows only; give at most 30"),
+        ([*"ab"] * 15, 16, 0, "--folds 16: the largest class, 'a', has 15 rows only; give at most "
+         "15"),
+        ([True, False] * 15, 16, 0, "--folds 16: the largest class, True, has 15 rows only"),
+        ([*"aab"] * 9 + [*"acd"], 3, 0, "'y' has 4 classes, of which 2 have one row, such as 'd'; "
+         "a classifier needs at least two rows in each"),
+        ([*"aab"] * 9 + [*"aac"], None, 0.2, "'y' has 3 classes, of which 1 has one row, such as"),
+        ([*"abc"] * 10, None, 0.05, "--test-fraction 0.05: of 30 rows, the part held out has 2, "
+         "fewer than the 3 classes; hold out more, or give more crystals"),
+        ([*"abc"] * 10, None, 0.95, "the part to train on has 1, fewer than the 3 classes; hold "
+         "out less"),
+        (None, None, 0.99, "--test-fraction 0.99: of 30 rows, the part to train on has none; hold "
+         "out less"),
+    ],
+)  # fmt: skip
+def test_too_few_rows_to_hold_out(toy, labels, folds, fraction, message):
+    classes = None if labels is None else pd.Series(labels, name="y")
+    options = {"folds": folds, "test_fraction": fraction, "random_state": 0}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_splits(toy.structures, classes, by_formula=False, **options)
+
+
+def test_too_few_formulas_to_hold_out(toy):
+    options = {"by_formula": True, "random_state": 0}
+    crystals = toy.structures[[0, 0, 0, 1, 1]]
+    with pytest.raises(ValueError, match=r"^--folds 3: there are 2 formulas only; give at most 2$"):
+        make_splits(crystals, None, folds=3, test_fraction=0, **options)
+    message = "^--test-fraction 0.2: of 1 formula, the part to train on has none; hold out less"
+    with pytest.raises(ValueError, match=message):
+        make_splits(crystals[:3], None, folds=None, test_fraction=0.2, **options)
 
 
 @pytest.mark.parametrize(
