@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from skuae.commands._params import with_params
 from skuae.commands._settings import parse_settings
 from skuae.embedding import TABLE_FILES
 from skuae.estimators import CrystalGNNRegressor, CrystalTransformerRegressor
-from skuae.models import resolve_backbone
 
 Options = dict[str, Any]  # by name, without those that were not given
 
@@ -71,36 +71,6 @@ def build_front_end(options: Options) -> CrystalTransformerRegressor | CrystalGN
     else:
         front_end = CrystalGNNRegressor(kind, embedding="onehot", random_state=0)
     return with_params(front_end, params)
-
-
-def with_params(estimator: Any, params: dict[str, Any]) -> Any:
-    """Return an estimator with the parameters of ``--set``.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Is changed. Its `backbone` may be a name.
-    params : dict
-
-    Returns
-    -------
-    estimator
-
-    Raises
-    ------
-    ValueError
-        If there is no such parameter.
-    """
-    if any(key.startswith("backbone__") for key in params) and hasattr(estimator, "backbone"):
-        estimator.set_params(backbone=resolve_backbone(estimator.backbone))
-    try:
-        return estimator.set_params(**params)
-    except AttributeError as error:  # a parameter of something that has none
-        given = " ".join(f"{name}={value}" for name, value in params.items())
-        raise ValueError(
-            f"--set {given}: what stands before a '__' is a text or None, and has no parameters of "
-            f"its own ({error})"
-        ) from error
 
 
 def _kind(options: Options) -> str:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from skuae._hub import find_model
-from skuae.commands._options import with_params
+from skuae.commands._params import with_params
 from skuae.estimators import CrystalGNNClassifier, CrystalGNNRegressor
 from skuae.models import resolve_backbone
 from skuae.pipelines import crystal_pipeline
@@ -118,6 +118,7 @@ def make_estimator(
     network = dict(pipeline.estimators)["network"].set_params(backbone=args.backbone)
     if args.embedding is not None:
         network.set_params(embedding=args.embedding)
-    inner = [name for name in others if name.startswith(_NETWORK)]
-    with_params(network, {name.removeprefix(_NETWORK): others.pop(name) for name in inner})
+    names = [name for name in others if name.startswith(_NETWORK)]
+    inner = {name.removeprefix(_NETWORK): others.pop(name) for name in names}
+    with_params(network, inner, _NETWORK)
     return with_params(pipeline, others)

@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
         The exit status: 1 if rows have no features.
     """
     from skuae.commands._files import read_inputs
-    from skuae.commands._options import with_params
     from skuae.commands._output import check_table_path
+    from skuae.commands._params import with_params
     from skuae.commands._settings import parse_settings
     from skuae.embedding import UAETransformer
 

@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from skuae.commands._data import read_data, read_ids, read_test_sets
     from skuae.commands._finished import check_unfinished, table_in_use
     from skuae.commands._options import ID_FILES, absolute, build_front_end, with_config
+    from skuae.commands._warnings import left_out
     from skuae.pretraining import pretrain
 
     options = with_config(args)
@@ -104,22 +105,24 @@ def run(args: argparse.Namespace) -> int:
         if options["threads"] < 1:
             raise ValueError(f"--threads {options['threads']}: at least 1")
         torch.set_num_threads(options["threads"])
+    front_end = build_front_end(options)
     check_unfinished(Path(args.output), options, args.overwrite)
     older = table_in_use(Path(args.output))
     structures, labels = read_data(options)
     ids = {key: read_ids(options[key]) for key in ID_FILES if key in options}
     given = ("hold_out_by", "validation_fraction", "max_sites", "name", "source", "licence")
-    done = pretrain(
-        structures,
-        labels[targets],
-        args.output,
-        front_end=build_front_end(options),
-        units=dict(zip(targets, units, strict=False)),
-        hold_out=read_test_sets(options),
-        verbose=int("quiet" not in options),
-        **ids,
-        **{key: options[key] for key in given if key in options},
-    )
+    with left_out("training interrupted"):  # the table is not kept
+        done = pretrain(
+            structures,
+            labels[targets],
+            args.output,
+            front_end=front_end,
+            units=dict(zip(targets, units, strict=False)),
+            hold_out=read_test_sets(options),
+            verbose=int("quiet" not in options),
+            **ids,
+            **{key: options[key] for key in given if key in options},
+        )
     if older not in (None, done.folder / f"{done.table.name}.safetensors") and is_first():
         older.unlink(missing_ok=True)  # its card has gone
     path = done.folder / "config.json"

@@ -53,7 +53,7 @@ def test_nothing_but_failures_has_the_same_columns(files):
     [
         (["-o", "out.txt"], "-o out.txt: name it"),
         (["--embedding", "magpi", "-o", "out.csv"], "did you mean 'magpie'"),
-        (["--set", "scale=1", "-o", "out.csv"], "Invalid parameter 'scale'"),
+        (["--set", "statistic=1", "-o", "out.csv"], "did you mean statistics?"),
         (["--set", 'statistics=["mode"]', "-o", "out.csv"], "mode"),
     ],
 )

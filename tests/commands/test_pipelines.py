@@ -181,9 +181,26 @@ def test_targets_of_python_are_named_or_asked_for(toy, cifs, files, capsys):
     ("more", "message"),
     [
         (["--target", "flag"], "--recipe pipeline learns one target"),
-        (["--set", "epochs=3"], "Invalid parameter 'epochs'"),
-        (["--set", "max_epochs=3"], "Invalid parameter 'max_epochs'"),
-        (["--set", "network__epochs=3"], "Invalid parameter 'epochs'"),
+        (
+            ["--set", "epochs=3"],
+            "--set epochs: a pipeline has no such parameter; its parts are gp, "
+            "outputs, tuned, trees, network\n",
+        ),
+        (
+            ["--set", "max_epochs=3"],
+            "--set max_epochs: a pipeline has no such parameter; did you mean "
+            "tuned__max_epochs or network__max_epochs? Its parts are gp, outputs, tuned, trees, "
+            "network\n",
+        ),
+        (
+            ["--set", "network__epochs=3"],
+            "--set network__epochs: CrystalGNNRegressor has no parameter "
+            "epochs; did you mean network__max_epochs?\n",
+        ),
+        (
+            ["--set", "trees__catbost__depth=3"],
+            "did you mean trees__catboost__depth? Its parts are",
+        ),
         (["--set", "network__max_epochs=0"], "max_epochs must be"),
         (["--set", "network__backbone=sen"], "use --backbone"),
         (["--set", "network__embedding=magpie"], "use --embedding"),
