@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from skuae.commands._output import check_free, show
     from skuae.commands._scores import as_table
     from skuae.commands._training import FILES, fit_and_score, prepare, write
+    from skuae.commands._warnings import left_out
 
     folder = Path(args.output)
     if folder.is_file():
@@ -100,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
         args.quiet = True
     prepared = prepare(args)
     try:
-        model, scored, notes = fit_and_score(args, prepared)
+        with left_out("training interrupted"):  # the model is not kept
+            model, scored, notes = fit_and_score(args, prepared)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt("stopped, and no model was written") from stop
     status = int(scored is not None and scored.n_failed > 0)
