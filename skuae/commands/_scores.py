@@ -18,6 +18,7 @@ from sklearn.metrics import (
 )
 
 from skuae._files import make_folder, write_bytes
+from skuae._messages import such_rows
 from skuae.analysis import ParityDisplay
 from skuae.commands._model import NOTES, SavedModel
 from skuae.commands._output import plain
@@ -272,8 +273,8 @@ def _check_known(labels: pd.DataFrame, classes: np.ndarray) -> None:
         if wrong:
             row, label = wrong[0]
             raise ValueError(
-                f"row {row}: {name} is {label!r}, a class that the model does not know "
-                f"({len(wrong)} such rows); it knows "
+                f"row {row}: {name} is {label!r}, a class that the model does not know"
+                f"{such_rows(len(wrong))}; it knows "
                 f"{', '.join(repr(label) for label in classes.tolist())}"
             )
 

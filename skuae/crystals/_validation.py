@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from skuae._messages import such_rows
 from skuae.crystals._graphs import chunks
 from skuae.crystals._search import Search, heights_of, wrap
 
@@ -297,8 +298,7 @@ def _row_of_site(crystals: Crystals) -> np.ndarray:
 def _refuse(crystals: Crystals, bad: np.ndarray, message: str) -> None:
     rows = np.flatnonzero(bad)
     if len(rows):
-        more = f" ({len(rows)} such rows)" if len(rows) > 1 else ""
-        raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{more}")
+        raise ValueError(f"{crystals.where(int(rows[0]))}: {message}{such_rows(len(rows))}")
 
 
 def check_same_order(index: pd.Index, crystals: Crystals, what: str) -> None:

@@ -18,8 +18,8 @@ _HEADS_OF_NUMBERS = {
 }  # fmt: skip
 ON_MISSING = ("raise", "mean", "nan")
 WAY_OUT = (
-    'set on_missing_element="mean" (or "nan"), or use a table that covers it (skuae.embedding.'
-    "table_names() lists them)"
+    'set on_missing_element="mean" (or "nan"), or choose a table that has one (ct-uae-mt has all '
+    "elements up to Bk, mat2vec has all)"
 )
 
 

@@ -138,10 +138,7 @@ def other_table(estimator: Any, continued: bool) -> str:
             "learn the table in a step before this one, UAETransformer(embedding=..., "
             'on_missing_element="mean"), which takes the mean of the others for it'
         )
-    return (
-        "use a table that covers it, the mean of the others for it (ElementTable.fill_missing, "
-        'or UAETransformer(on_missing_element="mean") before this step)'
-    )
+    return "choose a table that has one (ct-uae-mt has all elements up to Bk, mat2vec has all)"
 
 
 def _chosen(

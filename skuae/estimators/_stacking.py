@@ -10,6 +10,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._doc_links import DocLinks
+from skuae._messages import such_rows
 from skuae.crystals import Crystals
 from skuae.estimators._members import read_labelled, read_once
 from skuae.training import check_targets, check_two_classes, read_labels
@@ -182,7 +183,7 @@ class CrystalStackingRegressor(_Stacking, StackingRegressor):
         unknown = np.flatnonzero(np.isnan(values[:, 0]))
         if len(unknown):
             raise ValueError(
-                f"{crystals.where(int(unknown[0]))}: y is missing ({len(unknown)} such rows); a "
+                f"{crystals.where(int(unknown[0]))}: y is missing{such_rows(len(unknown))}; a "
                 "stack learns its weights from all rows: drop these"
             )
         return values[:, 0]

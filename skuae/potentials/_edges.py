@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 import torch
 
+from skuae._messages import such_rows
 from skuae.crystals import Column, Crystals, Levels, PackedTensors, offsets_of
 
 
@@ -132,7 +133,7 @@ def check_ordered(crystals: Crystals) -> None:
     disordered = np.flatnonzero(crystals.is_disordered)
     if len(disordered):
         raise ValueError(
-            f"{crystals.where(int(disordered[0]))} has sites that are shared or partly empty "
-            f"({len(disordered)} such rows); an interatomic potential needs whole atoms: order the "
+            f"{crystals.where(int(disordered[0]))} has sites that are shared or partly empty"
+            f"{such_rows(len(disordered))}; an interatomic potential needs whole atoms: order the "
             "structure (pymatgen's OrderDisorderedStructureTransformation), or drop the row"
         )

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._hub import shipped_models
+from skuae._messages import such_rows
 from skuae._numbers import is_real
 from skuae._ranks import refuse_ranks
 from skuae.crystals import Crystals
@@ -128,8 +129,8 @@ def _with_validation(
         row = int(valid[new.argmax()])
         raise ValueError(
             f"X_val and y_val: {held_back.where(row)} has an element that no row of X with a "
-            "known label has; drop the row, or move it to X "
-            f"(such rows: {int(new.sum())})"
+            "known label has; drop the row, or move it to X"
+            f"{such_rows(int(new.sum()))}"
         )
     return joined, labels.joined(more)
 

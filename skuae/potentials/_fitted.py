@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skuae._elements import N_ELEMENTS, SYMBOLS
+from skuae._messages import such_rows
 from skuae._progress import progress_bar
 from skuae.crystals import CrystalBatch, Crystals, PackedTensors
 from skuae.models import ElementEmbedding
@@ -248,7 +249,7 @@ def refuse_elements(crystals: Crystals, known: np.ndarray, why: str) -> None:
     if len(new):
         where, symbol = crystals.where(int(rows[new[0]])), SYMBOLS[numbers[new[0]] - 1]
         count = len(np.unique(rows[new]))
-        raise ValueError(f"{where}: {why.format(symbol)}, or drop the row ({count} such rows)")
+        raise ValueError(f"{where}: {why.format(symbol)}, or drop the row{such_rows(count)}")
 
 
 def compositions(crystals: Crystals) -> np.ndarray:
@@ -328,6 +329,6 @@ def _check_finite(sites: np.ndarray, crystals: Crystals) -> None:
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"{crystals.where(row)}: the potential gives no finite numbers "
-            f"({int(bad.sum())} such rows); atoms may be far too close, or training has diverged"
+            f"{crystals.where(row)}: the potential gives no finite numbers"
+            f"{such_rows(int(bad.sum()))}; atoms may be far too close, or training has diverged"
         )

@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skuae._cards import take
 from skuae._cells import says_unknown
+from skuae._messages import such_rows
 from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.training._targets import LARGEST_WEIGHT, detached, names_of
@@ -65,8 +66,8 @@ def read_labels(y: Any, crystals: Crystals) -> tuple[np.ndarray, np.ndarray, lis
     missing = np.flatnonzero(pd.isna(labels))
     if len(missing):
         raise ValueError(
-            f"{crystals.where(int(missing[0]))}: the label is {labels[missing[0]]} "
-            f"({len(missing)} such rows); a classifier needs them all: drop the rows"
+            f"{crystals.where(int(missing[0]))}: the label is {labels[missing[0]]}"
+            f"{such_rows(len(missing))}; a classifier needs them all: drop the rows"
         )
     if labels.dtype.kind not in "biufU" and not all(isinstance(label, str) for label in labels):
         kinds = sorted({type(label).__name__ for label in labels})

@@ -8,6 +8,7 @@ import torch
 
 from skuae._cards import take, take_array, take_texts
 from skuae._elements import N_ELEMENTS
+from skuae._messages import such_rows
 from skuae.crystals import Crystals, as_crystals
 from skuae.embedding import ElementTable, table_names
 from skuae.models import N_LEARNED, Backbone, CrystalModule, Elements, LearnedElements
@@ -68,7 +69,7 @@ class LearnedInput(ElementInput):
         if unseen is not None:
             raise ValueError(
                 f"{unseen.where}: {unseen.symbol} was in none of the crystals that the model was "
-                f"fitted on ({unseen.n_rows} such rows); fit on crystals that contain it, drop the "
+                f"fitted on{such_rows(unseen.n_rows)}; fit on crystals that contain it, drop the "
                 'row, or set on_missing_element="mean"'
             )
 

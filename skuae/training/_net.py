@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from skuae._messages import such_rows
 from skuae._ranks import agreed, are_together, own_draw, sum_gradients, summed
 from skuae.crystals import CrystalBatch, Crystals
 from skuae.models import CrystalModule
@@ -354,8 +355,8 @@ def check_finite(outputs: np.ndarray, crystals: Crystals) -> None:
     wrong = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
     if len(wrong):
         raise ValueError(
-            f"{crystals.where(int(wrong[0]))}: the network gives numbers that are not finite "
-            f"({len(wrong)} such rows); check the structure, or drop the row"
+            f"{crystals.where(int(wrong[0]))}: the network gives numbers that are not finite"
+            f"{such_rows(len(wrong))}; check the structure, or drop the row"
         )
 
 

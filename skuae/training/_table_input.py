@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skuae._cards import take, take_array, take_texts
 from skuae._elements import N_ELEMENTS
+from skuae._messages import such_rows
 from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.embedding import ElementTable, get_table
@@ -76,7 +77,7 @@ class TableInput(ElementInput):
         if new is not None:
             warn(
                 f"{new.where}: {new.symbol} was in none of the crystals of fit, and the model can "
-                f"only guess what it is like ({new.n_rows} such rows); an embedding that knows it, "
+                f"only guess what it is like{such_rows(new.n_rows)}; an embedding that knows it, "
                 'such as "ct-uae-mt" or "magpie", would do better'
             )
 
@@ -215,8 +216,8 @@ def check_covered(
     unknown = first_with(crystals, ~table.seen, among)
     if unknown is not None:
         raise ValueError(
-            f"{unknown.where}: element table {table.name!r} has no vector for {unknown.symbol} "
-            f"({unknown.n_rows} such rows); {way_out}, or drop the row"
+            f"{unknown.where}: element table {table.name!r} has no vector for {unknown.symbol}"
+            f"{such_rows(unknown.n_rows)}; {way_out}, or drop the row"
         )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from torch import Tensor, bfloat16
 
+from skuae._messages import such_rows
 from skuae._numbers import as_floats
 from skuae.crystals import Crystals, check_same_order
 
@@ -62,7 +63,7 @@ def check_targets(
     infinite = np.flatnonzero(np.isinf(values).any(axis=1))
     if len(infinite):
         raise ValueError(
-            f"{crystals.where(int(infinite[0]))}: y is infinite ({len(infinite)} such rows); "
+            f"{crystals.where(int(infinite[0]))}: y is infinite{such_rows(len(infinite))}; "
             "repair it, or set it to NaN to leave it out"
         )
     unknown = np.isnan(values).all(axis=0)

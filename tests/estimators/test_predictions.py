@@ -32,7 +32,7 @@ def test_rows_that_are_refused_stop_no_others(gnn, toy):
     assert frame["y_predicted"].notna().tolist() == [False, True, True, False]
     np.testing.assert_allclose(frame["y_predicted"][1:3], model.predict(rows[1:3]), rtol=1e-6)
     assert frame["unseen_elements"].tolist() == ["Lr", "", "Xe", "Rf"]
-    assert frame["error"]["d"].startswith("element table 'cgcnn' has no vector for Rf (1 such")
+    assert frame["error"]["d"].startswith("element table 'cgcnn' has no vector for Rf; choose a")
     assert predict_frame(model, [one("Lr")])["error"].notna().all()
 
 

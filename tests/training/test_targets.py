@@ -83,7 +83,7 @@ def test_targets_are_copied_or_left_alone(four):
         (["1", "4_1", "2", "3"], r"\(row 1: '4_1' is no number: it has an underscore"),
         (pd.DataFrame(np.ones((4, 2)), columns=["a", "a"]), "y has two columns 'a'; rename one"),
         ([1, [2, 3], 4, 5], "y must hold numbers"),
-        ([1, 2, np.inf, 4], r"^row 2 \(c\): y is infinite \(1 such rows\); repair it"),
+        ([1, 2, np.inf, 4], r"^row 2 \(c\): y is infinite; repair it"),
         (np.array([[1, 2], [-np.inf, 2], [1, np.inf], [3, 4]]), r"^row 1 \(b\): .*\(2 such rows\)"),
         ([np.nan] * 4, "y is NaN in all rows: there is nothing to learn"),
         (np.array([[1.0, np.nan]] * 4), "target 1 is NaN in all rows"),

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
+from skuae._messages import such_rows
 from skuae.analysis._axes import take_ax
 from skuae.analysis.models._checks import check_rows
 
@@ -99,7 +100,7 @@ class UncertaintyCalibrationDisplay:
         bad = np.flatnonzero(y_std <= 0)
         if len(bad):
             raise ValueError(
-                f"y_std is {y_std[bad[0]]} in row {bad[0]} ({len(bad)} such rows); standard "
+                f"y_std is {y_std[bad[0]]} in row {bad[0]}{such_rows(len(bad))}; standard "
                 "deviations are positive"
             )
         z = np.abs(y_true - y_pred) / y_std

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skuae._messages import such_rows
+
 
 def check_rows(**columns):
     """Return columns of numbers, one per row each, as float64.
@@ -34,7 +36,7 @@ def check_rows(**columns):
         bad = np.flatnonzero(~np.isfinite(array))
         if len(bad):
             raise ValueError(
-                f"{name} is {array[bad[0]]} in row {bad[0]} ({len(bad)} such rows); leave rows out "
+                f"{name} is {array[bad[0]]} in row {bad[0]}{such_rows(len(bad))}; leave rows out "
                 "that are not known"
             )
     return list(arrays.values())
