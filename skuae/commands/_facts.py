@@ -1,6 +1,5 @@
 """Facts that `skuae info` prints about models, element tables and data sets."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ from skuae._elements import SYMBOLS
 from skuae._files import peek_card
 from skuae._hub import MODEL_FILE, find_model, shipped_models
 from skuae.commands._model import load_model, notes_on
+from skuae.commands._tables import table_at, tables_in
 from skuae.datasets import formula_groups, read_structures
 from skuae.embedding import TABLE_FILES, ElementTable, get_table, table_names
 from skuae.estimators import CrystalEstimator
 from skuae.potentials import CrystalPotential
 
 Facts = dict[str, Any]
-_MOST_ERRORS = 10
+_CONSTANT = "constant "  # before the errors of a constant, in the notes of shipped models
+_NAMES = {"mae": "MAE", "rmse": "RMSE"}
 
 
 def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
@@ -35,7 +36,7 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
     Returns
     -------
     dict of str to object
-        The entry ``errors`` lists the rows that cannot be read, if there are any.
+        None is unknown. The entry ``errors`` lists the rows that cannot be read, if there are any.
 
     Raises
     ------
@@ -54,9 +55,8 @@ def facts_on(name: str, jobs: int | None, quiet: bool) -> Facts:
             f"there is no file or folder {name}, and no model or element table of that name; "
             f"models are {', '.join(shipped_models())}, tables {', '.join(table_names())}"
         )
-    tables = sorted(path.glob("*.safetensors")) if path.is_dir() else []
-    if len(tables) == 1:  # as `skuae pretrain` leaves it
-        return _table(ElementTable.load(tables[0]))
+    if path.is_dir() and tables_in(path):  # as `skuae pretrain` leaves it
+        return _table(ElementTable.load(table_at(name)))
     if path.name.lower().endswith(TABLE_FILES):
         try:
             return _table(ElementTable.load(path))
@@ -70,7 +70,6 @@ def _model(name: str) -> Facts:
     known = load_model(name, device="cpu")
     model, notes = known.estimator, notes_on(name)
     written_by = peek_card(find_model(name) / MODEL_FILE).get("skuae")
-    names = known.targets or ["(not named)"]
     facts: Facts = {"model": type(model).__name__}
     alone = isinstance(model, CrystalEstimator)
     if alone:
@@ -79,9 +78,7 @@ def _model(name: str) -> Facts:
         facts["back-end"] = str(model.fitted_.backbone)
     else:
         facts["parts"] = _parts(model)
-    facts["targets"] = [
-        f"{name} ({known.units[name]})" if name in known.units else name for name in names
-    ]
+    facts["targets"] = {name: known.units.get(name) for name in known.targets or []}
     if known.classes is not None:
         facts["classes"] = [str(label) for label in known.classes]
     elements = known.elements
@@ -89,38 +86,43 @@ def _model(name: str) -> Facts:
         facts |= _network(model, model.net_.module_, model.n_iter_)
         elements = [SYMBOLS[i] for i in np.flatnonzero(model.network_.elements.seen)]
     elif isinstance(model, CrystalPotential):
-        facts |= _network(model, model.fitted_.module, len(model.history_) or "unknown")
-    facts |= {
-        "training rows": notes.get("training_rows", "unknown"),
-        "training elements": _listed(elements) if elements else "unknown",
-    }
+        facts |= _network(model, model.fitted_.module, len(model.history_) or None)
+    facts |= {"training rows": notes.get("training_rows"), "training elements": elements}
     errors = notes.get("errors") or {}
-    for name in errors:
-        facts[f"held-out errors of {name}"] = ", ".join(
-            f"{key} {value:.4g}" for key, value in errors[name].items() if _is_number(value)
-        )
-    versions = notes.get("versions") or {"skuae": written_by}
-    facts["versions"] = ", ".join(f"{key} {value}" for key, value in versions.items())
+    if errors:
+        facts["held-out errors"] = {name: _errors(found) for name, found in errors.items()}
+    facts["versions"] = notes.get("versions") or {"skuae": written_by}
     return facts
+
+
+def _errors(found: dict[str, Any]) -> Facts:
+    """Return the errors of a target by the names of `skuae train`, those of the constant inside."""
+    errors: Facts = {}
+    constant = dict(found.get("constant") or {})
+    for key, value in found.items():
+        name = _NAMES.get(key.removeprefix(_CONSTANT), key)
+        if _is_number(value):
+            (constant if key.startswith(_CONSTANT) else errors)[name] = value
+    return errors | ({"constant": constant} if constant else {})
 
 
 def _network(model: Any, module: Any, n_epochs: Any) -> Facts:
     table = model.element_table_
-    width = f"{len(table.symbols)} elements x {table.n_dims} columns"
     return {
         "weights": sum(p.numel() for p in module.parameters()),
         "epochs": n_epochs,
-        "element table": f"{table.name}, {width}",
-    }
+        "element table": {
+            "name": table.name, "elements": len(table.symbols), "columns": table.n_dims
+        },
+    }  # fmt: skip
 
 
-def _parts(model: Any) -> list[str]:
-    """Return the steps of a pipeline or the members of an ensemble, as ``name: class``."""
+def _parts(model: Any) -> dict[str, list[str]]:
+    """Return the classes of the steps of a pipeline or of the members of an ensemble."""
     named = getattr(model, "steps", None) or [*getattr(model, "named_estimators_", {}).items()]
     if hasattr(model, "regressor_"):
         named = [("regressor", model.regressor_)]
-    fitted = [(name, part) for name, part in named if part != "drop"]
-    return [f"{name}: {' > '.join(_chain(part))}" for name, part in fitted] or ["(not named)"]
+    return {name: _chain(part) for name, part in named if part != "drop"}
 
 
 def _chain(part: Any) -> list[str]:
@@ -136,14 +138,10 @@ def _table(table: ElementTable) -> Facts:
     facts: Facts = {
         "element table": table.name,
         "columns": table.n_dims,
-        "elements": _listed(table.symbols),
+        "elements": list(table.symbols),
     }
-    for key in ("description", "targets", "rows", "source", "licence", "skuae"):
-        value = table.metadata.get(key)
-        if value:
-            items = value.items() if isinstance(value, dict) else ()
-            facts[key] = ", ".join(f"{k} {v}".strip() for k, v in items) or str(value)
-    return facts
+    keys = ("description", "targets", "rows", "source", "licence", "skuae")
+    return facts | {key: table.metadata[key] for key in keys if table.metadata.get(key)}
 
 
 def _data(name: str, jobs: int | None, quiet: bool) -> Facts:
@@ -157,32 +155,21 @@ def _data(name: str, jobs: int | None, quiet: bool) -> Facts:
         facts |= {
             "crystals": len(crystals),
             "reduced formulas": int(groups.max()) + 1,
-            "sites": f"{sizes.min()} to {sizes.max()}, {sizes.mean():.1f} on average",
+            "sites": {"min": sizes.min(), "max": sizes.max(), "mean": sizes.mean()},
             "disordered crystals": int(crystals.is_disordered.sum()),
-            "elements": _listed([SYMBOLS[z - 1] for z in np.unique(numbers)]),
-            "labels": [_column(name, column) for name, column in data.labels.items()] or "none",
+            "elements": [SYMBOLS[z - 1] for z in np.unique(numbers)],
+            "labels": {str(name): _column(column) for name, column in data.labels.items()},
         }
     if len(errors):
-        shown = errors.head(_MOST_ERRORS)
-        facts["errors"] = [f"{e.id}: {e.reason}" for e in shown.itertuples()]
-        if len(errors) > len(shown):
-            facts["errors"].append(f"... and {len(errors) - len(shown)} more")
+        facts["errors"] = errors[["id", "reason"]].to_dict(orient="records")
     return facts
 
 
-def _listed(symbols: Sequence[str]) -> str:
-    return f"{len(symbols)}: {' '.join(symbols)}"
-
-
-def _column(name: str, column: pd.Series) -> str:
+def _column(column: pd.Series) -> Facts:
     """Return what a column of labels holds."""
     known = column.dropna()
-    gaps = len(column) - len(known)
-    text = f"{len(known.astype(str).unique())} values"
-    if (
-        pd.api.types.is_numeric_dtype(known)
-        and not pd.api.types.is_bool_dtype(known)
-        and len(known)
-    ):
-        text = f"{known.min():g} to {known.max():g}, {known.mean():g} on average"
-    return f"{name}: {text}" + (f", {gaps} empty" if gaps else "")
+    facts: Facts = {"values": len(known.astype(str).unique())}
+    numbers = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
+    if numbers and len(known):
+        facts = {"min": known.min(), "max": known.max(), "mean": known.mean()}
+    return facts | {"empty": len(column) - len(known)}

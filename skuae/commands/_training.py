@@ -23,6 +23,7 @@ from skuae.commands._scores import FILES as SCORE_FILES
 from skuae.commands._scores import Scored, clear, join, score, write_notes
 from skuae.commands._settings import parse_settings
 from skuae.commands._splits import check_split_options, make_splits
+from skuae.commands._tables import table_at
 from skuae.crystals import Crystals
 from skuae.embedding import resolve_table
 from skuae.estimators import CrystalEstimator, encode_estimator
@@ -76,6 +77,7 @@ def prepare(args: argparse.Namespace) -> Prepared:
     check_split_options(args.folds, args.test_fraction)
     resolve_device(args.device or "auto")  # what is wrong is said before minutes of reading
     if args.embedding is not None:
+        args.embedding = table_at(args.embedding)
         resolve_table(args.embedding)
     check_options(args, settings)
     crystals, labels, n_read = read_labelled(args.data, args.target, args.jobs, bool(args.quiet))

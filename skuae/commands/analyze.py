@@ -24,7 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         example="skuae analyze ct-uae-mt -o report",
     )
     add = parser.add_argument
-    add("table", metavar="TABLE", help="name of a table, or a .safetensors or .csv file")
+    add("table", metavar="TABLE", help="name of a table, a .safetensors or .csv file, or a "
+        "folder of skuae pretrain")  # fmt: skip
     add("-o", "--output", metavar="FOLDER", required=True)
     add("--compare-with", **SEVERAL, metavar="TABLE", help="default: all tables of skuae")
     add("--space", choices=("umap", "pca", "table"), default="umap", help="space "
@@ -55,13 +56,14 @@ def run(args: argparse.Namespace) -> int:
 
     from skuae.analysis import write_report
     from skuae.commands._output import check_free
+    from skuae.commands._tables import table_at
 
     check_free([Path(args.output) / "report.html"], args.overwrite)
     matplotlib.use("Agg")  # there may be no screen
     report = write_report(
-        args.table,
+        table_at(args.table),
         args.output,
-        compare_with=args.compare_with,
+        compare_with=args.compare_with and [table_at(name) for name in args.compare_with],
         space=args.space,
         n_seeds=args.seeds,
         random_state=args.random_state,

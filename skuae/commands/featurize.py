@@ -42,7 +42,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("files", nargs="+", metavar="DATA", help=FILES_HELP)
     add("-o", "--output", metavar="FILE", required=True, help="*.csv, *.parquet or *.json")
     add("--embedding", default="ct-uae-mt", metavar="TABLE", help="element table: a name such as "
-        "magpie, or a .safetensors or .csv file; default: ct-uae-mt")  # fmt: skip
+        "magpie, a .safetensors or .csv file, or a folder of skuae pretrain; default: "
+        "ct-uae-mt")  # fmt: skip
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of UAETransformer, such as "
         'statistics=\'["mean","max"]\' on_missing_element=mean')  # fmt: skip
     add_machine_options(parser)
@@ -69,12 +70,13 @@ def run(args: argparse.Namespace) -> int:
     from skuae.commands._output import check_table_path
     from skuae.commands._params import with_params
     from skuae.commands._settings import parse_settings
+    from skuae.commands._tables import table_at
     from skuae.embedding import UAETransformer
 
     if args.scheduler is None:
         check_table_path(args.output, args.overwrite)
     settings = parse_settings(args.set or [])
-    transformer = with_params(UAETransformer(args.embedding), settings)
+    transformer = with_params(UAETransformer(table_at(args.embedding)), settings)
     transformer.feature_labels()  # what is wrong is said before minutes of reading
     transformer.featurize_many([], pbar=False)
     if args.scheduler is not None:

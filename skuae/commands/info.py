@@ -46,15 +46,12 @@ def run(args: argparse.Namespace) -> int:
         The exit status: 1 if rows of a data set cannot be read.
     """
     from skuae.commands._facts import facts_on
+    from skuae.commands._facts_text import facts_as_text
     from skuae.commands._output import plain, show_json
 
-    facts = facts_on(args.name, args.jobs, bool(args.quiet))
+    facts = plain(facts_on(args.name, args.jobs, bool(args.quiet)))
     if args.json:
         show_json(facts)
     else:
-        width = max(map(len, facts)) + 2
-        for key, value in plain(facts).items():
-            for line in value if isinstance(value, list) else [value]:
-                print(f"{key:{width}}{line}")
-                key = ""
+        print(facts_as_text(facts))
     return int(bool(facts.get("errors")))

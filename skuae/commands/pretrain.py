@@ -1,6 +1,7 @@
 """``skuae pretrain``: an element table learned from crystals and their properties."""
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from skuae.commands._settings import (
     DATA_HELP,
@@ -10,6 +11,9 @@ from skuae.commands._settings import (
     add_overwrite,
     new_parser,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FRONT_ENDS", "add_parser", "run"]
 
@@ -92,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     from skuae.commands._data import read_data, read_ids, read_test_sets
     from skuae.commands._finished import check_unfinished, table_in_use
     from skuae.commands._options import ID_FILES, absolute, build_front_end, with_config
+    from skuae.commands._output import show
+    from skuae.commands._scores import as_table
     from skuae.commands._warnings import left_out
     from skuae.pretraining import pretrain
 
@@ -109,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
     check_unfinished(Path(args.output), options, args.overwrite)
     older = table_in_use(Path(args.output))
     structures, labels = read_data(options)
+    named = dict(zip(targets, units, strict=False))
     ids = {key: read_ids(options[key]) for key in ID_FILES if key in options}
     given = ("hold_out_by", "validation_fraction", "max_sites", "name", "source", "licence")
     with left_out("training interrupted"):  # the table is not kept
@@ -117,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
             labels[targets],
             args.output,
             front_end=front_end,
-            units=dict(zip(targets, units, strict=False)),
+            units=named,
             hold_out=read_test_sets(options),
             verbose=int("quiet" not in options),
             **ids,
@@ -128,9 +135,21 @@ def run(args: argparse.Namespace) -> int:
     path = done.folder / "config.json"
     config = {"command": absolute(options), **json.loads(path.read_text(encoding="utf-8"))}
     write_bytes(path, json.dumps(config, indent=2).encode())
-    print(done.metrics.round(4).to_string())
+    show(as_table(_errors(done.metrics), named), index=True)
     print(f"{done.table} -> {done.folder}")
     return 0
+
+
+def _errors(metrics: "pd.DataFrame") -> dict[str, dict[str, Any]]:
+    """Return the errors of `pretrain` as those of `skuae train` are."""
+    errors: dict[str, dict[str, Any]] = {}
+    for target, row in metrics.to_dict(orient="index").items():
+        errors[target] = {"n": row["n_validation"]}
+        if row["n_validation"]:
+            constant = {"MAE": row["mae_of_mean"], "RMSE": row["rmse_of_mean"]}
+            errors[target] |= {"MAE": row["mae"], "RMSE": row["rmse"], "R2": row["r2"]}
+            errors[target]["constant"] = constant
+    return errors
 
 
 def _require(value: list[str] | None, text: str) -> None:

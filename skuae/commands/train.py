@@ -50,8 +50,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--backbone", default="cgcnn", metavar="NAME", help=f"{', '.join(BACKBONES)}; default: "
         "cgcnn")  # fmt: skip
     add("--embedding", metavar="TABLE", help="element table: a name such as ct-uae-mt or magpie, "
-        "or a .safetensors or .csv file; default: the input of the back-end's paper, and ct-uae-mt "
-        "in a pipeline")  # fmt: skip
+        "a .safetensors or .csv file, or a folder of skuae pretrain; default: the input of the "
+        "back-end's paper, and ct-uae-mt in a pipeline")  # fmt: skip
     add("--set", **SEVERAL, metavar="NAME=VALUE", help="parameters of the estimator, such as "
         "max_epochs=300 early_stopping=true loss=gaussian_nll backbone__cutoff=6; of a pipeline, "
         "such as network__max_epochs=300 trees__catboost__depth=4 model=mp, the name or "

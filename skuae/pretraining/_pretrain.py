@@ -109,10 +109,10 @@ def pretrain(
     -------
     Bunch
         With `table` (ElementTable), `front_end` (fitted), `metrics` (DataFrame by target: rows,
-        mean absolute error, that of the mean of the training rows, R²), `split` (Series by row:
-        train, validation, near validation, unknown element, held out, too large, no label) and
-        `folder`. Rows near validation have the formula of a validation row; those with an unknown
-        element were to validate with, but the front-end cannot predict them.
+        mean absolute error and root mean square error, those of the mean of the training rows, R²),
+        `split` (Series by row: train, validation, near validation, unknown element, held out, too
+        large, no label) and `folder`. Rows near validation have the formula of a validation row;
+        those with an unknown element were to validate with, but the front-end cannot predict them.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def pretrain(
     Warns
     -----
     UserWarning
-        Some of `hold_out_ids` or `validation_ids` are not among those of the structures, or no row
-        is left to measure errors on.
+        Some of `hold_out_ids` or `validation_ids` are not among those of the structures, validation
+        rows have an element that no training row has, or no row is left to measure errors on.
 
     Examples
     --------
@@ -188,10 +188,15 @@ def pretrain(
         check_finished(front_end)  # it says how far the training came
         raise
     check_finished(front_end)
-    predictable = _predictable(front_end, crystals[valid])
+    predictable, unknown = _predictable(front_end, crystals[valid])
     split[valid[~predictable]] = "unknown element"
     if len(valid) and not predictable.any():
         _warn_of_no_errors(split)
+    elif not predictable.all():
+        warn(
+            f"{(~predictable).sum()} of {len(valid)} validation rows are not measured, since they "
+            f"hold elements that the front-end has not learned: {', '.join(unknown)}"
+        )
     metrics = _measure(front_end, crystals, y, train, valid[predictable])
 
     params = {k: v for k, v in encode_estimator(front_end).items() if k != "verbose"}
@@ -279,6 +284,8 @@ def _measure(front_end, crystals, y, train, valid):
                 "n_validation": int(has.sum()),
                 "mae": np.abs(error).mean() if has.any() else np.nan,
                 "mae_of_mean": np.abs(spread).mean() if has.any() else np.nan,
+                "rmse": np.sqrt(np.mean(error**2)) if has.any() else np.nan,
+                "rmse_of_mean": np.sqrt(np.mean(spread**2)) if has.any() else np.nan,
                 "r2": r2_score(truth[has], predicted[has, column]) if has.sum() > 1 else np.nan,
             }
         )
@@ -293,7 +300,7 @@ def _count_elements(crystals):
 
 
 def _predictable(front_end, crystals):
-    """Mark rows whose elements all occur in training rows, or may be guessed by the front-end."""
+    """Mark rows that the front-end can predict, and return the symbols that it does not know."""
     rows, numbers, _ = crystals.composition()
     if getattr(front_end, "on_missing_element", "raise") == "mean":
         unknown = numbers > N_LEARNED
@@ -301,7 +308,7 @@ def _predictable(front_end, crystals):
         unknown = ~front_end.element_table_.seen[numbers - 1]
     predictable = np.ones(len(crystals), dtype=bool)
     predictable[rows[unknown]] = False
-    return predictable
+    return predictable, [SYMBOLS[z - 1] for z in np.unique(numbers[unknown])]
 
 
 def _with_card(learned, config):

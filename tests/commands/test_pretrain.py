@@ -48,8 +48,16 @@ def command(files, *more, output="out"):
 def test_command_line(files, capsys):
     (files / "ids.txt").write_text("\n".join(load_mp_mini().ids[:20]))
     assert command(files, "--hold-out-ids", str(files / "ids.txt"), "--units", "eV/atom", "eV") == 0
-    assert "ElementTable('ct-uae'" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ElementTable('ct-uae'" in out
     config = json.loads((files / "out" / "config.json").read_text())
+    head, first, constant, *_ = out.splitlines()  # as skuae train prints them
+    assert head.split() == ["n", "MAE", "RMSE", "R2"]
+    errors = config["metrics"][TARGETS[0]]
+    numbers = [f"{errors[key]:.5g}" for key in ("mae", "rmse", "r2")]
+    assert first.split() == [TARGETS[0], "(eV/atom)", str(errors["n_validation"]), *numbers]
+    numbers = [f"{errors[key]:.5g}" for key in ("mae_of_mean", "rmse_of_mean")]
+    assert constant.split() == [f"{TARGETS[0]},", "constant", str(errors["n_validation"]), *numbers]
     assert config["rows"]["held out"] >= 20
     assert config["targets"] == {TARGETS[0]: "eV/atom", TARGETS[1]: "eV"}
     # The config that was written repeats the run.

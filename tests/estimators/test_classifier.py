@@ -176,7 +176,7 @@ def test_names_of_labels(clf, X, two, tmp_path):
     [
         (lambda y: None, "classifier requires y to be passed, but the target y is None"),
         (lambda y: y[:-1], r"y has shape \(23,\) but X has 24 rows"),
-        (lambda y: np.where(np.arange(24) == 5, None, y), r"row 5 \(mp-5\): the label is None \(1"),
+        (lambda y: np.where(np.arange(24) == 5, None, y), r"row 5 \(mp-5\): the label is None; a"),
         (lambda y: np.where(np.arange(24) > 21, np.nan, 1), r"row 22 \(mp-22\): .* nan \(2 such"),
         (lambda y: pd.Series(y, dtype="string").where(y != "polar"), r"row \d+ .*<NA>.*drop the"),
         (lambda y: np.full(24, "a"), "only one class, 'a'.*at least 2 classes"),

@@ -1,5 +1,6 @@
 import json
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,8 @@ def test_metrics_are_those_of_the_validation_rows(data, tmp_path):
     mean = data.target[:300][result.split == "train"].mean(axis=0)
     spread = np.abs(data.target[rows] - mean).mean(axis=0)
     np.testing.assert_allclose(result.metrics["mae_of_mean"], spread, rtol=1e-5)
+    rmse = np.sqrt((error**2).mean(axis=0))
+    np.testing.assert_allclose(result.metrics["rmse"], rmse, rtol=1e-5)
 
 
 class CtrlC(Callback):
@@ -250,7 +253,12 @@ def test_a_front_end_that_guesses_is_measured_on_new_elements(data, tmp_path):
         front_end = CrystalTransformerRegressor(
             **SMALL, on_missing_element=guess, element_features=None
         )
-        result = run(data, tmp_path / guess, front_end=front_end, validation_ids=ids)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            result = run(data, tmp_path / guess, front_end=front_end, validation_ids=ids)
+        begin = f"{len(ids) - 1} of {len(ids)} validation rows are not measured, since they hold "
+        left_out = [str(w.message) for w in said if str(w.message).startswith(begin)]
+        assert len(left_out) == (guess == "raise") and all("O" in text for text in left_out)
         n_rows[guess] = result.metrics["n_validation"].iloc[0]
         assert n_rows[guess] == (result.split == "validation").sum()
     assert n_rows == {"raise": 1, "mean": len(ids)}
