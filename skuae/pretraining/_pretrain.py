@@ -194,8 +194,8 @@ def pretrain(
         _warn_of_no_errors(split)
     elif not predictable.all():
         warn(
-            f"{(~predictable).sum()} of {len(valid)} validation rows are not measured, since they "
-            f"hold elements that the front-end has not learned: {', '.join(unknown)}"
+            f"{(~predictable).sum()} of {len(valid)} validation rows not measured, for elements "
+            f"that the front-end has not learned: {', '.join(unknown)}"
         )
     metrics = _measure(front_end, crystals, y, train, valid[predictable])
 

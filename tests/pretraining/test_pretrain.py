@@ -256,7 +256,7 @@ def test_a_front_end_that_guesses_is_measured_on_new_elements(data, tmp_path):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             result = run(data, tmp_path / guess, front_end=front_end, validation_ids=ids)
-        begin = f"{len(ids) - 1} of {len(ids)} validation rows are not measured, since they hold "
+        begin = f"{len(ids) - 1} of {len(ids)} validation rows not measured, for elements "
         left_out = [str(w.message) for w in said if str(w.message).startswith(begin)]
         assert len(left_out) == (guess == "raise") and all("O" in text for text in left_out)
         n_rows[guess] = result.metrics["n_validation"].iloc[0]
