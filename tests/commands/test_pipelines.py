@@ -85,14 +85,18 @@ def test_it_is_evaluated_and_described(stack, cifs, capsys):
     assert errors["MAE"] == pytest.approx(mean_absolute_error(data.target, predicted))
     assert main(["info", str(stack[0]), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["model"] == "CrystalStackingRegressor" and facts["targets"] == ["en (eV)"]
-    assert facts["parts"][0] == "gp: BackboneTransformer > ActivationGPRegressor"
-    assert facts["parts"][3] == "trees: FeatureUnion > CatBoostRegressor"
-    assert facts["parts"][2] == "tuned: CrystalGNNRegressor"
-    assert facts["parts"][4] == "network: CrystalGNNRegressor"
+    assert facts["model"] == "CrystalStackingRegressor" and facts["targets"] == {"en": "eV"}
+    assert facts["parts"]["gp"] == ["BackboneTransformer", "ActivationGPRegressor"]
+    assert facts["parts"]["trees"] == ["FeatureUnion", "CatBoostRegressor"]
+    assert facts["parts"]["tuned"] == facts["parts"]["network"] == ["CrystalGNNRegressor"]
+    assert list(facts["parts"]) == PARTS
     _, numbers, _ = data.structures.composition()
-    assert facts["training elements"].startswith(f"{len(np.unique(numbers))}: ")
-    assert facts["training rows"] == 30 and "MAE" in facts["held-out errors of en"]
+    assert len(facts["training elements"]) == len(np.unique(numbers))
+    assert facts["training rows"] == 30 and "MAE" in facts["held-out errors"]["en"]
+    assert main(["info", str(stack[0])]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["parts", "gp:", "BackboneTransformer", ">", "ActivationGPRegressor"] in lines
+    assert ["tuned:", "CrystalGNNRegressor"] in lines
 
 
 def test_classes_with_a_saved_network(regressor, cifs, files, capsys):
