@@ -1,39 +1,27 @@
 """Files with a crystal in each row: parquet, JSON, JSON lines or CSV."""
 
-import re
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
 
-from skuae._cells import short_repr
 from skuae._csv import as_table, as_typed, check_names, read_lines
-from skuae._elements import SYMBOLS, atomic_number
-from skuae._numbers import as_floats
-from skuae.crystals import (
-    LimitError,
-    as_lists,
-    is_file,
-    parse_structure,
-    warn_remarks,
-)
+from skuae.crystals import LimitError, format_of, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_all_listed
-from skuae.datasets._id_prop import check_inside, check_once
+from skuae.datasets._id_prop import TABLE
 from skuae.datasets._id_prop import read_table as read_id_prop
 from skuae.datasets._labels import as_labels
 from skuae.datasets._parquet import read_parquet
 from skuae.datasets._records import read_records
 from skuae.datasets._rows import read_rows
+from skuae.datasets._structure_cells import ONE_COLUMN, cells_of, read_cell
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
-_STRUCTURES = ("structure", "atoms", "cif", "file", "path")
-_PACKED = ("lattice", "atomic_numbers", "frac_coords")
-_OCCUPANCIES = "site_occupancies"
-STRUCTURE_COLUMNS = (*_STRUCTURES, *_PACKED, _OCCUPANCIES)
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 ROWS_PER_TASK = 64
+_MOST_NAMED = 5  # rows of a message
 _LARGEST_EXACT = 2**53  # above it, a float64 skips integers
 
 
@@ -99,8 +87,8 @@ def read_file(path, *, target=None, n_jobs=None, verbose=0, allow_outside=False)
         labels, structures = read_all_listed(path, n_jobs, verbose, allow_outside)
     else:
         labels, rows = read_table_rows(path, n_jobs, verbose, allow_outside)
-        for row in sorted(rows.reasons)[:1]:
-            raise ValueError(f"{path}, {_where(labels, row)}: {rows.reasons[row]}{_more(rows)}")
+        if rows.reasons:
+            raise ValueError(f"{path}, {_reason(labels, rows.reasons)}")
         warn_remarks({f"row {row}": said for row, said in sorted(rows.remarks.items())})
         structures = rows.crystals
     names = targets_of(path, labels, target)
@@ -218,7 +206,12 @@ def _names(path, index):
         )
     if not ids.is_unique:
         again = ids[ids.duplicated()][0]
-        raise ValueError(f"{path}: {again!r} names several rows; ids must be unique")
+        rows = np.flatnonzero(ids == again)
+        *most, last = rows[:_MOST_NAMED] if len(rows) <= _MOST_NAMED else [*rows[:4], "others"]
+        raise ValueError(
+            f"{path}: rows {', '.join(map(str, most))} and {last} have the id {again!r}; keep one "
+            "of them, or give them different ids"
+        )
     return ids
 
 
@@ -238,6 +231,13 @@ def _read_table(path):
         raise LimitError(f"{path} is too large: {error}") from error
     except (ValueError, OSError) as error:  # of pandas, json and gzip
         raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
+    if path.name.lower().endswith(SPREADSHEETS):
+        raise ValueError(f"{path}: skuae reads no spreadsheets; save it as CSV")
+    if format_of(path):
+        raise ValueError(
+            f"{path} is a structure file, which has no labels: give its folder, with a table "
+            f"{TABLE} of names and labels"
+        )
     raise ValueError(
         f"{path}: name it *.parquet, *.json, *.jsonl (both may be .gz) or *.csv, after what it is"
     )
@@ -247,7 +247,7 @@ def _read_csv(path):
     frame = as_table(path, read_lines(path))
     for name in frame:
         # ids and names of files as they are: "007" is no number
-        if name not in _STRUCTURES and name.lower() not in ID_COLUMNS:
+        if name not in ONE_COLUMN and name.lower() not in ID_COLUMNS:
             frame[name] = as_typed(frame[name])
     return frame
 
@@ -281,90 +281,16 @@ def read_table_rows(path, n_jobs, verbose, allow_outside):
     return labels, rows
 
 
-def cells_of(path, frame, allow_outside):
-    """Return the columns of a table that are not structures, and the cells that are.
-
-    Parameters
-    ----------
-    path : Path
-        Of the table.
-    frame : DataFrame
-        All or some of its rows.
-    allow_outside : bool
-
-    Returns
-    -------
-    labels : DataFrame of shape (n_crystals, n_labels)
-    cells : list of length n_crystals
-        For `read_cell`.
-    """
-    used = _structure_columns(path, frame)
-    if len(used) > 1:
-        cells = list(frame[list(used)].itertuples(index=False, name=None))
-    else:
-        cells = frame[used[0]].tolist()
-    files = {row: cell for row, cell in enumerate(cells) if _is_name(cell)}
-    if not allow_outside:
-        check_inside(path, list(files.values()))
-    places = {row: path.parent / name for row, name in files.items()}
-    check_once(path, places, {row: f"row {row}" for row in files})
-    return frame.drop(columns=list(used)), cells
-
-
-def _structure_columns(path, frame):
-    """Return the names of the columns that hold the structures."""
-    if set(_PACKED) <= set(frame):
-        return _PACKED + (_OCCUPANCIES,) * (_OCCUPANCIES in frame)
-    column = next((name for name in _STRUCTURES if name in frame), None)
-    if column is None:
-        raise ValueError(
-            f"{path} has no structures: a column {', '.join(_STRUCTURES)}, or all of "
-            f"{', '.join(_PACKED)}; it has {', '.join(map(str, frame.columns))}"
-        )
-    return (column,)
-
-
 def _where(labels, row):
     return f"row {row}" + (f" ({labels.index[row]})" if labels.index.name == "id" else "")
 
 
-def _more(rows):
-    n = len(rows.reasons)
-    return f" ({n} such rows)" if n > 1 else ""
-
-
-def read_cell(cell, limits, folder):
-    """Return the structure in a cell, and the remarks of the parser."""
-    if isinstance(cell, tuple):
-        return _from_arrays(*as_lists(cell), limits=limits), []
-    if not isinstance(cell, (str, dict)):
-        raise ValueError(f"there is no structure ({short_repr(cell)})")
-    if not _is_name(cell):
-        return parse_structure(cell, limits=limits)
-    if not is_file(folder / cell):
-        raise ValueError(
-            f"{short_repr(cell, 42)} is no CIF text, and there is no such file in {folder}"
-        )
-    return parse_structure(folder / cell, limits=limits)
-
-
-def _is_name(cell):
-    """Tell whether a cell is the name of a file, not a CIF or JSON text."""
-    if not isinstance(cell, str) or cell.lstrip()[:1] in ("{", "["):
-        return False
-    return not re.search(r"^\s*data_", cell, re.MULTILINE | re.IGNORECASE)
-
-
-def _from_arrays(lattice, numbers, coords, occupancies=None, *, limits):
-    limits.check("sites", len(numbers), "sites")
-    lattice, coords = as_floats(lattice), as_floats(coords)
-    if occupancies is None:
-        return Structure(lattice, [_symbol(z) for z in numbers], coords)
-    species = [{_symbol(z): x for z, x in site} for site in occupancies]
-    if any(not x > 0 for site in species for x in site.values()):
-        raise ValueError(f"{_OCCUPANCIES} holds one that is not above 0")
-    return Structure(lattice, species, coords)
-
-
-def _symbol(element):
-    return SYMBOLS[atomic_number(element) - 1]
+def _reason(labels, reasons):
+    """Say why rows were not read: the first reason, and the rows that it holds for."""
+    said = reasons[min(reasons)]
+    rows = [row for row, reason in sorted(reasons.items()) if reason == said]
+    named = ", ".join(_where(labels, row) for row in rows[:_MOST_NAMED])
+    named += f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
+    others = len(reasons) - len(rows)
+    more = f" (and {others} other row{'s' * (others > 1)} cannot be read)" if others else ""
+    return f"{named}: {said}{more}"

@@ -6,6 +6,7 @@ import json
 import pandas as pd
 
 from skuae.crystals import LIMITS, load_json, read_bytes
+from skuae.datasets._id_prop import TABLE
 
 
 def read_records(path, kind):
@@ -61,6 +62,11 @@ def _content(text):
 def _frame_of(content):
     if isinstance(content, dict) and {"columns", "data"} <= set(content):
         return pd.DataFrame(content["data"], content.get("index"), content["columns"])
+    if isinstance(content, dict) and {"sites", "atoms", "lattice"} & set(content):
+        raise ValueError(
+            f"it holds one structure, which has no labels; give its folder, with a table {TABLE} "
+            "of names and labels"
+        )
     if not isinstance(content, list):
         held = (
             f"one object with the entries {', '.join(map(repr, list(content)[:3]))}"

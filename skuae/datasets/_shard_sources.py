@@ -11,20 +11,14 @@ import pandas as pd
 
 from skuae._cells import short_repr, shortened
 from skuae.crystals import Crystals, LimitError, parse_structure
-from skuae.datasets._file import (
-    cells_of,
-    indexed,
-    label_of,
-    read_cell,
-    read_labels,
-    targets_of,
-)
+from skuae.datasets._file import indexed, label_of, read_labels, targets_of
 from skuae.datasets._folder import find_listed
 from skuae.datasets._id_prop import TABLE
 from skuae.datasets._labels import is_unknown
 from skuae.datasets._parquet import read_parquet_pieces
 from skuae.datasets._shard_frame import as_frame
 from skuae.datasets._shards import Shards
+from skuae.datasets._structure_cells import cells_of, read_cell
 from skuae.datasets._structures import files_in, is_table
 
 

@@ -12,12 +12,13 @@ from skuae._cells import shortened
 from skuae._warnings import warn
 from skuae.crystals import Crystals, format_of, is_file, warn_remarks
 from skuae.datasets._bunch import make_bunch
-from skuae.datasets._file import read_table_rows
+from skuae.datasets._file import SPREADSHEETS, read_table_rows
 from skuae.datasets._folder import read_files, read_listed
 from skuae.datasets._id_prop import TABLE
 from skuae.datasets._rows import LONGEST, Rows, check_on_error, not_read
 
-_TABLES = (".csv", ".parquet", ".jsonl", ".jsonl.gz")
+# Spreadsheets are refused as tables are, with the advice to save them as CSV.
+_TABLES = (".csv", ".parquet", ".jsonl", ".jsonl.gz", *SPREADSHEETS)
 # How a JSON file begins that holds records, or matminer's index, columns and data.
 _TABLE_IN_JSON = re.compile(rb'(\xef\xbb\xbf)?\s*(\[|\{\s*"(index|columns|data)"\s*:)')
 _MOST_LISTED = 10

@@ -128,7 +128,7 @@ def test_data(cifs, files, capsys):
             "are mp, mp-energy-gap, mp-metal, mp-topology, tables",
         ),
         ("x.safetensors", "x.safetensors is not a"),
-        ("x.csv", "x.csv has no structures"),
+        ("x.csv", "x.csv has no column of structures"),
         ("empty", "holds no structure files"),
         ("", "there is no file or folder"),
     ],

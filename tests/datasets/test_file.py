@@ -193,9 +193,15 @@ def test_booleans_with_gaps_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: [{**row, "material_id": "mp-1"} for row in rows], "names several rows"),
-        (lambda rows: [{"material_id": "mp-1", "y": 1}], "has no structures"),
-        (lambda rows: [{**rows[0], "structure": None}], r"row 0 \(mp-\d+\): there is no"),
+        (
+            lambda rows: [{**row, "material_id": "mp-1"} for row in rows],
+            r"rows 0, 1, 2, 3 and others have the id 'mp-1'",
+        ),
+        (lambda rows: [{"material_id": "mp-1", "y": 1}], "has no column of structures"),
+        (
+            lambda rows: [{**rows[0], "structure": None}],
+            r"row 0 \(mp-\d+\): the cell of column structure is empty",
+        ),
         (lambda rows: [{**rows[0], "structure": "none.cif"}], r"row 0 \(mp-\d+\): .*none.cif"),
         (
             lambda rows: [{**rows[0], "structure": "Ga As\n1.0\n"}],

@@ -156,7 +156,7 @@ def test_other_delimiters_of_id_prop_are_named(files, text, name):
         ("id,file,y\na,a.cif,1\nb,b.cif", "line 3 has 2 columns, the first line has 3"),
         ('file,y\na.cif,"1\n', "see whether all quotes are closed"),
         ("# made by me\nfile,y\na.cif,1", "line 1 is a comment"),
-        ("id,file,y\na,a.cif,1\n a ,b.cif,2", "'a' names several rows"),
+        ("id,file,y\na,a.cif,1\n a ,b.cif,2", "rows 0 and 1 have the id 'a'"),
         ("", "is empty"),
     ],
 )
@@ -251,8 +251,8 @@ def test_parquet_columns_given_twice_are_refused(files, structure):
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["a", "a "], "'a' names several rows"),
-        ([7, "7"], "'7' names several rows"),
+        (["a", "a "], "rows 0 and 1 have the id 'a'"),
+        ([7, "7"], "rows 0 and 1 have the id '7'"),
         ([1e20, 2.0], "the ids in id are floats, which hold no more than 15 digits"),
     ],
 )

@@ -115,7 +115,7 @@ def test_missing_files_are_rows_that_failed(folder, missing):
     ("name", "content", "reason"),
     [
         ("t.csv", b"id,cif\na,1,2\n", "t.csv line 2 has 3 columns, the first line has 2"),
-        ("t.csv", b"id,y\na,1\n", "t.csv has no structures: a column structure"),
+        ("t.csv", b"id,y\na,1\n", "t.csv has no column of structures. Call it structure"),
         ("t.jsonl", b'{"structure": 1}\n{"structu', "t.jsonl is damaged, or not what its name"),
         ("t.parquet", b"PAR1", "t.parquet is damaged, or not what its name says"),
         ("t.json", b"[{", "t.json is damaged, or not what its name says"),
