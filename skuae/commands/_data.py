@@ -58,8 +58,10 @@ def _read_all(
     paths: Sequence[str], targets: list[str] | None, jobs: int | None, quiet: bool
 ) -> tuple[Crystals, pd.DataFrame, list[int]]:
     """Return the crystals of DATA files end to end, their labels, and the rows of each file."""
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise ValueError("a DATA file is given twice")
+    real = [os.path.realpath(path) for path in paths]
+    for place, path in enumerate(real):
+        if path in real[:place]:
+            raise ValueError(f"{paths[place]} is given twice")
     with left_out("unknown labels: "):  # `warn_unlabelled` counts those of all files
         bunches = [
             read_file(path, target=targets, n_jobs=jobs, verbose=int(not quiet)) for path in paths
@@ -74,7 +76,10 @@ def _read_all(
     labels = pd.concat([bunch.labels for bunch in bunches], ignore_index=bool(nameless))
     if structures.ids is not None and not labels.index.is_unique:
         again = labels.index[labels.index.duplicated()][0]
-        raise ValueError(f"the id {again!r} is in two DATA files: ids must be unique")
+        one, other, *_ = (
+            path for path, bunch in zip(paths, bunches, strict=True) if again in bunch.labels.index
+        )
+        raise ValueError(f"the id {again!r} is in {one} and in {other}; keep it in one of them")
     return structures, labels, [len(bunch.labels) for bunch in bunches]
 
 

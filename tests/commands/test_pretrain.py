@@ -167,7 +167,7 @@ def test_an_id_in_two_files_is_refused(files, capsys):
     shutil.copy(files / "crystals.json", files / "copy.json")
     names = [str(files / name) for name in ("crystals.json", "copy.json")]
     assert main(["pretrain", *names, "-o", str(files / "out"), "--targets", "y", "--quiet"]) == 2
-    assert "is in two DATA files" in capsys.readouterr().err
+    assert "; keep it in one of them" in capsys.readouterr().err
 
 
 def test_ids_of_a_spreadsheet(tmp_path):

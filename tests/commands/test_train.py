@@ -296,3 +296,14 @@ def test_a_class_that_is_not_known(regressor, monkeypatch):
     monkeypatch.setattr(estimators._loading, "read_model_folder", changed)
     with pytest.raises(ValueError, match="holds a 'CrystalSVM', which this version of skuae does"):
         load_pretrained(regressor)
+
+
+def test_what_is_given_twice_is_named(files, capsys):
+    (files / "t.csv").write_text("id,file,en\nx,a.cif,1\ny,b.cif,2\n")
+    (files / "u.csv").write_text("id,file,en\nz,a.cif,1\ny,b.cif,2\n")
+    more = ["--target", "en", "-o", "m", "--quiet"]
+    assert main(["train", "t.csv", "u.csv", *more]) == 2
+    said = "the id 'y' is in t.csv and in u.csv; keep it in one of them\n"
+    assert capsys.readouterr().err == f"skuae train: {said}"
+    assert main(["train", "u.csv", "t.csv", "./u.csv", *more]) == 2
+    assert capsys.readouterr().err == "skuae train: ./u.csv is given twice\n"
