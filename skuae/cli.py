@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from skuae._row_names import ids_alone
 from skuae._version import __version__
 from skuae.commands import analyze, evaluate, featurize, info, predict, pretrain, train
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the output has gone.
     """
     args = _parser().parse_args(arguments)
-    with _short_warnings(f"skuae {args.command}"):
+    with _short_warnings(f"skuae {args.command}"), ids_alone():
         try:
             with _limits_raised(getattr(args, "limit", None) or []):
                 status = args.run(args)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skuae._row_names import row_name
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._reading import pack, parse_row, rows_of
 from skuae.crystals._remarks import warn_remarks
@@ -106,7 +107,7 @@ def read_readable(X: Any) -> ReadRows:
     remarks: dict[str, list[str]] = {}
 
     def where(row: int) -> str:
-        return f"row {row}" if ids is None else f"row {row} ({ids[row]})"
+        return row_name(row, ids)
 
     for row, item in enumerate(items):  # files and texts take long, and are read once
         try:

@@ -7,6 +7,7 @@ import numpy as np
 from pymatgen.core import Composition
 
 from skuae._elements import atomic_number
+from skuae._row_names import row_name
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._reading import as_crystals, is_missing, pack, rows_of
 from skuae.crystals._symbols import is_formula, without_subscripts
@@ -59,7 +60,7 @@ class Compositions:
         -------
         str
         """
-        return f"row {row}" if self.ids is None else f"row {row} ({self.ids[row]})"
+        return row_name(row, self.ids)
 
 
 def as_contents(X: Any) -> Crystals | Compositions:
@@ -96,7 +97,7 @@ def _as_compositions(items: list, ids: np.ndarray | None) -> Compositions:
     numbers: list[int] = []
     amounts: list[float] = []
     for row, item in enumerate(items):
-        where = f"row {row}" if ids is None else f"row {row} ({ids[row]})"
+        where = row_name(row, ids)
         try:
             found = _amounts(item)
         except (TypeError, ValueError) as error:

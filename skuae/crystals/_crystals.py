@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import Structure
 
+from skuae._row_names import row_name
 from skuae.crystals._arrays import (
     arrays_by_level,
     arrays_of_crystals,
@@ -87,8 +88,7 @@ class Crystals:
     lattices: Annotated[np.ndarray, Column("crystals", np.float64, (3, 3))]
     offsets: Annotated[np.ndarray, offsets_of("sites")]
     ids: Annotated[np.ndarray | None, Column("crystals", np.str_, in_batch=False)]
-    # All three are arrays, or None.
-    occ_sites: Any
+    occ_sites: Any  # these three are arrays, or None
     occ_numbers: Annotated[Any, Column("entries", np.uint8)]
     occ_values: Annotated[Any, Column("entries", np.float64)]
 
@@ -178,9 +178,9 @@ class Crystals:
         Returns
         -------
         str
-            ``"row 5 (mp-149)"``, or ``"row 5"`` without ids.
+            ``"row 5 (mp-149)"``; ``"row 5"`` without ids, and ``"mp-149"`` in commands.
         """
-        return f"row {row}" if self.ids is None else f"row {row} ({self.ids[row]})"
+        return row_name(row, self.ids)
 
     # -- what is in them --------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pymatgen.core.sites import Site
 from pymatgen.core.structure import IStructure
 
 from skuae._elements import N_ELEMENTS
+from skuae._row_names import row_name
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
 from skuae.crystals._parsing import format_of, is_file, parse_structure
@@ -154,7 +155,7 @@ def pack(rows: list, ids: Iterable | None) -> Crystals:
         raise ValueError(f"{len(names)} ids for {len(rows)} structures; give one id a row")
 
     def where(row: int) -> str:
-        return f"row {row}" if names is None else f"row {row} ({names[row]})"
+        return row_name(row, names)
 
     atomic_number = _AtomicNumbers()
     remarks: dict[str, list[str]] = {}

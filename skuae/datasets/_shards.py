@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skuae._files import checked_content
+from skuae._row_names import row_name
 from skuae._warnings import warn
 from skuae.crystals import Crystals, join_shards
 from skuae.datasets._manifest import Manifest
@@ -239,7 +240,7 @@ class Shards:
         -------
         str
         """
-        return f"row {row}" if self.ids is None else f"row {row} ({self.ids[row]})"
+        return row_name(row, self.ids)
 
     def composition(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Count the atoms of each element in each crystal; see :meth:`skuae.Crystals.composition`.

@@ -53,6 +53,16 @@ def test_rows_that_fail_have_a_reason_and_stop_no_others(regressor, files, capsy
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_warnings_name_crystals_by_id(regressor, files):
+    """Numbers of the rows that were read are not those of the table."""
+    Structure(Lattice.cubic(4), ["Lr"], [[0, 0, 0]]).to(filename="lr.cif")
+    Structure(Lattice.cubic(30), ["Na"], [[0, 0, 0]]).to(filename="far.cif")
+    names = ["broken.cif", "a.cif", "lr.cif", "b.cif", "far.cif"]
+    with pytest.warns(UserWarning, match=r"^far\.cif: no atom has a neighbour within"):
+        assert main(["predict", str(regressor), *names, "-o", "out.csv", *QUIET]) == 1
+    assert pd.read_csv("out.csv")["error"][2].startswith("element table 'cgcnn' has")
+
+
 def test_classes_with_their_probabilities_as_json(classifier, files, capsys):
     assert main(["predict", str(classifier), ".", "--json", *QUIET]) == 1
     rows = json.loads(capsys.readouterr().out)
