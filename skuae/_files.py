@@ -328,7 +328,9 @@ def _read(
             tensors = load(path, file)
         found, expected = card.pop("format"), card.pop("sha256")
     except Exception as error:  # damage gives a dozen kinds, from SafetensorError to RecursionError
-        raise ValueError(f"{path} is not a {format} file, or is damaged ({error})") from error
+        raise ValueError(
+            f"{path} is damaged, or was not written by skuae; copy it again, or write it again"
+        ) from error
     if found != format:
         why = "another version of skuae wrote it; use that version, or write it again with this one"
         if str(found).rpartition("-")[0] != format.rpartition("-")[0]:

@@ -48,12 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         except (ValueError, TypeError, OSError, ImportError) as error:
-            print(f"skuae {args.command}: {error}", file=sys.stderr)
+            print(f"skuae {args.command}: {_said(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt as stop:
             print(f"\nskuae {args.command}: {str(stop) or 'stopped'}", file=sys.stderr)
             return 130
     return status
+
+
+def _said(error: Exception) -> str:
+    """Return what an error says; of the system, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 class _CommandParser(argparse.ArgumentParser):

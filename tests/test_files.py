@@ -130,22 +130,22 @@ def test_every_single_damaged_byte_is_noticed(path):
 def test_truncated_file(path, tensors, length):
     write_safetensors(path, tensors, {}, format=FORMAT)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"is not a skuae-test-1 file, or is damaged"):
+    with pytest.raises(ValueError, match=r"is damaged, or was not written by skuae; copy it again"):
         read_safetensors(path, format=FORMAT)
 
 
 def test_foreign_files(path, tensors):
     save_file(tensors, path)
-    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+    with pytest.raises(ValueError, match="is damaged, or was not written by skuae; copy it again"):
         read_safetensors(path, format=FORMAT)
     save_file(tensors, path, metadata={"skuae": "no json"})
-    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+    with pytest.raises(ValueError, match="is damaged, or was not written by skuae; copy it again"):
         read_safetensors(path, format=FORMAT)
     save_file(tensors, path, metadata={"skuae": json.dumps({"format": FORMAT})})
-    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+    with pytest.raises(ValueError, match="is damaged, or was not written by skuae; copy it again"):
         read_safetensors(path, format=FORMAT)
     path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(ValueError, match="is not a skuae-test-1 file, or is damaged"):
+    with pytest.raises(ValueError, match="is damaged, or was not written by skuae; copy it again"):
         read_safetensors(path, format=FORMAT)
 
 
@@ -362,7 +362,7 @@ def test_an_address_is_no_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["[1, 2]", "3", '"a"', "null", "[" * 100_000, "9" * 5000, ""])
 def test_metadata_that_is_no_card(path, text):
     path.write_bytes(save({"a": np.zeros(2)}, metadata={"skuae": text}))
-    with pytest.raises(ValueError, match=r"is not a skuae-test-1 file, or is damaged"):
+    with pytest.raises(ValueError, match=r"is damaged, or was not written by skuae; copy it again"):
         read_safetensors(path, format=FORMAT)
 
 

@@ -30,6 +30,14 @@ def test_analyze_names_what_it_cannot_find(table, message, tmp_path, capsys):
     assert not (tmp_path / "report").exists()
 
 
+def test_analyze_replaces_no_file_by_a_folder(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("a")
+    assert main(["analyze", "ct-uae-mt", "-o", str(tmp_path / "a.csv")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"skuae analyze: {tmp_path}/a.csv: there is a file of that name, or on")
+    assert said.endswith("; give the path of a folder\n")
+
+
 @pytest.mark.slow
 def test_analyze_with_nothing_but_the_default(tmp_path, capsys):
     assert main(["analyze", "ct-uae-mt", "-o", str(tmp_path), "--quiet"]) == 0

@@ -127,7 +127,7 @@ def test_data(cifs, files, capsys):
             "there is no file or folder none, and no model or element table of that name; models "
             "are mp, mp-energy-gap, mp-metal, mp-topology, tables",
         ),
-        ("x.safetensors", "x.safetensors is not a"),
+        ("x.safetensors", "x.safetensors is damaged, or was not written by skuae; copy it"),
         ("x.csv", "x.csv has no column of structures"),
         ("empty", "holds no structure files"),
         ("", "there is no file or folder"),
