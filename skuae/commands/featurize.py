@@ -76,6 +76,12 @@ def run(args: argparse.Namespace) -> int:
     if args.scheduler is None:
         check_table_path(args.output, args.overwrite)
     settings = parse_settings(args.set or [])
+    word = settings.get("statistics")
+    if isinstance(word, str):
+        raise ValueError(
+            f"--set statistics={word}: it takes a list; write --set statistics='[\"mean\"]', with "
+            "both kinds of quotes"
+        )
     transformer = with_params(UAETransformer(table_at(args.embedding)), settings)
     transformer.feature_labels()  # what is wrong is said before minutes of reading
     transformer.featurize_many([], pbar=False)

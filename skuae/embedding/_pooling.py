@@ -98,8 +98,8 @@ def check_statistics(statistics):
     known = isinstance(statistics, (list, tuple)) and all(s in STATISTICS for s in statistics)
     if not known or len(set(statistics)) != len(statistics) or not statistics:
         raise ValueError(
-            f"statistics is {statistics!r}; pass a tuple of different ones of {STATISTICS}, e.g. "
-            '("mean",)'
+            f"statistics is {statistics!r}; give a list of different ones of "
+            f'{", ".join(STATISTICS)}, such as ["mean"]'
         )
 
 

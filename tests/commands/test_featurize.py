@@ -55,6 +55,14 @@ def test_nothing_but_failures_has_the_same_columns(files):
         (["--embedding", "magpi", "-o", "out.csv"], "did you mean 'magpie'"),
         (["--set", "statistic=1", "-o", "out.csv"], "did you mean statistics?"),
         (["--set", 'statistics=["mode"]', "-o", "out.csv"], "mode"),
+        (
+            ["--set", "statistics=mean", "-o", "out.csv"],
+            """statistics=mean: it takes a list; write --set statistics='["mean"]', with both""",
+        ),
+        (
+            ["--set", "statistics=[mean]", "-o", "out.csv"],  # as the shell passes ["mean"] on
+            """statistics=[mean]: it takes a list; write --set statistics='["mean"]', with both""",
+        ),
     ],
 )
 def test_wrong_commands_end_without_a_traceback(files, capsys, more, message):

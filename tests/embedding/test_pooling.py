@@ -113,7 +113,7 @@ def test_missing_element_mean_and_nan(structures, partial):
 
 @pytest.mark.parametrize("statistics", ["mean", ("mean", "median"), (), ("mean", "mean"), None])
 def test_bad_statistics(statistics, structures):
-    with pytest.raises(ValueError, match=r"statistics is .*\(\"mean\",\)"):
+    with pytest.raises(ValueError, match=r"statistics is .*; give a list of .*\[\"mean\"\]"):
         pool(get_table("magpie"), as_crystals(structures), statistics)
 
 
