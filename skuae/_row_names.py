@@ -7,6 +7,7 @@ from typing import Any
 
 _IDS_ALONE = ContextVar("ids_alone", default=False)
 
+
 def row_name(row: int, ids: Any) -> str:
     """Return the name of a row for messages.
 
@@ -24,6 +25,7 @@ def row_name(row: int, ids: Any) -> str:
     if ids is None:
         return f"row {row}"
     return str(ids[row]) if _IDS_ALONE.get() else f"row {row} ({ids[row]})"
+
 
 @contextmanager
 def ids_alone() -> Iterator[None]:

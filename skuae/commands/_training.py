@@ -73,7 +73,10 @@ def prepare(args: argparse.Namespace) -> Prepared:
     """
     settings = parse_settings(args.set or [])
     if args.unit and len(args.unit) != len(args.target):
-        raise ValueError(f"{len(args.unit)} --unit for {len(args.target)} --target")
+        raise ValueError(
+            f"give --unit once for each --target (--unit: {len(args.unit)}, "
+            f"--target: {len(args.target)})"
+        )
     check_split_options(args.folds, args.test_fraction)
     resolve_device(args.device or "auto")  # what is wrong is said before minutes of reading
     if args.embedding is not None:
@@ -84,6 +87,10 @@ def prepare(args: argparse.Namespace) -> Prepared:
     labels = labels[args.target]
     task = _task(labels, args.task)
     if task == "classification":
+        if any(args.unit or []):
+            raise ValueError(
+                f"--unit {args.unit[0]}: {args.target[0]} holds classes, which have no unit"
+            )
         labels = labels.apply(_as_classes)
     model = make_estimator(task, args, settings, len(labels))
     return Prepared(task, model, crystals, labels, n_read)

@@ -156,7 +156,10 @@ def test_too_few_formulas_to_hold_out(toy):
         (["--target", "en", "--set", "epochs=3"], "has no parameter epochs; did you mean max_ep"),
         (["--target", "en", "--set", "device=cpu"], "--set device: use --device"),
         (["--target", "en", "--set", "checkpoint_dir=x"], "the folds would share it"),
-        (["--target", "en", "--unit", "eV", "--unit", "K"], "2 --unit for 1 --target"),
+        (
+            ["--target", "en", "--unit", "eV", "--unit", "K"],
+            "once for each --target (--unit: 2, --target: 1)",
+        ),
         (["--target", "en", "--folds", "1"], "--folds 1: at least 2"),
         (["--target", "en", "--folds", "31"], "31"),
         (["--target", "en", "--folds", "31", "--group", "formula"], "formulas only"),
@@ -182,7 +185,7 @@ def test_wrong_commands_end_without_a_traceback(cifs, files, capsys, more, messa
         (["--backbone", "gnn"], "there is no backbone"),
         (["--embedding", "magpi"], "did you mean"),
         (["--device", "tpu"], "device must be"),
-        (["--unit", "eV", "--unit", "K"], "2 --unit for 1"),
+        (["--unit", "eV", "--unit", "K"], "give --unit once for each --target"),
         (["--folds", "1"], "--folds 1"),
         (["--test-fraction", "-0.1"], "--test-fraction -0.1"),
         (["--set", "max_epoch=3"], "--set max_epoch: CrystalGNNRegressor has no parameter "
@@ -281,6 +284,14 @@ def test_labels_that_are_called_as_our_columns_are_refused(train, cifs, files, c
     assert train(cifs / "t.csv", "m", "--target", name) == 2
     assert f"the label '{name}' has the name of a column of predictions" in capsys.readouterr().err
     (cifs / "t.csv").unlink()
+
+
+def test_classes_have_no_unit(cifs, files, capsys):
+    for target, more in (("kind", []), ("flag", ["--task", "classification"])):
+        arguments = ["train", str(cifs), "--target", target, "--unit", "eV", *more]
+        assert main([*arguments, "-o", "m", "--quiet"]) == 2
+        said = f"skuae train: --unit eV: {target} holds classes, which have no unit\n"
+        assert capsys.readouterr().err.endswith(said)
 
 
 def test_loaded_without_naming_the_class(regressor, classifier, tmp_path):
