@@ -6,15 +6,10 @@ examples are kept in ``docs/auto_examples``: an example runs only if it has chan
 """
 
 import os
-from pathlib import Path
 
-import numpy as np
-import torch
 from sphinx_gallery.sorting import ExplicitOrder
 
 import skuae
-from skuae.embedding import get_table
-from skuae.models import BACKBONES, ElementEmbedding
 
 os.environ["TQDM_DISABLE"] = "1"  # no progress bars in the output of examples
 
@@ -60,42 +55,6 @@ intersphinx_mapping = {name: (url, f"inventories/{name}.inv") for name, url in S
 # (py:obj) is a link where it can be one; private names stand in annotations.
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*"), (".*", r"(?!skuae\.).*|.*\._.*")]
-
-
-def write_backends(path):
-    """Write the page of all registered back-ends."""
-    lines = [
-        "# Back-ends",
-        "",
-        "The parameter `backbone` takes these names. Parameters are counted at the default",
-        "settings with one output, on the default element table. The table is frozen unless it is",
-        "marked as trained. [Which model to choose](../choosing.md) compares speed and errors.",
-        "[Add a back-end](../add_a_backend.md) shows how to write one.",
-        "",
-        "| `backbone` | reads | element table | parameters | `lr` |",
-        "|---|---|---|---|---|",
-    ]
-    for name, kind in BACKBONES.items():
-        values = torch.tensor(np.nan_to_num(get_table(kind.native_table).values))
-        module = kind().build(ElementEmbedding(values, kind.native_frozen), 1)
-        count = sum(p.numel() for p in module.parameters())
-        trained = "" if kind.native_frozen else ", trained"
-        lines.append(
-            f'| `"{name}"` | {kind.reads} | `{kind.native_table}`{trained} | {count:,} '
-            f"| {kind.default_lr:g} |"
-        )
-    classes = [f"   models.{kind.__name__}" for kind in BACKBONES.values()]
-    contract = ("Backbone", "CrystalModule", "Inputs", "check_backbone", "resolve_backbone")
-    contract = [*(f"   models.{name}" for name in contract), "   crystals.CrystalBatch"]
-    for title, names in (("Specifications", classes), ("The contract", contract)):
-        lines += ["", f"## {title}", "", "```{eval-rst}", ".. currentmodule:: skuae", ""]
-        lines += [".. autosummary::", "   :toctree: ../api/generated", "   :nosignatures:", ""]
-        lines += [*names, "```"]
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-write_backends(Path(__file__).parent / "generated" / "backends.md")
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skuae"
