@@ -51,7 +51,7 @@ WITHOUT = {
 }
 CLASSES = {"mp-metal": "metallicity", "mp-topology": "topology"}  # names of their targets
 SHIPPED = ("mp", "mp-energy-gap", *CLASSES)
-EPOCHS = {"mp": 40, "mp-energy-gap": 60, "mp-metal": 10, "mp-topology": 4}
+EPOCHS = {"mp": 40, "mp-energy-gap": 60, "mp-metal": 4, "mp-topology": 4}
 STARTS = {"mp-metal": "mp-energy-gap", "mp-topology": "mp"}
 
 
