@@ -98,7 +98,10 @@ def run(args: argparse.Namespace) -> int:
     if model.targets is not None:  # else `score` knows the names
         known = match_targets(targets, model.targets)
     elif model.n_targets not in (None, len(targets)):
-        raise ValueError(f"{len(targets)} --target for a model with {model.n_targets}")
+        raise ValueError(
+            f"give one --target for each target of the model (--target: {len(targets)}, of the "
+            f"model: {model.n_targets})"
+        )
     else:
         known = targets
     crystals, labels, _ = read_labelled(args.data, targets, args.jobs, bool(args.quiet))

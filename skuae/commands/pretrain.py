@@ -106,7 +106,10 @@ def run(args: argparse.Namespace) -> int:
     _require(options.get("targets"), "--targets: the columns to learn from")
     targets, units = options["targets"], options.get("units") or []
     if len(units) not in (0, len(targets)):
-        raise ValueError(f"{len(units)} --units for {len(targets)} --targets")
+        raise ValueError(
+            f"give one of --units for each of --targets (--units: {len(units)}, "
+            f"--targets: {len(targets)})"
+        )
     if "threads" in options:
         if options["threads"] < 1:
             raise ValueError(f"--threads {options['threads']}: at least 1")

@@ -73,7 +73,7 @@ def test_command_line(files, capsys):
         (["--targets", "bandgap"], "no file has the column 'bandgap'"),
         (["--set", "epochs=3"], "has no parameter epochs; did you mean max_epochs?"),
         (["--set", "max_epochs"], "write NAME=VALUE"),
-        (["--units", "eV"], "1 --units for 2 --targets"),
+        (["--units", "eV"], "give one of --units for each of --targets (--units: 1, --targets: 2)"),
         (["--hold-out", "none.json"], "no file none.json"),
         (["--hold-out", "crystals.json", "sub/crystals.json"], "two --hold-out files are called"),
         (["--labels", "rows.csv"], "rows.csv has none"),
