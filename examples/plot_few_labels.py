@@ -61,7 +61,7 @@ print(f"mp alone {error_of_mp:.3f}")
 # %%
 # The picture
 # -----------
-# The weight of the line through the predictions of ``mp`` is near 1, so that both curves are one.
+# The line through the predictions of ``mp`` has most of the weight: both curves nearly agree.
 figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
 labels = {
     "gp": "Gaussian process on layers of mp",
