@@ -188,6 +188,8 @@ def report(path):
         draws = rows.groupby("task")["seed"].nunique()
         for some in (_COLUMNS, _FILES):
             columns = [task for task in tasks if task in some]
+            if not columns:
+                continue
             heads = [f"{task}, {UNITS[task]} ({draws[task]})" for task in columns]
             print(f"\n{n_train} labels (draws)\n", f"| | {' | '.join(heads)} |", sep="\n")
             print("|---" * (len(columns) + 1) + "|")
