@@ -141,7 +141,7 @@ def test_elements_that_the_source_has_no_vector_for(small, X, targets, start):
     part = ElementTable(get_table("magpie").to_frame().drop(index=symbol), name="part")
     source = small(REGRESSOR, embedding=part).fit(X[~has], targets["number"][~has])
     first = int(np.flatnonzero(has)[0])
-    message = rf"row {first} \(.*\): .*has no vector for {symbol} .*start from a model with a table"
+    message = rf"row {first} \(.*\): .*has no vector for {symbol}; start from a model with a table"
     with pytest.raises(ValueError, match=message):
         small(CLASSIFIER, init_from=start(source)).fit(X, targets["classes"])
 
