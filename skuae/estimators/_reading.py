@@ -5,17 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
 from skuae._cards import check_all_taken, take, take_array, take_texts
 from skuae._files import read_safetensors
 from skuae._hub import MODEL_FILE, find_model
 from skuae._numbers import is_real
-from skuae.models import CrystalModule, decode_params
+from skuae.models import CrystalModule, SparingBuild, decode_params
 from skuae.training import Network
 
 FORMAT = "skuae-model-6"
-_FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "zeros"}
 
 
 def read_model_folder(folder: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -104,7 +102,7 @@ def read_units(
 
 def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray]) -> CrystalModule:
     """Return the module of a network with the weights that are left in a file."""
-    with _Sparing(arrays):
+    with SparingBuild(arrays):
         module = network.build(n_outputs)
     state = {}
     for name, value in module.state_dict().items():
@@ -119,25 +117,3 @@ def read_module(network: Network, n_outputs: int, arrays: dict[str, np.ndarray])
         raise ValueError(f"the variances 'module.{negative}' are negative")
     module.load_state_dict(state)
     return module
-
-
-class _Sparing(TorchFunctionMode):
-    """Build modules without random numbers, and none that is far larger than the file.
-
-    A fit in another thread may be using torch's numbers, and the first weights are replaced anyway.
-    """
-
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        super().__init__()
-        self.left = 10_000_000 + sum(20_000 + 4 * array.size for array in arrays.values())
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name in _FACTORIES:
-            self.left -= 10_000 + func(*args, **{**kwargs, "device": "meta"}).numel()
-            if self.left < 0:
-                raise ValueError("its back-end asks for more weights than there are in the file")
-        if name.endswith(("normal_", "uniform_")):
-            return args[0] if args else kwargs["tensor"]
-        return torch.zeros(*args, **kwargs) if name == "randn" else func(*args, **kwargs)

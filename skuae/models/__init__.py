@@ -19,6 +19,7 @@ from skuae.models._registry import (
     same_backbone,
 )
 from skuae.models._sen import SEN
+from skuae.models._sparing import SparingBuild
 
 __all__ = [
     "ALIGNN",
@@ -38,6 +39,7 @@ __all__ = [
     "Inputs",
     "LearnedElements",
     "MEGNet",
+    "SparingBuild",
     "backbone_name",
     "check_backbone",
     "decode_params",

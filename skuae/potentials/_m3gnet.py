@@ -10,6 +10,7 @@ from skuae.potentials._contract import Potential, PotentialModule
 from skuae.potentials._m3gnet_module import M3GNetModule
 
 _MOST_ORDERS = 6  # the recursion of spherical Bessel functions loses digits beyond
+_MOST_ZEROS = 64  # of a Bessel function, each found in turn
 
 
 class M3GNet(Potential):
@@ -24,9 +25,9 @@ class M3GNet(Potential):
     n_blocks : int, default=3
         Updates of edges and atoms.
     max_n : int, default=3
-        Functions of a distance for each order.
+        Functions of a distance for each order, at most 64.
     max_l : int, default=3
-        Legendre polynomials of the angle, of the orders 0 to ``max_l - 1``.
+        Legendre polynomials of the angle, of the orders 0 to ``max_l - 1``; at most 6.
     n_layers : int, default=2
         Layers of the gated perceptrons that update edges and atoms.
     n_readout : int, default=2
@@ -100,8 +101,9 @@ class M3GNet(Potential):
             ("n_readout", 0),
         ):  # fmt: skip
             check_at_least(self, name, least)
-        if self.max_l > _MOST_ORDERS:
-            raise ValueError(f"max_l must be at most {_MOST_ORDERS}; got {self.max_l}")
+        for name, most in (("max_n", _MOST_ZEROS), ("max_l", _MOST_ORDERS)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}; got {getattr(self, name)}")
         check_flags(self, "smooth", "edge_bias", "activated_weights")
         check_cutoffs(self)
 

@@ -1,5 +1,6 @@
 """Potentials as a folder: one file, model.safetensors. No pickle."""
 
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from skuae._files import (
 )
 from skuae._hub import CARD_FILE, CARD_MARKS, MODEL_FILE
 from skuae._version import __version__
-from skuae.models import ElementEmbedding
+from skuae.models import ElementEmbedding, SparingBuild
 from skuae.potentials._fitted import FittedPotential
+from skuae.potentials._mace import MACE
 from skuae.potentials._start import BACKBONES
 from skuae.potentials._state import History
 
@@ -162,7 +164,10 @@ def decode_fitted(
     frozen = take(card, "frozen", bool)
     numpy_dtype = np.dtype(take(card, "dtype", str))
     vectors = take_array(arrays, "module.elements.weight", numpy_dtype, (None, None))
-    module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
+    # e3nn, which mace-torch is made of, computes constants from random numbers.
+    sparing = nullcontext() if isinstance(backbone, MACE) else SparingBuild(arrays)
+    with sparing:
+        module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
     state = {**module.state_dict(), "elements.weight": torch.tensor(vectors)}
     for name, value in state.items():
         if name != "elements.weight" and value.is_floating_point():

@@ -302,6 +302,7 @@ def test_features_and_calculator(fitted):
     ("params", "said"),
     [
         ({"max_l": 7}, "max_l must be at most 6"),
+        ({"max_n": 65}, "max_n must be at most 64"),
         ({"max_n": 0}, "max_n must be an integer, at least 1"),
         ({"n_layers": 0}, "n_layers must be an integer, at least 1"),
         ({"bond_cutoff": 6.0}, "bond_cutoff must be at most the cutoff"),

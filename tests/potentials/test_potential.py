@@ -14,8 +14,10 @@ from small_potentials import rattled
 from small_springs import TINY, dimers, potential, state
 
 from skuae import ElementTable, as_crystals, pretrained
+from skuae._files import read_safetensors, write_safetensors
 from skuae.potentials import CHGNet, CrystalPotential
 from skuae.potentials._fitted import cut_by_edges
+from skuae.potentials._saving import FORMAT
 
 X, Y = dimers()
 
@@ -212,6 +214,17 @@ def test_damaged_files_are_refused(fitted, tmp_path):
         CrystalPotential.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError):
         CrystalPotential.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["dim", "n_blocks", "n_radial"])
+def test_settings_beyond_the_weights_of_the_file_are_refused(fitted, tmp_path, name):
+    path = tmp_path / "model.safetensors"
+    fitted.save_pretrained(tmp_path)
+    tensors, card = read_safetensors(path, format=FORMAT)
+    card["params"][name] = 10**9
+    write_safetensors(path, tensors, card, format=FORMAT)
+    with pytest.raises(ValueError, match="more weights than there are in the file"):
+        CrystalPotential.from_pretrained(tmp_path)
 
 
 def test_training_goes_on_from_a_potential(fitted):
