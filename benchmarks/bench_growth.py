@@ -5,7 +5,7 @@
 A fit is all that `CrystalGNNRegressor.fit` does with packed crystals: checks, graphs, one epoch of
 training, the statistics of the batch norms. The target is the volume per atom. Sizes beyond the
 crystals there are take them again. Rows of the CSV file that are there already are kept; the plot
-is drawn from all of them.
+is drawn from all of them, and from what bench_shards.py measured with cells of all sizes.
 """
 
 import argparse
@@ -68,6 +68,15 @@ def measure(file, backbone, n, threads, send):
     send.send([crystals.n_sites, round(fit_s, 2), round(predict_s, 2), start_mb, peak_mb()])
 
 
+def of_shards(path):
+    """Return what bench_shards.py measured: graphs and fit together."""
+    rows = pd.read_csv(path)
+    rows = rows[rows["stage"].isin(["graphs", "fit"]) & (rows["most_sites"] == 0)]
+    sizes = rows.groupby(["backbone", "crystals"], as_index=False)
+    found = sizes.agg(fit_s=("cpu_s", "sum"), peak_mb=("peak_mb", "max"))
+    return found.assign(backbone=found["backbone"] + ", from shards")
+
+
 def plot(results, path):
     """Draw time and memory against the number of crystals."""
     import matplotlib.pyplot as plt
@@ -97,6 +106,7 @@ def main():
     p.add_argument("--sizes", nargs="+", type=int, default=[1000, 5000, 20000, 60000, 150000])
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--output", type=Path, default=Path("docs/growth.csv"))
+    p.add_argument("--shards", type=Path, default=Path("docs/large_data.csv"))
     args = p.parse_args()
     packed = Path("growth_crystals.npz")
     processes = multiprocessing.get_context("spawn")
@@ -134,6 +144,7 @@ def main():
         print(*row, flush=True)
     results = pd.read_csv(args.output)
     print(results.to_string(index=False))
+    results = pd.concat([results, of_shards(args.shards)])
     plot(results, args.output.with_suffix(".png"))
 
 

@@ -10,6 +10,9 @@ labels and once to each inner fold, and the blends of several networks share the
 are those of `CrystalStackingRegressor`. Runs that are done are kept in
 `docs/compare_few_labels.csv`, and the predictions of their parts in the folder `--parts`: after a
 network has changed, delete its files there, and only its parts are fitted again.
+
+The errors of classes are 1 - the area under the ROC curve. There, a whole pipeline is fitted for
+each network, and its fitted parts are scored.
 """
 
 import argparse
@@ -24,14 +27,14 @@ import pandas as pd
 import torch
 from _tasks import MAX_SITES
 from sklearn.base import clone
-from sklearn.metrics import mean_absolute_error
+from sklearn.metrics import mean_absolute_error, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from skuae import CrystalGNNRegressor, crystal_pipeline, datasets
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, crystal_pipeline, datasets
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tools"))
-from make_models import read  # noqa: E402
+from make_models import read, targets_of  # noqa: E402
 
 DOCS = ROOT / "docs"
 UNITS = {
@@ -43,6 +46,8 @@ UNITS = {
     "OQMD perovskites": "eV/atom",
     "surface energy": "no unit given",
     "critical temperature": "K",
+    "metal": "1 - AUC",
+    "topology": "1 - AUC",
 }
 # Networks that know the property of a task, and that do not.
 WITHOUT = {
@@ -50,6 +55,7 @@ WITHOUT = {
     "gap": "without-gap",
     "bulk modulus": "without-moduli",
     "shear modulus": "without-moduli",
+    "metal": "without-gap",
 }
 _COLUMNS = {"formation energy": "formation_energy_per_atom", "gap": "band_gap",
             "bulk modulus": "K_VRH", "shear modulus": "G_VRH"}  # fmt: skip
@@ -59,9 +65,12 @@ _FILES = {
     "surface energy": ("surface_property3", "prop1"),
     "critical temperature": ("supercon_3dsc_ordered", "Tc"),
 }
+_CLASSES = {"metal": "mp-metal", "topology": "mp-topology"}  # names in tools/make_models.py
 # Names of models in the tables, by those in the file.
 SHOWN = {
     "median": "median",
+    "constant": "constant",
+    "MODNet": "MODNet",
     "CGCNN": "CGCNN",
     "network": "CGCNN on ct-uae-mt",
     "trees": "CatBoost",
@@ -94,7 +103,13 @@ def materials_project(folder):
 
 
 def read_task(name, folder):
-    """Return crystals and labels to draw from, and those to score."""
+    """Return crystals, labels, and the rows to draw from and to score."""
+    if name in _CLASSES:
+        crystals, labels, _, pool, scored = materials_project(folder)
+        y = targets_of(_CLASSES[name], labels)
+        known = (crystals.sizes <= MAX_SITES) & (y != None)  # noqa: E711
+        pool, scored = pool[known[pool]], scored[known[scored]]
+        return crystals, y, pool, np.random.default_rng(0).permutation(scored)[:N_SCORED]
     if name in _COLUMNS:
         crystals, labels, unseen, pool, scored = materials_project(folder)
         y = labels[_COLUMNS[name]].to_numpy(dtype=float)
@@ -124,20 +139,57 @@ def _parts(groups, rows, share):
     return rows[~second], rows[second]
 
 
-def run(name, args, seed):
-    """Yield the error of each model and the CPU time that its fit takes."""
+def draw(name, args, seed):
+    """Return crystals and labels to learn from, and crystals and labels to score."""
     crystals, y, pool, scored = read_task(name, args.data)
     if len(pool) < args.n:
         raise ValueError(f"{name}: {len(pool)} labelled crystals, thus not {args.n}; take fewer")
     rows = np.random.default_rng(seed).permutation(pool)[: args.n]
-    X, y_train, X_scored, y_scored = crystals[rows], y[rows], crystals[scored], y[scored]
-    error = mean_absolute_error(y_scored, np.full(len(scored), np.median(y_train)))
-    yield "median", error, 0.0
-    whole = crystal_pipeline("regressor", args.n, random_state=seed)
-    gp, outputs, tuned, *others = whole.estimators
+    return crystals[rows], y[rows], crystals[scored], y[scored]
+
+
+def networks_of(name, args):
+    """Return the networks of a task: the shipped one, and one that has not learned its property."""
     networks = {"mp": "mp"}
     if name in WITHOUT and args.networks is not None:
         networks["left out"] = args.networks / WITHOUT[name]
+    return networks
+
+
+def run_classes(name, args, seed):
+    """Yield 1 - AUC of each model and the CPU time that the fit of a whole pipeline takes."""
+    X, y_train, X_scored, y_scored = draw(name, args, seed)
+    y_train = y_train.astype(str)
+    classes = np.unique(y_train)
+
+    def error(model):
+        return 1 - roc_auc_score(y_scored == classes[1], model.predict_proba(X_scored)[:, 1])
+
+    yield "constant", 0.5, 0.0
+    start = time.process_time()
+    native = CrystalGNNClassifier(random_state=seed).fit(X, y_train)
+    yield "CGCNN", error(native), time.process_time() - start
+    for key, network in {**networks_of(name, args), "None": None}.items():
+        whole = crystal_pipeline("classifier", args.n, model=network, random_state=seed)
+        start = time.process_time()
+        whole.fit(X, y_train)
+        spent = time.process_time() - start
+        for part, label in [("gp", "GP"), ("outputs", "outputs"), ("tuned", "tuned")]:
+            if network is not None:
+                yield f"{label}, {key}", error(whole.named_estimators_[part]), spent
+        yield f"pipeline, {key}", error(whole), spent
+    for part in ("trees", "network"):
+        yield part, error(whole.named_estimators_[part]), spent
+
+
+def run(name, args, seed):
+    """Yield the error of each model and the CPU time that its fit takes."""
+    X, y_train, X_scored, y_scored = draw(name, args, seed)
+    error = mean_absolute_error(y_scored, np.full(len(y_scored), np.median(y_train)))
+    yield "median", error, 0.0
+    whole = crystal_pipeline("regressor", args.n, random_state=seed)
+    gp, outputs, tuned, *others = whole.estimators
+    networks = networks_of(name, args)
     parts = {"CGCNN": CrystalGNNRegressor(random_state=seed)} | dict(others)
     for key, network in networks.items():
         parts[f"GP, {key}"] = clone(gp[1]).set_params(activations__model=network)
@@ -186,7 +238,7 @@ def report(path):
         tasks = [name for name in UNITS if name in table.index]
         spread = rows.pivot_table(index="task", columns="model", values="error", aggfunc="std")
         draws = rows.groupby("task")["seed"].nunique()
-        for some in (_COLUMNS, _FILES):
+        for some in (_COLUMNS, _FILES, _CLASSES):
             columns = [task for task in tasks if task in some]
             if not columns:
                 continue
@@ -238,12 +290,13 @@ def main():
         args.output.write_text(",".join(COLUMNS) + "\n")
     for seed in args.seeds:
         for name in args.tasks:
-            done = pd.read_csv(args.output)[KEYS[:3]].astype(str)
-            if (done == [name, str(args.n), str(seed)]).all(axis=1).any():
+            done = pd.read_csv(args.output)[KEYS].astype(str)
+            if (done == [name, str(args.n), str(seed), "pipeline, None"]).all(axis=1).any():
                 continue
+            errors = run_classes if name in _CLASSES else run
             rows = [
                 [name, args.n, seed, model, float(f"{error:.5g}"), round(seconds, 1)]
-                for model, error, seconds in run(name, args, seed)
+                for model, error, seconds in errors(name, args, seed)
             ]
             with args.output.open("a", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)

@@ -8,7 +8,9 @@ Crystals of `mp_merged_labels.parquet` and `mp_structures_part*.jsonl.gz`, witho
 any test set: the bundled data sets, the test rows of the MEGNet split, matbench_perovskites, and
 the perovskites of OQMD, of the Materials Project and of hybrid organic-inorganic kind. The formulas
 of the validation rows of the MEGNet split are left out, too: they calibrate the standard
-deviations. A training that is there is not repeated, and one that was stopped goes on.
+deviations. "mp-energy-gap" also learns what two teachers predict for the crystals without labels of
+`mp_unlabelled_part*.jsonl.gz`, but for the same formulas. A training that is there is not repeated,
+and one that was stopped goes on.
 """
 
 import argparse
@@ -40,7 +42,8 @@ TARGETS = {
 MODULI = ["K_VRH", "G_VRH"]
 # The targets that most crystals have. A network of these alone learns them better.
 ENERGY_GAP = ["formation_energy_per_atom", "band_gap"]
-WEIGHT_OF_MODULI = 5.0  # of the 5 % of the rows that have moduli; others count 1
+# Weights of the 5 % of the rows that have moduli; others count 1.
+WEIGHTS_OF_MODULI = {"mp": 5.0, "teacher-2": 3.0}
 
 PACKAGE = Path(__file__).parents[1] / "skuae" / "pretrained" / "models"
 # Networks that never saw a property: what crystal_pipeline is measured with; they do not ship.
@@ -51,8 +54,12 @@ WITHOUT = {
 }
 CLASSES = {"mp-metal": "metallicity", "mp-topology": "topology"}  # names of their targets
 SHIPPED = ("mp", "mp-energy-gap", *CLASSES)
-EPOCHS = {"mp": 40, "mp-energy-gap": 60, "mp-metal": 4, "mp-topology": 4}
-STARTS = {"mp-metal": "mp-energy-gap", "mp-topology": "mp"}
+# The mean of their predictions labels further crystals for "mp-energy-gap"; they do not ship.
+TEACHERS = ("teacher-1", "teacher-2")
+EPOCHS = {"teacher-1": 60, "teacher-2": 40, "mp": 40, "mp-energy-gap": 14, "mp-metal": 4,
+          "mp-topology": 4}  # fmt: skip
+STARTS = {"teacher-2": "teacher-1", "mp-energy-gap": "teacher-1", "mp-metal": "mp-energy-gap",
+          "mp-topology": "mp"}  # fmt: skip
 
 
 def estimator_of(name, output):
@@ -62,7 +69,7 @@ def estimator_of(name, output):
         "embedding_lr_ratio": 1.0,
         "batch_size": 128,
         "init_from": output / STARTS[name] if name in STARTS else None,
-        "random_state": 1 if name == "mp-energy-gap" else 0,
+        "random_state": 1 if name == "teacher-1" else 0,
         "checkpoint_dir": output / f"{name}-checkpoints",
         "verbose": 1,
     }
@@ -88,30 +95,51 @@ def estimator_of(name, output):
 
 def targets_of_network(name):
     """Return the targets of a network of several."""
-    left_out = WITHOUT.get(name, [])
-    return ENERGY_GAP if name == "mp-energy-gap" else [t for t in TARGETS if t not in left_out]
+    if name in ("teacher-1", "mp-energy-gap"):
+        return ENERGY_GAP
+    return [target for target in TARGETS if target not in WITHOUT.get(name, [])]
 
 
 def read(data):
     """Return crystals, labels, and the rows to learn from, to calibrate by and to score."""
-    parts = [datasets.read_file(path) for path in sorted(data.glob("mp_structures_part*.jsonl.gz"))]
-    crystals = Crystals.concatenate([part.structures for part in parts])
+    crystals = _read_parts(data, "mp_structures")
     labels = pd.read_parquet(data / "mp_merged_labels.parquet").set_index("id").loc[crystals.ids]
-    tests = [datasets.read_file(data / f"{name}.jsonl.gz").structures for name in HOLD_OUT]
-    tests.append(datasets.load_mp_perovskites().structures)
-    groups = datasets.formula_groups(Crystals.concatenate([crystals, *tests]))
-    ours, others = np.split(groups, [len(crystals)])
     split = labels["megnet_split"].to_numpy()
     test = split == "test"
-    held = np.isin(ours, np.concatenate([others, ours[test]]))
+    held = _with_formulas_of(crystals, _held_out(data), crystals[test])
     validation = (split == "val") & ~held
-    train = ~held & ~np.isin(ours, ours[validation]) & (crystals.sizes <= MAX_SITES)
+    train = ~_with_formulas_of(crystals, _held_out(data), crystals[test | validation])
+    train &= crystals.sizes <= MAX_SITES
     return crystals, labels, *map(np.flatnonzero, (train, validation, test))
+
+
+def read_further(data, crystals, rows):
+    """Return crystals without labels that have no formula of the rows to calibrate by or score."""
+    further = _read_parts(data, "mp_unlabelled")
+    return further[~_with_formulas_of(further, _held_out(data), crystals[rows])]
+
+
+def _read_parts(data, name):
+    parts = [datasets.read_file(path) for path in sorted(data.glob(f"{name}_part*.jsonl.gz"))]
+    return Crystals.concatenate([part.structures for part in parts])
+
+
+def _held_out(data):
+    """Return the crystals of test sets."""
+    tests = [datasets.read_file(data / f"{name}.jsonl.gz").structures for name in HOLD_OUT]
+    return Crystals.concatenate([*tests, datasets.load_mp_perovskites().structures])
+
+
+def _with_formulas_of(crystals, *others):
+    """Tell which crystals have the formula of another one."""
+    groups = datasets.formula_groups(Crystals.concatenate([crystals, *others]))
+    ours, theirs = np.split(groups, [len(crystals)])
+    return np.isin(ours, theirs)
 
 
 def targets_of(name, labels):
     """Return what a model learns: targets, NaN where unknown, or labels, None where unknown."""
-    if name in ("mp", "mp-energy-gap", *WITHOUT):
+    if name not in CLASSES:
         y = labels[list(TARGETS)].astype(float)
         y[MODULI] = y[MODULI].where(y[MODULI] >= 1)  # the rest, 1 % of them, is not physical
         return y[targets_of_network(name)]
@@ -126,6 +154,16 @@ def targets_of(name, labels):
 def known_rows(y):
     """Tell which rows have a label."""
     return pd.DataFrame(y).notna().any(axis=1).to_numpy()
+
+
+def predictions_of_teachers(output, crystals):
+    """Return formation energies and gaps, shape (n_crystals, 2): the mean of the teachers'."""
+    predicted = []
+    for name in TEACHERS:
+        teacher = load_pretrained(output / name)
+        table = pd.DataFrame(teacher.predict(crystals), columns=teacher.target_names_)
+        predicted.append(table[ENERGY_GAP])
+    return sum(predicted) / len(predicted)
 
 
 def finish(name, model, crystals, labels, rows):
@@ -161,7 +199,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=[*SHIPPED, *WITHOUT])
+    parser.add_argument("--only", nargs="+", choices=[*TEACHERS, *SHIPPED, *WITHOUT])
     parser.add_argument("--finish", action="store_true", help="measure and ship what is trained")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -173,7 +211,7 @@ def main():
             finish(name, model, crystals, labels, rows)
         return
     train = rows[0]
-    for name in args.only or [*SHIPPED, *WITHOUT]:
+    for name in args.only or [*TEACHERS, *SHIPPED, *WITHOUT]:
         if (args.output / name).exists():
             continue
         y = targets_of(name, labels)
@@ -184,10 +222,15 @@ def main():
             y = pd.Series(y[taken].astype(str), name=CLASSES[name])
         else:
             y = y.iloc[taken]
-        weights = None
-        if name == "mp":
-            weights = np.where(known_rows(y[MODULI]), WEIGHT_OF_MODULI, 1.0)
-        model.fit(crystals[taken], y, sample_weight=weights)
+        X, weights = crystals[taken], None
+        if name in WEIGHTS_OF_MODULI:
+            weights = np.where(known_rows(y[MODULI]), WEIGHTS_OF_MODULI[name], 1.0)
+        if name == "mp-energy-gap":
+            further = read_further(args.data, crystals, np.concatenate(rows[1:]))
+            X = Crystals.concatenate([X, further])
+            y = pd.concat([y, predictions_of_teachers(args.output, further)], ignore_index=True)
+            print(f"{len(further)} crystals with labels of the teachers", flush=True)
+        model.fit(X, y, sample_weight=weights)
         model.save_pretrained(args.output / name)
 
 
