@@ -49,17 +49,22 @@ class AbsoluteErrorBlend(DocLinks, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a number is not finite.
+            If a number is not finite, or no weights can be found.
         """
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        scale = np.abs(y).max() or 1.0
         n, k = X.shape
+        # In units near 1, whatever those of the models are. Zeros and outliers of y do not count.
+        scale = np.median(np.abs(y[y != 0])) if y.any() else 1.0
+        sizes = np.abs(X).max(axis=0)
+        sizes[sizes == 0] = 1.0
         # A linear program: y = X w + above - below, nothing negative, above + below smallest.
         unit = eye_array(n, format="csc")
         costs = np.concatenate([np.zeros(k), np.full(2 * n, 1.0 / n)])
-        columns = hstack([X / scale, unit, -unit], format="csc")
+        columns = hstack([X / sizes, unit, -unit], format="csc")
         found = linprog(costs, A_eq=columns, b_eq=y / scale, bounds=(0, None), method="highs")
-        self.coef_ = np.maximum(found.x[:k], 0.0)
+        if not found.success:
+            raise ValueError(f"no weights of the models can be found: {found.message}")
+        self.coef_ = np.maximum(found.x[:k], 0.0) * scale / sizes
         return self
 
     def predict(self, X: Any) -> np.ndarray:

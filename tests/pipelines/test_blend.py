@@ -58,3 +58,18 @@ def test_large_errors_of_few_rows_decide_nothing():
 def test_nothing_but_zeros():
     blend = AbsoluteErrorBlend().fit([[0.0], [1.0]], [0.0, 0.0])
     assert blend.coef_.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("size", [1e30, 1e300])
+def test_columns_of_any_size(predictions, size):
+    X, y = predictions
+    expected = AbsoluteErrorBlend().fit(X, y).coef_
+    found = AbsoluteErrorBlend().fit(X * [1.0, 1.0, size], y).coef_
+    np.testing.assert_allclose(found * [1.0, 1.0, size], expected, atol=1e-9)
+
+
+def test_one_label_of_another_size_changes_little(predictions):
+    X, y = predictions
+    wrong = np.where(np.arange(200) == 3, 1e12, y)
+    expected = AbsoluteErrorBlend().fit(X, y).coef_
+    np.testing.assert_allclose(AbsoluteErrorBlend().fit(X, wrong).coef_, expected, atol=0.05)
