@@ -52,8 +52,17 @@ class _ActivationGP(DocLinks, BaseEstimator):
         """Return the fitted scaler, scaled features, and the kernel to start from."""
         for name in ("max_rows", "max_tuned"):
             value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 2:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 2:
                 raise ValueError(f"{name} must be an integer, at least 2; got {value!r}")
+        if not (self.kernel is None or isinstance(self.kernel, Kernel)):
+            raise TypeError(
+                f"kernel must be one of sklearn.gaussian_process.kernels; got {self.kernel!r}"
+            )
+        if (X.var(axis=0) <= _ROUNDING).all():
+            raise ValueError(
+                f"all features are constant (n_samples={len(X)}), so that nothing can be learned "
+                "from them; give other crystals"
+            )
         steps = VarianceThreshold(_ROUNDING), MinMaxScaler(clip=True), StandardScaler()
         scaler = make_pipeline(*steps).set_output(transform="default")
         Z = scaler.fit_transform(X)

@@ -86,17 +86,23 @@ def test_another_kernel(data):
 @pytest.mark.parametrize(
     ("params", "X", "y", "message"),
     [
-        ({}, np.ones((4, 2)), np.arange(4.0), "No feature in X meets the variance threshold"),
+        ({}, np.ones((4, 2)), np.arange(4.0), "all features are constant"),
         ({}, np.eye(4), np.full(4, np.nan), "y is NaN in all rows of column 0"),
         ({}, np.eye(4), [0, 1, np.inf, 2], "y contains infinity"),
         ({}, np.eye(4), [0, 1, 2], "inconsistent numbers of samples"),
         ({"max_rows": 1}, np.eye(4), np.arange(4.0), "max_rows must be an integer, at least 2"),
+        ({"max_rows": True}, np.eye(4), np.arange(4.0), "max_rows must be an integer, at least 2"),
         ({"max_tuned": "all"}, np.eye(4), np.arange(4.0), "max_tuned must be an integer"),
     ],
 )
 def test_bad_input(params, X, y, message):
     with pytest.raises(ValueError, match=message):
         ActivationGPRegressor(**params).fit(X, y)
+
+
+def test_a_kernel_is_no_name():
+    with pytest.raises(TypeError, match="kernel must be one of sklearn"):
+        ActivationGPRegressor("rbf").fit(np.eye(4), np.arange(4.0))
 
 
 def test_classes(data):
