@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from skuae._warnings import warn
+
 _HUB = "hf://"
 MODEL_FILE = "model.safetensors"  # all of a model: a folder holds the old one or the new one
 # The card beside it, and how it is told from files of the user.
@@ -65,6 +67,32 @@ def find_model(source: Any) -> Path:
         why = f"no {MODEL_FILE} in it" if folder.is_dir() else f"no folder {folder}"
         raise FileNotFoundError(f"{folder} holds no model: there is {why}{hint}")
     return folder
+
+
+def shipped_first(source: Any) -> Any:
+    """Return the folder of a model that ships with skuae, and other sources as they are.
+
+    A default such as ``model="mp"`` means the same in every working folder.
+
+    Parameters
+    ----------
+    source : object
+
+    Returns
+    -------
+    object
+        A Path if `source` is the name of such a model.
+
+    Warns
+    -----
+    UserWarning
+        A model of the user is in a folder of that name.
+    """
+    if not isinstance(source, str) or source not in (shipped := shipped_models()):
+        return source
+    if Path(source, MODEL_FILE).is_file():
+        warn(f'"{source}" is the model that ships with skuae; "./{source}" is the folder')
+    return shipped[source]
 
 
 def close_name(name: str, known: list[str]) -> str | None:

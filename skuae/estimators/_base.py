@@ -9,6 +9,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._hub import shipped_first
 from skuae._ranks import agreed, together
 from skuae._warnings import warn
 from skuae.embedding import ElementTable
@@ -171,12 +172,13 @@ class CrystalEstimator(PretrainedEstimator):
         if source is None:
             return None
         if isinstance(source, (str, PathLike)):
-            config, tensors = read_model_folder(source)
+            folder = shipped_first(source)
+            config, tensors = read_model_folder(folder)
             name = config.get("class")
             if name not in (*self._relatives, type(self).__name__):
                 raise TypeError(f"init_from={str(source)!r} holds a {self._not_of_kin(name)}")
             kind = type(self) if name == type(self).__name__ else self._kinds[name]
-            return kind._restore(source, config, tensors, "cpu")
+            return kind._restore(folder, config, tensors, "cpu")
         if isinstance(source, FrozenEstimator):  # as needed in the grid of a search
             source = source.estimator
         if not any(kind.__name__ in self._relatives for kind in type(source).__mro__):

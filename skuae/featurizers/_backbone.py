@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,9 +11,8 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skuae._hub import MODEL_FILE, shipped_models
+from skuae._hub import shipped_first
 from skuae._progress import progress_bar, show_progress
-from skuae._warnings import warn
 from skuae.crystals import CrystalBatch, Crystals
 from skuae.embedding import FeaturizerMixin, crystals_and_table
 from skuae.estimators import CrystalEstimator, load_pretrained, unwrapped
@@ -77,8 +75,9 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
     Notes
     -----
-    Elements that the model has not seen are treated as in its `predict`: an error that names the
-    row, or a warning. Features are float32.
+    Elements that the model has not seen are treated as in its `predict`. If its element table has
+    vectors for them, as that of ``"mp"`` for most, features are guesses, and no warning says so.
+    Features are float32.
 
     Examples
     --------
@@ -237,10 +236,7 @@ class BackboneTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
 
 def _resolve_model(model: Any, device: Any) -> Any:
     """Return a copy of the fitted estimator of `model`, which other fits do not change."""
-    if isinstance(model, str) and model in shipped_models():  # whatever lies in this folder
-        if Path(model, MODEL_FILE).is_file():
-            warn(f'"{model}" is the model that ships with skuae; "./{model}" is the folder')
-        model = shipped_models()[model]
+    model = shipped_first(model)
     if isinstance(model, (str, PathLike)):
         return load_pretrained(model, device="auto" if device is None else device)
     model = unwrapped(model)

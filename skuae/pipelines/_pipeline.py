@@ -10,6 +10,7 @@ from sklearn.linear_model import HuberRegressor, LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skuae._hub import shipped_first
 from skuae.datasets import FormulaKFold, StratifiedFormulaKFold
 from skuae.embedding import UAETransformer
 from skuae.estimators import (
@@ -54,16 +55,17 @@ def crystal_pipeline(
       the structure.
 
     How much each part counts is learned from its predictions on inner folds that keep crystals of
-    one formula together: weights that are not negative
-    and make the mean absolute error smallest, or for classes a logistic regression on
-    their probabilities. A part that does not help gets a weight near 0.
+    one formula together: weights that are not negative and make the mean absolute error smallest,
+    or for classes a logistic regression on their probabilities. A part that does not help gets a
+    weight near 0. If labelled crystals are among those that the network of ``model`` was trained
+    on, the parts that read it seem better than they are for new crystals, and get too much weight.
 
     Parameters
     ----------
     kind : {"regressor", "classifier"}, default="regressor"
     n_labels : int, optional
         About how many labels there will be. It sets the number of inner folds, thus of fits: 10
-        below 200 labels, 3 above 2,000, else 5.
+        below 200 labels (of a classifier at most a quarter of the labels), 3 above 2,000, else 5.
     model : estimator, Pipeline, str, path or None, default="mp"
         The network of ``"gp"``, ``"outputs"`` and ``"tuned"``, which was trained on many other
         crystals and perhaps on other properties: the name of one that ships with skuae, a fitted
@@ -92,15 +94,16 @@ def crystal_pipeline(
     ImportError
         Without catboost.
     ValueError
-        If a parameter makes no sense.
+        If ``kind`` or ``n_labels`` makes no sense, or there is no such model. Other parameters are
+        checked in `fit`.
 
     Examples
     --------
     >>> from skuae import crystal_pipeline
-    >>> from skuae.datasets import make_toy_crystals
+    >>> from skuae.datasets import FormulaKFold, make_toy_crystals
     >>> toy = make_toy_crystals(n_samples=30, random_state=0)
     >>> model = crystal_pipeline("regressor", random_state=0)
-    >>> model.set_params(cv=2, network__max_epochs=2, trees__catboost__iterations=20)
+    >>> model.set_params(cv=FormulaKFold(2), network__max_epochs=2, trees__catboost__iterations=20)
     CrystalStackingRegressor(...)
     >>> model.fit(toy.structures, toy.target).predict(toy.structures[:2]).shape
     (2,)
@@ -129,7 +132,7 @@ def crystal_pipeline(
         ]
         tuned = _tuned(network, model, random_state=random_state, **common)
         parts = [("gp", Pipeline(gp)), ("outputs", Pipeline(outputs)), *tuned, *parts]
-    n_folds = _n_folds(n_labels)
+    n_folds = _n_folds(n_labels, regresses)
     if regresses:
         folds = FormulaKFold(n_folds)
         return CrystalStackingRegressor(parts, AbsoluteErrorBlend(), cv=folds, n_jobs=n_jobs)
@@ -140,7 +143,7 @@ def crystal_pipeline(
 def _tuned(kind: Any, model: Any, **common: Any) -> list[tuple[str, BaseEstimator]]:
     """Return the part that goes on training the network, none for a transformer of atoms."""
     if isinstance(model, (str, PathLike)):
-        source, found = model, load_pretrained(model, device="cpu")
+        source, found = model, load_pretrained(shipped_first(model), device="cpu")
     else:
         source = found = unwrapped(model)
     if not isinstance(found, (CrystalGNNRegressor, CrystalGNNClassifier)):
@@ -154,7 +157,9 @@ def _tuned(kind: Any, model: Any, **common: Any) -> list[tuple[str, BaseEstimato
 
 def _line() -> BaseEstimator:
     """Return a linear model that few large errors do not pull, in any unit."""
-    return TransformedTargetRegressor(HuberRegressor(max_iter=1000), transformer=StandardScaler())
+    return TransformedTargetRegressor(
+        HuberRegressor(max_iter=1000), transformer=StandardScaler(), check_inverse=False
+    )  # the check warns of rounding where y is large
 
 
 def _trees(regresses: bool, random_state: int | None) -> Pipeline:
@@ -175,8 +180,9 @@ def _trees(regresses: bool, random_state: int | None) -> Pipeline:
     return Pipeline([("features", features), ("catboost", catboost)])
 
 
-def _n_folds(n_labels: int | None) -> int:
+def _n_folds(n_labels: int | None, regresses: bool) -> int:
     """Return the number of inner folds: more for few labels, whose fits take seconds."""
     if n_labels is None or 200 <= n_labels <= 2000:
         return 5
-    return max(2, min(10, n_labels)) if n_labels < 200 else 3
+    most = n_labels if regresses else n_labels // 4  # each fold needs rows of each class
+    return max(2, min(10, most)) if n_labels < 200 else 3

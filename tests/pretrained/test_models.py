@@ -148,6 +148,11 @@ def test_a_folder_of_the_same_name(tmp_path, monkeypatch, salt):
     with pytest.warns(UserWarning, match=r'"mp" is the model that ships .* "\./mp" is the folder'):
         features = BackboneTransformer(device="cpu").fit([salt])
     assert features.model_.target_names_ == pretrained.load("mp").target_names_
+    with pytest.warns(UserWarning, match=r'"mp" is the model that ships'):
+        assert "tuned" in dict(crystal_pipeline().estimators)
+    tuned = CrystalGNNRegressor("gated_gcn", init_from="mp", max_epochs=1, device="cpu")
+    with pytest.warns(UserWarning, match=r'"mp" is the model that ships'):
+        tuned.fit([salt] * 4, [0.0, 1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"pass \./mp for the folder"):
         CrystalGNNRegressor.from_pretrained("mp")
     assert CrystalGNNClassifier.from_pretrained("./mp").classes_.tolist() == ["insulator", "metal"]
