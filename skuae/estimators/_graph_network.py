@@ -106,7 +106,7 @@ def load_table(estimator: Any, config: dict, arrays: dict[str, np.ndarray]) -> T
     resolve_backbone(estimator.backbone)
     if estimator.embedding not in (None, *table_names()):
         raise ValueError(f"'embedding' is {estimator.embedding!r:.80}, which is no known table")
-    remedy = other_table(estimator, continued=False)
+    remedy = "predict with a model whose table has one"
     elements = TableInput.from_state(config, arrays, remedy)
     if estimator.embedding is None and elements.kind == "table":
         estimator.embedding = elements.table

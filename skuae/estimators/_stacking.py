@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.ensemble import StackingClassifier, StackingRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skuae._doc_links import DocLinks
@@ -27,7 +30,7 @@ class _Stacking(DocLinks):
         X : array-like of structures
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,), optional
-            A pipeline among the members takes none.
+            A pipeline among the members takes none, so that there must be no pipeline.
 
         Returns
         -------
@@ -35,10 +38,19 @@ class _Stacking(DocLinks):
 
         Raises
         ------
+        TypeError
+            If a pipeline is among the members, and there are weights.
         ValueError
             If a member cannot be fitted, y has several columns or missing values, makes no sense,
-            or names the rows of X in another order, as the weights may.
+            or names the rows of X in another order, as the weights may, where X has ids.
         """
+        own: Any = self
+        pipelines = [name for name, member in own.estimators if isinstance(member, Pipeline)]
+        if sample_weight is not None and pipelines and not get_config()["enable_metadata_routing"]:
+            raise TypeError(
+                f"sample_weight: the member {pipelines[0]!r} is a Pipeline, which passes no "
+                "weights on; leave sample_weight out, or the member"
+            )
         X, crystals = read_labelled(X, y, sample_weight)
         if crystals is not None:
             if getattr(self, "passthrough", False):
@@ -60,9 +72,11 @@ class _Stacking(DocLinks):
         try:
             folds = list(check_cv(own.cv, y, classifier=is_classifier(self)).split(crystals, y))
         except ValueError as error:
+            kind = "StratifiedFormulaKFold" if is_classifier(self) else "FormulaKFold"
             raise ValueError(
-                f"the inner folds, cv={own.cv!r}, cannot be made: {error} Set cv to fewer folds; "
-                "those of FormulaKFold keep crystals of one formula together"
+                f"the inner folds, cv={own.cv!r}, cannot be made: {error} Give more crystals, or "
+                f"set cv to fewer folds, such as skuae.datasets.{kind}(2), which keeps crystals of "
+                "one formula together"
             ) from error
         if is_classifier(self):
             classes = np.unique(y)
@@ -111,6 +125,15 @@ class _Stacking(DocLinks):
             numbers = [""] if width == 1 else range(width)
             names += [f"{kind}_{member}{number}" for number in numbers]
         return np.array(names, dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # An interrupted fit may leave fitted members.
+        final = getattr(self, "final_estimator_", None)
+        try:
+            check_is_fitted(final)
+        except (NotFittedError, TypeError):
+            return False
+        return True
 
     def __sklearn_tags__(self) -> Any:
         parent: Any = super()

@@ -9,8 +9,14 @@ from sklearn.pipeline import Pipeline
 
 from skuae._elements import SYMBOLS
 from skuae.crystals import as_contents
-from skuae.estimators import CrystalEstimator
+from skuae.estimators import (
+    CrystalEstimator,
+    CrystalStackingClassifier,
+    CrystalStackingRegressor,
+)
 from skuae.potentials import CrystalPotential
+
+_OF_ONE = (CrystalStackingClassifier, CrystalStackingRegressor)  # they have one target
 
 
 def about(
@@ -52,8 +58,9 @@ def about(
         isinstance(texts, list) and all(isinstance(text, str) for text in texts)
     ):
         raise ValueError(f"units must be texts, one per target; got {units!r}")
-    if targets is not None and texts is not None and len(texts) != len(targets):
-        raise ValueError(f"units has {len(texts)} entries for {len(targets)} targets")
+    n_targets = len(targets) if targets is not None else 1 if isinstance(end, _OF_ONE) else None
+    if None not in (texts, n_targets) and len(texts) != n_targets:
+        raise ValueError(f"units has {len(texts)} entries for {n_targets} targets")
     return {
         "targets": targets,
         "units": texts,

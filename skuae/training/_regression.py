@@ -333,7 +333,8 @@ def find_log_targets(log_targets: Any, n_targets: int, names: list[str] | None) 
         is_number = isinstance(target, Integral) and not isinstance(target, bool)
         if not (is_number or isinstance(target, str)) or target not in known:
             raise ValueError(
-                f"log_targets has {target!r}; targets are {', '.join(map(repr, known))}"
+                f"log_targets has {target!r}, but y has {n_targets} column{'s' * (n_targets > 1)}; "
+                f"targets are {', '.join(map(repr, known))}"
             )
         columns.add((names or []).index(target) if isinstance(target, str) else int(target))
     return tuple(sorted(columns))

@@ -44,7 +44,7 @@ def test_rows_that_fail_have_a_reason_and_stop_no_others(regressor, files, capsy
     assert list(table) == ["id", "en_predicted", "en_std", "unseen_elements", "error"]
     assert table["id"].tolist() == names
     assert table["error"].notna().tolist() == [False, True, True, False, False]
-    assert "no vector for Lr; choose a table that has one (ct-uae-mt has" in table["error"][2]
+    assert "no vector for Lr; predict with a model whose table has one" in table["error"][2]
     assert table["en_predicted"].isna().tolist() == [False, True, True, False, False]
     assert table["unseen_elements"].fillna("").tolist() == ["", "", "Lr", "Xe", ""]
     good = as_crystals(["a.cif", "xe.cif", "b.cif"])

@@ -69,7 +69,7 @@ def test_log_targets_that_are_no_list(X, y, logs):
 
 @pytest.mark.parametrize("logs", [[1], ["gap"], [True], [0.0], [-1], [None], [np.array([0])], [{}]])
 def test_log_targets_that_there_are_not(X, y, logs):
-    with pytest.raises(ValueError, match=r"log_targets has .*; targets are 0"):
+    with pytest.raises(ValueError, match=r"log_targets has .*, but y has 1 column; targets are 0"):
         gnn(log_targets=logs).fit(X, y)
 
 

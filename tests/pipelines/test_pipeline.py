@@ -3,16 +3,20 @@
 import copy
 import pickle
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
+import skuae
 from skuae import CrystalStackingClassifier, CrystalTransformerRegressor, crystal_pipeline
 from skuae.datasets import FormulaKFold
+from skuae.pipelines import AbsoluteErrorBlend
 
 QUICK = {
     "cv": 2,
@@ -45,6 +49,8 @@ def test_the_parts(network):
     assert is_regressor(crystal_pipeline())
     for n_labels, n_folds in ((None, 5), (50, 10), (200, 5), (2000, 5), (2001, 3)):
         assert crystal_pipeline(n_labels=n_labels).cv.n_splits == n_folds
+    for n_labels, n_folds in ((5, 2), (12, 3), (50, 10), (200, 5)):  # each needs all classes
+        assert crystal_pipeline("classifier", n_labels).cv.n_splits == n_folds
 
 
 def test_it_blends_its_parts(fitted, toy):
@@ -186,6 +192,9 @@ def test_the_line_through_outputs_has_no_unit(toy, network):
     plain = clone(line).fit(toy.structures, toy.target).predict(toy.structures)
     huge = clone(line).fit(toy.structures, 1e18 * toy.target).predict(toy.structures)
     np.testing.assert_allclose(huge / 1e18, plain, rtol=1e-4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        clone(line).fit(toy.structures, 1e9 * toy.target + 3e10)
 
 
 def test_labels_of_a_fold_may_be_equal(toy, network):
@@ -193,6 +202,26 @@ def test_labels_of_a_fold_may_be_equal(toy, network):
     assert np.isfinite(quick(model=network).fit(toy.structures, y).predict(toy.structures)).all()
     same = quick(model=network).fit(toy.structures, np.ones(24))
     np.testing.assert_allclose(same.predict(toy.structures), 1.0, rtol=1e-3)
+
+
+def test_weights_of_rows_are_refused(toy):
+    with pytest.raises(TypeError, match="the member 'gp' is a Pipeline, which passes no weights"):
+        quick().fit(toy.structures, toy.target, sample_weight=np.ones(24))
+
+
+def test_an_interrupted_fit_leaves_no_model(toy, network, tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    model = quick(model=network)
+    with monkeypatch.context() as patch:
+        patch.setattr(AbsoluteErrorBlend, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(toy.structures, toy.target)
+    for call in (lambda: model.predict(toy.structures), lambda: skuae.save(model, tmp_path)):
+        with pytest.raises(NotFittedError):
+            call()
+    assert not any(tmp_path.iterdir())
 
 
 def test_texts_of_numbers(fitted, toy, network):
@@ -203,8 +232,11 @@ def test_texts_of_numbers(fitted, toy, network):
 
 def test_too_few_rows_formulas_or_labels_of_a_class(toy, network):
     one = toy.structures[np.zeros(12, dtype=int)]
-    with pytest.raises(ValueError, match=r"cv=FormulaKFold.*groups: 1.* Set cv to fewer folds"):
+    with pytest.raises(ValueError, match=r"cv=FormulaKFold.*groups: 1.* set cv to fewer folds"):
         quick(model=network).set_params(cv=FormulaKFold(10)).fit(one, np.arange(12.0))
+    classes = np.arange(24) % 2
+    with pytest.raises(ValueError, match=r"such as skuae\.datasets\.StratifiedFormulaKFold\(2\)"):
+        quick("classifier").set_params(cv=13).fit(toy.structures, classes)
     labels = np.where(np.arange(24) == 5, "rare", "often")
     with pytest.raises(ValueError, match="trains without the class 'rare', of which there are 1"):
         quick("classifier", model=network).fit(toy.structures, labels)

@@ -39,6 +39,9 @@ def test_what_the_file_says_about_the_model(tmp_path):
         skuae.save(model, tmp_path, **options)
         return read_model_folder(tmp_path)[0]["about"]
 
+    stack = CrystalStackingRegressor([("a", behind(Ridge()))], Ridge(), cv=2).fit(X, Y)
+    with pytest.raises(ValueError, match="units has 2 entries for 1 targets"):
+        saved(stack, units=["eV", "GPa"])
     about = saved(both, units=["eV"])
     assert (about["targets"], about["units"]) == (None, ["eV"])
     assert set(about["elements"]) == symbols  # the network was fitted to them
