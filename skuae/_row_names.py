@@ -1,11 +1,12 @@
 """What messages call a row of crystals."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 _IDS_ALONE = ContextVar("ids_alone", default=False)
+_CALLED: ContextVar[Callable[[int], str]] = ContextVar("called", default="row {}".format)
 
 
 def row_name(row: int, ids: Any) -> str:
@@ -21,10 +22,27 @@ def row_name(row: int, ids: Any) -> str:
     -------
     str
         ``"row 5 (mp-149)"``, ``"row 5"`` without ids, or ``"mp-149"`` inside of `ids_alone`.
+        Inside of `rows_called`, what that says in place of ``"row 5"``.
     """
     if ids is None:
-        return f"row {row}"
-    return str(ids[row]) if _IDS_ALONE.get() else f"row {row} ({ids[row]})"
+        return _CALLED.get()(row)
+    return str(ids[row]) if _IDS_ALONE.get() else f"{_CALLED.get()(row)} ({ids[row]})"
+
+
+@contextmanager
+def rows_called(called: Callable[[int], str]) -> Iterator[None]:
+    """Name rows otherwise inside the ``with`` block, as crystals are rows of something larger.
+
+    Parameters
+    ----------
+    called : callable
+        From a row to its name without the id.
+    """
+    token = _CALLED.set(called)
+    try:
+        yield
+    finally:
+        _CALLED.reset(token)
 
 
 @contextmanager

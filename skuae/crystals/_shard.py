@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skuae._files import checked_content, map_safetensors, write_safetensors
+from skuae._row_names import rows_called
 from skuae._warnings import warn
 from skuae.crystals._arrays import arrays_by_level, joined_arrays
 from skuae.crystals._crystals import Crystals
@@ -74,12 +75,14 @@ def write_shard(
     return write_safetensors(path, tensors, {"texts": texts}, format=_FORMAT)
 
 
-def read_shard(path: str | PathLike) -> Shard:
+def read_shard(path: str | PathLike, start: int = 0) -> Shard:
     """Read what `write_shard` wrote, and check it. Nothing is unpickled.
 
     Parameters
     ----------
     path : str or path-like
+    start : int, default=0
+        Number of the first crystal among those in the folder, for messages.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def read_shard(path: str | PathLike) -> Shard:
         wrong = next((name for name, v in labels.items() if v.shape != (len(crystals),)), None)
         if wrong is not None:
             raise ValueError(f"{wrong!r} has shape {labels[wrong].shape}")
-    crystals._derived = _Kept(Path(path), checksum)
+    crystals._derived = _Kept(Path(path), checksum, start)
     return Shard(crystals, labels, checksum)
 
 
@@ -135,9 +138,9 @@ class _Kept(Derived):
 
     warns = False  # but once, when it is computed
 
-    def __init__(self, path: Path, checksum: str) -> None:
+    def __init__(self, path: Path, checksum: str, start: int) -> None:
         super().__init__()
-        self.path, self.checksum = path, checksum
+        self.path, self.checksum, self.start = path, checksum, start
 
     def get(self, crystals: Crystals, setting: tuple, build: Callable[[Crystals], Any]) -> Any:
         if setting not in self.ready:
@@ -154,11 +157,13 @@ class _Kept(Derived):
             found = _read_derived(path, card, crystals)
             if found is not None:
                 return found
-        built: Levels = build(crystals)
-        if isinstance(built, CrystalSymmetry):
-            warn_of_no_symmetry(crystals, built)
-        elif isinstance(built, Neighbors):
-            warn_of_isolated(crystals, built)
+        folder = path.parent
+        with rows_called(lambda row: f"row {self.start + row} of {folder}"):
+            built: Levels = build(crystals)
+            if isinstance(built, CrystalSymmetry):
+                warn_of_no_symmetry(crystals, built)
+            elif isinstance(built, Neighbors):
+                warn_of_isolated(crystals, built)
         card |= {"class": type(built).__name__, "settings": built.settings()}
         card["settings"] = json.loads(json.dumps(card["settings"], default=np.generic.item))
         try:

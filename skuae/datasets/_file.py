@@ -174,8 +174,11 @@ def _read_frame(path):
     return indexed(path, frame)
 
 
-def indexed(path, frame):
-    """Return the rows of a table, indexed by id, or by row if they have no names."""
+def indexed(path, frame, start=0):
+    """Return the rows of a table, indexed by id, or by row if they have no names.
+
+    `start` is the number of the first row, for messages.
+    """
     check_names(path, list(frame.columns))
     others = {str(name).lower(): name for name in frame.columns[::-1]}  # "ID", say
     found = others | {name: name for name in ID_COLUMNS if name in frame}
@@ -184,11 +187,11 @@ def indexed(path, frame):
         frame = frame.set_index(column)
     elif frame.index.equals(pd.RangeIndex(len(frame))):
         return frame.rename_axis(None)  # row numbers are no ids: those of two files are equal
-    frame.index = _names(path, frame.index)
+    frame.index = _names(path, frame.index, start)
     return frame
 
 
-def _names(path, index):
+def _names(path, index, start):
     """Return the ids of the rows as text."""
     if pd.api.types.is_float_dtype(index) and (index == index.round()).all():
         if abs(index).max() >= _LARGEST_EXACT:
@@ -201,12 +204,12 @@ def _names(path, index):
     missing = index.isna() | (ids == "")
     if missing.any():
         raise ValueError(
-            f"{path}, row {int(missing.argmax())}: it has no {index.name or 'id'}; give each row "
-            "one, or leave out that column"
+            f"{path}, row {start + int(missing.argmax())}: it has no {index.name or 'id'}; give "
+            "each row one, or leave out that column"
         )
     if not ids.is_unique:
         again = ids[ids.duplicated()][0]
-        rows = np.flatnonzero(ids == again)
+        rows = start + np.flatnonzero(ids == again)
         *most, last = rows[:_MOST_NAMED] if len(rows) <= _MOST_NAMED else [*rows[:4], "others"]
         raise ValueError(
             f"{path}: rows {', '.join(map(str, most))} and {last} have the id {again!r}; keep one "

@@ -165,7 +165,7 @@ class Manifest:
             If it is missing, damaged or another one.
         """
         entry = self.shards[number]
-        shard = read_shard(folder / entry.file)
+        shard = read_shard(folder / entry.file, int(self.counts[:number].sum()))
         if shard.checksum != entry.checksum or len(shard.crystals) != entry.crystals:
             raise ValueError(
                 f"{folder / entry.file} is not the shard that {FILE} lists; write the shards again"

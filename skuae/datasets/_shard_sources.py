@@ -218,7 +218,7 @@ def _frames(path, size):
     if path.suffix.lower() != ".parquet":
         yield read_labels(path)
         return
-    batches = read_parquet_pieces(path, size)
+    batches, start = read_parquet_pieces(path, size), 0
     while True:
         try:
             batch = next(batches, None)
@@ -231,7 +231,8 @@ def _frames(path, size):
             raise ValueError(f"{path} is damaged, or not what its name says: {error}") from error
         if batch is None:
             return
-        yield indexed(path, batch)
+        yield indexed(path, batch, start)
+        start += len(batch)
 
 
 def _chosen(path, labels, names, clean):

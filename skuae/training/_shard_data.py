@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skuae._row_names import rows_called
 from skuae.crystals import CrystalBatch, Crystals, PackedTensors
 from skuae.datasets import Shards
 from skuae.models import Augmentation
@@ -72,7 +73,8 @@ class ShardDataset(torch.utils.data.Dataset):
         -------
         CrystalDataset
         """
-        packed = self.pack(self.shards.read(window))
+        with rows_called(lambda row: f"row {self.rows[window[row]]}"):
+            packed = self.pack(self.shards.read(window))
         targets, weights = (
             None if values is None else values[torch.as_tensor(self.rows[window])]
             for values in (self.targets, self.weights)

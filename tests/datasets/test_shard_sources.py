@@ -79,6 +79,17 @@ def test_folders_of_structure_files(toy, frame, tmp_path):
     assert_close(write_shards(files, None, tmp_path / "list", shard_size=5), toy)
 
 
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [(["q", "q"], "rows 7 and 8 have the id 'q'"), (["q", None], "row 8: it has no id")],
+)
+def test_rows_with_bad_ids_are_counted_from_the_first_of_the_table(frame, tmp_path, ids, said):
+    frame.loc[7:8, "id"] = ids
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=said):
+        write_shards(tmp_path / "a.parquet", "gap", tmp_path / "s", shard_size=5)
+
+
 def test_a_bad_cell_is_a_row_with_its_reason(frame, tmp_path):
     frame.loc[8, "cif"] = "data_x\n_cell_length_a 1"
     frame.to_parquet(tmp_path / "a.parquet")

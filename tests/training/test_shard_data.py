@@ -97,6 +97,17 @@ def test_batches_are_those_of_memory(crystals, shards):
             assert torch.equal(batch.columns[name], values), name
 
 
+def test_messages_name_the_rows_of_memory(crystals, shards):
+    rows, names = np.array([59, 3, 40, 7]), []
+
+    def note(part):
+        names.extend(map(part.where, range(len(part))))
+        return pack(part)
+
+    list(ShardLoader(ShardDataset(shards, note, rows), 2, shuffle=True, by_size=False))
+    assert sorted(names) == sorted(map(crystals.where, rows))
+
+
 def test_training_is_that_of_memory_for_equal_order(crystals, shards, make_net, make_module, train):
     targets = torch.randn(60, 2)
 
