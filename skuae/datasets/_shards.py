@@ -250,16 +250,20 @@ class Shards:
         rows, numbers, amounts : ndarray of shape (n_entries,)
         """
         parts: list[tuple[np.ndarray, ...]] = [(*np.zeros((2, 0), dtype=np.int64), np.zeros(0))]
-        start = 0
-        for crystals in self.parts():
-            rows, numbers, amounts = crystals.composition()
-            parts.append((rows + start, numbers, amounts))
-            start += len(crystals)
+        for number, own, local in self._by_shard(np.arange(len(self))):
+            crystals = self._read(number)
+            for start in range(0, len(own), self.buffer):
+                piece = slice(start, start + self.buffer)
+                rows, numbers, amounts = crystals[local[piece]].composition()
+                parts.append((own[piece][rows], numbers, amounts))
         rows, numbers, amounts = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return rows, numbers, amounts
+        order = np.argsort(rows, kind="stable")
+        return rows[order], numbers[order], amounts[order]
 
     def parts(self) -> Iterator[Crystals]:
         """Yield all crystals, in their order, so many at a time as the buffer holds.
+
+        Rows in random order open each shard again and again.
 
         Yields
         ------
@@ -283,15 +287,13 @@ class Shards:
         rows = np.arange(len(self))[rows]
         if not len(rows):
             raise ValueError("there are no crystals in these rows; at least one is needed")
-        shards, local = self._places(rows)
-        order = np.argsort(shards, kind="stable")
-        numbers, starts = np.unique(shards[order], return_index=True)
-        parts = []
-        for number, own in zip(numbers.tolist(), np.split(local[order], starts[1:]), strict=True):
+        parts, places = [], []
+        for number, own, local in self._by_shard(rows):
             crystals = self._read(number)
-            whole = np.array_equal(own, np.arange(len(crystals)))
-            parts.append((crystals, None if whole else own))
-        joined = join_shards(parts)
+            whole = np.array_equal(local, np.arange(len(crystals)))
+            parts.append((crystals, None if whole else local))
+            places.append(own)
+        joined, order = join_shards(parts), np.concatenate(places)
         if np.array_equal(order, np.arange(len(order))):
             return joined
         return joined[np.argsort(order)]
@@ -331,8 +333,10 @@ class Shards:
     @property
     def sizes(self) -> np.ndarray:
         """Sites per crystal, shape (n_crystals,)."""
-        none = np.zeros(0, dtype=np.int64)
-        return np.concatenate([none, *(part.sizes for part in self.parts())])
+        sizes = np.zeros(len(self), dtype=np.int64)
+        for number, own, local in self._by_shard(np.arange(len(self))):
+            sizes[own] = self._read(number).sizes[local]
+        return sizes
 
     @property
     def checksum(self) -> str:
@@ -341,6 +345,14 @@ class Shards:
         if self._rows is not None:
             digest.update(np.ascontiguousarray(self._rows, np.int64).tobytes())
         return digest.hexdigest()
+
+    def _by_shard(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yield the number of each shard, which of the rows are in it, and their places there."""
+        shards, local = self._places(rows)
+        order = np.argsort(shards, kind="stable")
+        numbers, starts = np.unique(shards[order], return_index=True)
+        for number, own in zip(numbers.tolist(), np.split(order, starts)[1:], strict=True):
+            yield number, own, local[own]
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the shards of rows, and the places in these."""

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import Parallel, delayed
+from pymatgen.core import Lattice, Structure
 
 from skuae import Crystals
-from skuae.datasets import make_toy_crystals, open_shards, write_shards
+from skuae.datasets import _manifest, make_toy_crystals, open_shards, write_shards
 
 PACKED = ("numbers", "frac_coords", "lattices", "offsets")
 
@@ -63,10 +64,37 @@ def test_slices_are_those_of_crystals(toy, tmp_path):
 def test_composition_is_that_of_crystals(toy, tmp_path):
     write_shards(toy.structures, None, tmp_path, shard_size=6)
     shards = open_shards(tmp_path, buffer=4)
-    for found, expected in zip(
-        shards[::-1].composition(), toy.structures[::-1].composition(), strict=True
-    ):
-        assert np.array_equal(found, expected)
+    for rows in (np.arange(20), np.random.default_rng(0).permutation(20)[:15], [4, 19, 4]):
+        part, expected = shards[rows], toy.structures[rows]
+        for found, own in zip(part.composition(), expected.composition(), strict=True):
+            assert np.array_equal(found, own)
+        assert np.array_equal(part.sizes, expected.sizes)
+
+
+def test_messages_count_the_rows_of_the_folder(toy, tmp_path):
+    rows = list(toy.structures)
+    rows[13] = Structure(Lattice.cubic(30), ["He"], [[0, 0, 0]])
+    shards = write_shards(rows, None, tmp_path, shard_size=6)
+    with pytest.warns(UserWarning, match=f"^row 13 of {tmp_path}: no atom"):
+        shards[10:].crystals.graph(5.0)
+
+
+def test_a_permuted_slice_opens_each_shard_once(toy, tmp_path, monkeypatch):
+    write_shards(toy.structures, None, tmp_path, shard_size=3)
+    shards = open_shards(tmp_path, buffer=6)[np.random.default_rng(0).permutation(20)]
+    opened, read = [], _manifest.Manifest.read_shard
+
+    def note(self, folder, number):
+        opened.append(number)
+        return read(self, folder, number)
+
+    monkeypatch.setattr(_manifest.Manifest, "read_shard", note)
+    shards.composition()
+    assert opened == list(range(7))
+    assert shards.sizes.sum() == toy.structures.n_sites
+    assert opened == [*range(7), *range(7)]
+
+
 
 
 def test_names_of_rows(toy, tmp_path):
