@@ -18,6 +18,7 @@ from skuae.datasets._shard_labels import decoded
 BUFFER = 32_768
 # Rows of a shard that enter a window together: with fewer, shards are opened more often.
 _CHUNK = 512
+_ONE_AXIS = "Shards have one axis: index them with a slice, a list or a mask of rows"
 
 
 def open_shards(folder, *, buffer=BUFFER):
@@ -145,7 +146,7 @@ class Shards:
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, tuple):  # scikit-learn's indexing asks for X[rows, ...]
             if len(key) != 2 or key[1] is not Ellipsis:
-                raise IndexError("Shards have one axis: index them with rows only")
+                raise IndexError(_ONE_AXIS)
             key = key[0]
         if isinstance(key, np.ndarray) and key.ndim == 0:
             key = key[()]
@@ -153,11 +154,11 @@ class Shards:
             row = range(len(self))[key]
             (shard,), (local,) = self._places(np.array([row]))
             return self._read(int(shard))[int(local)]
-        rows = np.arange(len(self))[key]
-        rows = rows if self._rows is None else self._rows[rows]
+        own = self._own(key)
+        rows = own if self._rows is None else self._rows[own]
         part = Shards(self.folder, self._manifest, self.buffer, rows)
         if self._labels is not None:
-            part._labels = self._labels.iloc[np.arange(len(self))[key]]
+            part._labels = self._labels.iloc[own]
         return part
 
     def __iter__(self) -> Iterator[Any]:
@@ -284,7 +285,7 @@ class Shards:
         Crystals
             In the order of `rows`.
         """
-        rows = np.arange(len(self))[rows]
+        rows = self._own(rows)
         if not len(rows):
             raise ValueError("there are no crystals in these rows; at least one is needed")
         parts, places = [], []
@@ -345,6 +346,13 @@ class Shards:
         if self._rows is not None:
             digest.update(np.ascontiguousarray(self._rows, np.int64).tobytes())
         return digest.hexdigest()
+
+    def _own(self, key: Any) -> np.ndarray:
+        """Return the rows that a key selects."""
+        rows = np.arange(len(self))[key]
+        if rows.ndim != 1:
+            raise IndexError(_ONE_AXIS)
+        return rows
 
     def _by_shard(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield the number of each shard, which of the rows are in it, and their places there."""

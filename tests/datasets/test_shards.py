@@ -57,6 +57,11 @@ def test_slices_are_those_of_crystals(toy, tmp_path):
     assert list(shards) == list(toy.structures)
     with pytest.raises(IndexError, match="one axis"):
         shards[0, 1]
+    for rows in ([[1, 2]], np.array([[1, 2]]), None):
+        with pytest.raises(IndexError, match="one axis"):
+            shards[rows]
+        with pytest.raises(IndexError, match="one axis"):
+            shards.read(rows)
     with pytest.raises(IndexError):
         shards[20]
 
