@@ -65,7 +65,7 @@ def open_shards(folder, *, buffer=BUFFER):
     """
     if not isinstance(buffer, (int, np.integer)) or isinstance(buffer, bool) or buffer < 1:
         raise ValueError(f"buffer must be an integer above 0; got {buffer!r}")
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # which another working directory does not change
     manifest = Manifest.read(folder)
     if not manifest.complete:
         said = (

@@ -100,6 +100,12 @@ def test_a_permuted_slice_opens_each_shard_once(toy, tmp_path, monkeypatch):
     assert opened == [*range(7), *range(7)]
 
 
+def test_a_relative_path_is_that_of_the_folder_it_was(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_shards(toy.structures, None, "shards", shard_size=6)
+    shards = pickle.loads(pickle.dumps(open_shards("shards")))
+    monkeypatch.chdir("/")
+    assert_same(shards.crystals, toy.structures)
 
 
 def test_names_of_rows(toy, tmp_path):
