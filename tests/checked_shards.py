@@ -61,6 +61,7 @@ SHARDS = {
     ),
     "the same call after an interruption": lambda _: interrupted(lambda: len(write()) == 12),
     "another source after an interruption": lambda _: interrupted(lambda: write(ROWS[::-1])),
+    "a second writer to the same folder": lambda _: write(write(iter([row])) for row in ROWS),
     "a folder that has shards, without `append=True`": lambda _: write() and write(),
     "names of classes behind numbers": lambda _: (
         write() and write(y=np.array([*"ab"] * 6), append=True)

@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 
 from skuae._cells import short_repr
 from skuae._files import make_folder
+from skuae._locks import sole_writer
 from skuae.crystals import warn_remarks
 from skuae.datasets._manifest import FILE, Manifest
 from skuae.datasets._rows import check_on_error, not_read, read_rows
@@ -75,6 +76,8 @@ def write_shards(
 
     Raises
     ------
+    BlockingIOError
+        If another process writes to the folder (not on Windows).
     FileExistsError
         If the folder has shards, and `append` is False.
     TypeError
@@ -97,7 +100,15 @@ def write_shards(
         raise ValueError(f"shard_size must be above 0; got {shard_size!r}")
     pieces, whole = pieces_of(X, y, int(shard_size), allow_outside)
     folder = make_folder(folder)
-    manifest = _begin(folder, int(shard_size), append, restart)
+    with sole_writer(folder):
+        manifest = _begin(folder, int(shard_size), append, restart)
+        options = {"on_error": on_error, "n_jobs": n_jobs, "verbose": verbose}
+        _write(pieces, whole, y, folder, manifest, **options)
+    return open_shards(folder)
+
+
+def _write(pieces, whole, y, folder, manifest, *, on_error, n_jobs, verbose):
+    """Write the rows that are not written yet, and the manifest."""
     kinds = None if whole is None else _kinds(whole, 0, checked=False)
     if whole is not None and kinds is not None:
         _joined(manifest, whole, kinds, 0)

@@ -31,10 +31,11 @@ def open_shards(folder, *, buffer=BUFFER):
     ----------
     folder : str or path-like
     buffer : int, default=32768
-        Crystals that `fit` and `predict` hold in memory at a time, with their graphs. `fit` takes
-        pieces of shards, 512 crystals each, in random order until the buffer is full, shuffles the
-        crystals in it, and deals batches from these. It never holds less than one piece, or four
-        batches, however small `buffer` is.
+        Crystals that `fit`, `predict` and `Shards.parts` hold in memory at a time, `fit` and
+        `predict` with their graphs. `fit` takes pieces of shards, 512 crystals each, in random
+        order until the buffer is full, shuffles the crystals in it, and deals batches from these.
+        `fit` and `predict` never hold less than one piece, or four batches, however small `buffer`
+        is.
 
     Returns
     -------
@@ -45,13 +46,15 @@ def open_shards(folder, *, buffer=BUFFER):
     FileNotFoundError
         If the folder has no manifest.
     ValueError
-        If the manifest is damaged, or the writing was interrupted: call `write_shards` again as
-        before, and it goes on.
+        - If `buffer` is no integer above 0.
+        - If the manifest is damaged or was changed: copy the folder again, or write it again.
+        - If the first writing is not finished. Wait for it; after an interruption, call
+          `write_shards` again as before, and it goes on.
 
     Warns
     -----
     UserWarning
-        `write_shards` with ``append=True`` was interrupted: what it wrote is left out.
+        A later writing with ``append=True`` is not finished: what it wrote is left out.
 
     Examples
     --------
@@ -69,13 +72,15 @@ def open_shards(folder, *, buffer=BUFFER):
     manifest = Manifest.read(folder)
     if not manifest.complete:
         said = (
-            f"the writing of {folder} was interrupted: call write_shards again as before, and it "
-            "goes on where it stopped; or pass restart=True to begin it anew"
+            f"the writing of {folder} is not finished: another process is at it, or it was "
+            "interrupted. If it was, call write_shards again as before, and it goes on where it "
+            "stopped; or pass restart=True to begin it anew"
         )
         if not manifest.begun:
             raise ValueError(said)
         manifest = manifest.before()
-        warn(f"{said}. Until then, these are the {len(manifest.shards)} shards written before it")
+        n = len(manifest.shards)
+        warn(f"{said}. Until it is finished, these are the {n} shards written before it")
     return Shards(folder, manifest, int(buffer))
 
 

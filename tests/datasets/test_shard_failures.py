@@ -65,6 +65,21 @@ def test_a_folder_without_a_crystal_can_be_used_again(tmp_path):
     assert len(open_shards(tmp_path)) == 9
 
 
+def test_a_second_writer_is_refused(tmp_path):
+    pytest.importorskip("fcntl")
+
+    def rows():
+        yield from ROWS[:5]
+        with pytest.warns(UserWarning, match="another process is at it"):
+            assert len(open_shards(tmp_path)) == 3
+        with pytest.raises(BlockingIOError, match="is writing to this folder"):
+            append(tmp_path, ROWS, TOY.target)
+        yield from ROWS[5:]
+
+    append(tmp_path, ROWS[:3], TOY.target[:3])
+    assert len(append(tmp_path, rows(), TOY.target)) == 23
+
+
 def test_errors_count_the_rows_of_each_source(tmp_path):
     append(tmp_path, [*ROWS[:5], "nonsense"], TOY.target[:6], on_error="skip")
     shards = append(tmp_path, [*ROWS[6:11], "nonsense"], TOY.target[6:12], on_error="skip")
