@@ -61,6 +61,9 @@ SHARDS = {
     ),
     "the same call after an interruption": lambda _: interrupted(lambda: len(write()) == 12),
     "another source after an interruption": lambda _: interrupted(lambda: write(ROWS[::-1])),
+    "other labels after an interruption, in the first shard": lambda _: interrupted(
+        lambda: write(y=[99.0, *TOY.target[1:]])
+    ),
     "a second writer to the same folder": lambda _: write(write(iter([row])) for row in ROWS),
     "a folder that has shards, without `append=True`": lambda _: write() and write(),
     "names of classes behind numbers": lambda _: (

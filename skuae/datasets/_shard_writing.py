@@ -17,6 +17,7 @@ from skuae.datasets._shard_sources import pieces_of, read_item
 from skuae.datasets._shards import open_shards
 
 _PER_TASK = 64
+_COMPARED = ("numbers", "frac_coords", "lattices", "offsets", "ids", "occ_values")
 
 
 def write_shards(
@@ -35,8 +36,9 @@ def write_shards(
     """Write crystals to a folder in shards, without ever holding all of them in memory.
 
     After a kill, the same call goes on where it stopped: the rows that are written are skipped, not
-    read again. The last shard that was written is compared with the source. The folder stays as it
-    is until the first shard of the source is read and found right.
+    read again. Their labels, and the crystals of the last shard that was written, are compared with
+    the source. The folder stays as it is until the first shard of the source is read and found
+    right.
 
     Parameters
     ----------
@@ -118,17 +120,23 @@ def _write(pieces, whole, y, folder, manifest, *, on_error, n_jobs, verbose):
     with tqdm(unit=" crystals", delay=0.5, disable=verbose < 1) as progress:
         for piece in pieces:
             number, n = row // manifest.shard_size, len(piece.items)
-            if number < len(written) - 1:
+            if n < manifest.shard_size and row + n < start:  # the source ends too early
                 row += n
-                continue
-            crystals, errors = _read(piece, row, n_jobs, on_error)
-            reasons += errors[:1]
+                break
+            if number < len(written) - 1:  # only labels are compared
+                crystals, errors = None, written[number].errors
+            else:
+                crystals, errors = _read(piece, row, n_jobs, on_error)
+                reasons += errors[:1]
             kept = np.setdiff1d(np.arange(n), [error[0] for error in errors])
             own = _kinds(piece.labels, row, piece.checked) if kinds is None else kinds
             joined = _joined(manifest, piece.labels, own, row)
             labels = _encoded(piece.labels, kept, own, row)
             if number < len(written):
-                if n != written[-1].rows or not _is_same(folder, manifest, crystals, labels):
+                place = manifest.begun + number
+                if n != written[number].rows or not _is_same(
+                    folder, manifest, place, crystals, labels
+                ):
                     raise ValueError(
                         f"the writing of {folder} was interrupted, and this is not the same source:"
                         f" rows {row} to {row + n - 1} are other crystals or labels; give the "
@@ -260,14 +268,16 @@ def _encoded(labels, kept, kinds, start):
     }
 
 
-def _is_same(folder, manifest, crystals, labels):
-    """Return whether the last shard holds these crystals and labels."""
-    entry = manifest.shards[-1]
-    if crystals is None or not entry.crystals:
-        return crystals is None and not entry.crystals
-    shard = manifest.read_shard(folder, len(manifest.shards) - 1)
+def _is_same(folder, manifest, number, crystals, labels):
+    """Return whether a shard holds these labels and, if it is the last one, these crystals."""
+    entry = manifest.shards[number]
+    if number == len(manifest.shards) - 1 and (crystals is None) != (not entry.crystals):
+        return False
+    if not entry.crystals or (crystals is None and not labels):
+        return True
+    shard = manifest.read_shard(folder, number)
     pairs = [(labels.get(name), shard.labels[name]) for name in shard.labels]
-    for name in ("numbers", "frac_coords", "lattices", "offsets", "ids", "occ_values"):
+    for name in _COMPARED if crystals is not None else ():
         pairs.append((getattr(crystals, name), getattr(shard.crystals, name)))
     return labels.keys() == shard.labels.keys() and all(
         (a is None and b is None)

@@ -65,6 +65,26 @@ def test_a_folder_without_a_crystal_can_be_used_again(tmp_path):
     assert len(open_shards(tmp_path)) == 9
 
 
+@pytest.mark.parametrize("form", [np.array, iter])
+def test_labels_of_all_shards_are_compared(tmp_path, form):
+    rows = [ROWS[0], None, *ROWS[2:]]
+
+    def stopped():
+        yield from rows[:13]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        append(tmp_path, stopped(), form(TOY.target), on_error="skip")
+    y = TOY.target.copy()
+    y[1] = 99  # of a row that is left out
+    other = y.copy()
+    other[0] = 99
+    with pytest.raises(ValueError, match="rows 0 to 3 are other crystals or labels"):
+        append(tmp_path, rows, form(other), on_error="skip")
+    shards = append(tmp_path, rows, form(y), on_error="skip")
+    assert np.array_equal(shards.target, np.delete(TOY.target, 1))
+
+
 def test_a_second_writer_is_refused(tmp_path):
     pytest.importorskip("fcntl")
 
