@@ -69,6 +69,9 @@ SHARDS = {
     "names of classes behind numbers": lambda _: (
         write() and write(y=np.array([*"ab"] * 6), append=True)
     ),
+    "crystals without ids behind crystals with ids": lambda _: (
+        write(TOY.structures) and write(append=True)
+    ),
     "an append that fails in its third shard, to be opened": lambda _: appended_in_part(),
     "the name of a label, where X is a list": lambda _: write(y="band_gap"),
     "integers in one shard, floats in the next": lambda _: (

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from skuae._cells import short_repr
 from skuae._files import make_folder
 from skuae._locks import sole_writer
+from skuae._warnings import warn
 from skuae.crystals import warn_remarks
 from skuae.datasets._manifest import FILE, Manifest
 from skuae.datasets._rows import check_on_error, not_read, read_rows
@@ -89,6 +90,12 @@ def write_shards(
         written before, or an interrupted writing was of other crystals. If `shard_size` rows of a
         parquet file exceed ``skuae.crystals.LIMITS``.
 
+    Warns
+    -----
+    UserWarning
+        Only the crystals in the folder have ids, or only the new ones; or pymatgen had remarks on
+        structures.
+
     Examples
     --------
     >>> from skuae.datasets import write_shards
@@ -144,6 +151,7 @@ def _write(pieces, whole, y, folder, manifest, *, on_error, n_jobs, verbose):
                     )
             else:
                 _check_exact(folder, manifest, joined, row)
+                _warn_of_ids(folder, manifest, crystals)
                 one = manifest.one_target if manifest.shards else _is_one(y, piece.labels)
                 facts = {**vars(manifest), "kinds": joined, "one_target": one}
                 manifest = Manifest(**facts).add(folder, crystals, labels, errors, n)
@@ -258,6 +266,20 @@ def _check_exact(folder, manifest, kinds, row):
         shard = manifest.read_shard(folder, number)
         for name in wider:
             check_exact(shard.labels[name], name, f"row {row} or one behind it")
+
+
+def _warn_of_ids(folder, manifest, crystals):
+    """Warn if only these crystals have ids, or only those that were there before."""
+    last = np.flatnonzero(manifest.counts)[-1:].tolist()
+    if crystals is None or not last or last[0] >= manifest.begun:  # it was said already
+        return
+    before = manifest.read_shard(folder, last[0]).crystals.ids
+    if (before is None) != (crystals.ids is None):
+        with_ids = "these crystals" if before is None else f"the crystals in {folder}"
+        warn(
+            f"only {with_ids} have ids, so that Shards.ids will be None for all; give ids as the "
+            "index of a Series, or in the table"
+        )
 
 
 def _encoded(labels, kept, kinds, start):

@@ -100,6 +100,16 @@ def test_a_second_writer_is_refused(tmp_path):
     assert len(append(tmp_path, rows(), TOY.target)) == 23
 
 
+def test_ids_that_only_some_crystals_have(tmp_path):
+    named = pd.Series(ROWS[:8], ["q"] * 8)  # a Series may name rows alike, as for as_crystals
+    append(tmp_path, named, TOY.target[:8])
+    with pytest.warns(UserWarning, match="only the crystals in .* have ids") as caught:
+        shards = append(tmp_path, ROWS[8:], TOY.target[8:])
+    assert len(caught) == 1
+    assert shards.ids is None
+    assert shards[:8].crystals.ids.tolist() == ["q"] * 8
+
+
 def test_errors_count_the_rows_of_each_source(tmp_path):
     append(tmp_path, [*ROWS[:5], "nonsense"], TOY.target[:6], on_error="skip")
     shards = append(tmp_path, [*ROWS[6:11], "nonsense"], TOY.target[6:12], on_error="skip")
