@@ -26,6 +26,14 @@ def changed():
     return open_shards("shards").crystals
 
 
+def edited():
+    """Open shards whose list counts fewer crystals than there were."""
+    write()
+    path = Path("shards/manifest.json")
+    path.write_text(path.read_text().replace('"crystals": 4', '"crystals": 3'))
+    return open_shards("shards")
+
+
 def exchanged():
     """Read a shard that was taken from another folder."""
     write()
@@ -55,6 +63,7 @@ SHARDS = {
         write([*ROWS[:9], "nothing", *ROWS[10:]], on_error="skip").errors["row"].tolist() == [9]
     ),
     "a shard that was changed": lambda _: changed(),
+    "a list of shards that was changed": lambda _: edited(),
     "a shard of another folder": lambda _: exchanged(),
     "shards whose writing was interrupted, to be opened": lambda _: interrupted(
         lambda: open_shards("shards")

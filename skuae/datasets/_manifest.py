@@ -1,10 +1,10 @@
 """The list of the shards in a folder: what they hold, and whether all are there."""
 
+import hashlib
 import json
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_origin
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from skuae.datasets._shard_labels import KINDS
 
 FILE = "manifest.json"
 _FORMAT = "skuae-shards-1"
-_SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,8 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write the manifest, all or nothing."""
         shards = [vars(entry) for entry in self.shards]
-        text = json.dumps({"format": _FORMAT, **vars(self), "shards": shards}, indent=1)
+        content = {"format": _FORMAT, **vars(self), "shards": shards}
+        text = json.dumps({**content, "sha256": _checksum(content)}, indent=1)
         write_bytes(folder / FILE, text.encode())
 
     @classmethod
@@ -107,7 +107,7 @@ class Manifest:
         FileNotFoundError
             If there is none.
         ValueError
-            If it makes no sense.
+            If it was changed since it was written, or makes no sense.
         """
         path = folder / FILE
         if not path.is_file():
@@ -116,22 +116,26 @@ class Manifest:
             )
         with checked_content(path, "a list of shards"):
             content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("format") != _FORMAT:
+            if content["format"] != _FORMAT:
                 raise ValueError("its format is another one")
+            if content.pop("sha256") != _checksum(content):
+                raise ValueError("it was changed since it was written")
+            del content["format"]
             shards = [Entry(**entry) for entry in content.pop("shards")]
             manifest = cls(shards=shards, **content)
             manifest._check()
         return manifest
 
     def _check(self) -> None:
-        for entry in self.shards:
-            if not _SHARD.fullmatch(entry.file):
-                raise ValueError(f"{entry.file!r} is no name of a shard")
-            numbers = entry.crystals, entry.rows, entry.source
-            if not all(type(n) is int and n >= 0 for n in numbers):
-                raise ValueError(f"{entry.file} has {entry.crystals!r} crystals")
-        if type(self.begun) is not int or not 0 <= self.begun <= len(self.shards):
-            raise ValueError(f"begun is {self.begun!r:.80}")
+        _check_fields(self)
+        for number, entry in enumerate(self.shards):
+            _check_fields(entry)
+            if entry.file != _name(number):
+                raise ValueError(f"shard {number} is called {entry.file!r:.80}")
+            if any([type(cell) for cell in error] != [int, str, str] for error in entry.errors):
+                raise ValueError(f"the errors of {entry.file} are {entry.errors!r:.80}")
+        if self.begun > len(self.shards) or not self.shard_size:
+            raise ValueError(f"begun is {self.begun}, and shard_size is {self.shard_size}")
         if not {*self.kinds.values(), *self.begun_kinds.values()} <= set(KINDS):
             raise ValueError(f"labels are {self.kinds!r:.80}")
 
@@ -144,7 +148,7 @@ class Manifest:
         n_rows: int,
     ) -> "Manifest":
         """Write a shard, then the manifest that lists it; return that."""
-        file = f"shard-{len(self.shards):05d}.safetensors"
+        file = _name(len(self.shards))
         source = self.shards[self.begun - 1].source + 1 if self.begun else 0
         if crystals is None:
             entry = Entry(file, 0, 0, n_rows, "", source, errors)
@@ -174,3 +178,19 @@ class Manifest:
         if missing:
             raise ValueError(f"{folder / entry.file} has no label {min(missing)!r}")
         return shard
+
+
+def _name(number: int) -> str:
+    return f"shard-{number:05d}.safetensors"
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_fields(part: Entry | Manifest) -> None:
+    for one in fields(part):
+        value = getattr(part, one.name)
+        expected = get_origin(one.type) or one.type
+        if type(value) is not expected or (expected is int and value < 0):
+            raise ValueError(f"{one.name} is {value!r:.80}")

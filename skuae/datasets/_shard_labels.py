@@ -112,6 +112,8 @@ def decoded(array: np.ndarray, kind: str) -> np.ndarray:
     if array.dtype.kind not in KINDS[kind]:
         raise ValueError(f"a label is {array.dtype}, expected the kind {kind!r}")
     if kind == "text":
+        if array.dtype.kind == "f" and not np.isnan(array).all():
+            raise ValueError("a label holds numbers, expected names of classes")
         texts = array if array.dtype.kind == "U" else np.full(len(array), "")
         return np.array([text or None for text in texts.tolist()], dtype=object)
     return np.array(array) if kind in ("bool", "integer") else array.astype(np.float64)

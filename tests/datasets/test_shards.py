@@ -294,19 +294,56 @@ def test_wrong_buffers(toy, tmp_path, buffer):
 def test_damaged_folders_are_refused(toy, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no manifest\.json"):
         open_shards(tmp_path)
-    write_shards(toy.structures, None, tmp_path, shard_size=10)
-    manifest = tmp_path / "manifest.json"
-    content = json.loads(manifest.read_text())
-    good = dict(content["shards"][0])
-    for change in ({"file": "../shard-00000.safetensors"}, {"crystals": -1}, {"more": 1}):
-        content["shards"][0] = {**good, **change}
-        manifest.write_text(json.dumps(content))
-        with pytest.raises(ValueError, match="does not hold a list of shards"):
-            open_shards(tmp_path)
-    content["shards"][0] = {**good, "checksum": content["shards"][1]["checksum"]}
-    manifest.write_text(json.dumps(content))
+    write_shards(toy.structures, toy.target[:, 0], tmp_path, shard_size=10)
+    good = json.loads((tmp_path / "manifest.json").read_text())
+    edited = json.dumps(good).replace('"crystals": 10', '"crystals": 9')
+    (tmp_path / "manifest.json").write_text(edited)
+    with pytest.raises(ValueError, match=r"list of shards .*was changed since it was written"):
+        open_shards(tmp_path)
+    first, second = good["shards"]
+    for change in (
+        {"file": "../shard-00000.safetensors"},
+        {"crystals": -1},
+        {"more": 1},
+        {"errors": 5},
+        {"errors": [[1]]},
+        {"checksum": 5},
+        {"sites": "3"},
+    ):
+        refuse_manifest(tmp_path, {**good, "shards": [{**first, **change}, second]})
+    for change in (
+        {"shards": [second]},
+        {"shards": [first, first]},
+        {"complete": "no"},
+        {"one_target": 5},
+        {"shard_size": 0},
+        {"begun": 3},
+        {"kinds": ["number"]},
+        {"kinds": {"target": "other"}},
+        {"begun_kinds": None},
+        {"format": "skuae-shards-2"},
+    ):
+        refuse_manifest(tmp_path, {**good, **change})
+    checksums = {"shards": [{**first, "checksum": second["checksum"]}, second]}
+    write_manifest(tmp_path, {**good, **checksums})
     with pytest.raises(ValueError, match="not the shard that"):
         open_shards(tmp_path)[0]
+    write_manifest(tmp_path, {**good, "kinds": {"target": "text"}})
+    with pytest.raises(ValueError, match=r"these labels .*expected names of classes"):
+        open_shards(tmp_path).target  # noqa: B018
+
+
+def write_manifest(folder, content):
+    """Write a manifest with its checksum, as whoever forges one may do."""
+    content = {name: value for name, value in content.items() if name != "sha256"}
+    content |= {"sha256": _manifest._checksum(content)}
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+def refuse_manifest(folder, content):
+    write_manifest(folder, content)
+    with pytest.raises(ValueError, match="does not hold a list of shards"):
+        open_shards(folder)
 
 
 def _edges(folder, seed):
