@@ -29,6 +29,7 @@ from skuae.crystals._symmetry import CrystalSymmetry, warn_of_no_symmetry
 _FORMAT, _FORMAT_DERIVED = "skuae-shard-1", "skuae-derived-1"
 _DERIVED = {cls.__name__: cls for cls in (CrystalGraphs, ReducedGraphs, CrystalSymmetry)}
 _LABEL = "label/"
+_NOT_KEPT: set[Path] = set()  # folders that a warning has named
 _ARRAYS = (*schema_of(Crystals), "occ_sites")
 
 
@@ -169,7 +170,13 @@ class _Kept(Derived):
         try:
             write_safetensors(path, built.arrays(), card, format=_FORMAT_DERIVED)
         except OSError as error:
-            warn(f"{setting[0]}: the result is not kept ({error}), and will be computed again")
+            if folder not in _NOT_KEPT:
+                _NOT_KEPT.add(folder)
+                warn(
+                    f"graphs or symmetry of crystals in {folder} are not kept "
+                    f"({error.strerror or error}): each epoch of fit and each prediction computes "
+                    "them anew; make room there, make the folder writable, or copy it"
+                )
         return built
 
 
