@@ -19,7 +19,7 @@ from skuae._numbers import as_floats
 from skuae.crystals._cif import read_cif
 from skuae.crystals._limits import LIMITS, LimitError, Limits
 from skuae.crystals._poscar import is_poscar, read_poscar
-from skuae.crystals._symbols import element_of_symbol
+from skuae.crystals._symbols import element_of_symbol, is_formula
 
 _PART = 2**16  # bytes; Python sets aside memory for all that a read may return
 _OPENERS: dict[str, Any] = {
@@ -34,6 +34,10 @@ _UNKNOWN_FORMAT = (
     "skuae reads CIF (*.cif), POSCAR (POSCAR*, CONTCAR*, *.vasp) and JSON files (*.json), by their "
     "names; read other formats with pymatgen (Structure.from_file) or ASE (ase.io.read) and pass "
     "the result, or save the structure as CIF or JSON"
+)
+NO_POSITIONS = (
+    "a formula has no positions of atoms; pass crystal structures. UAETransformer reads formulas, "
+    "too: make_pipeline(UAETransformer(), RandomForestRegressor()) learns from them"
 )
 # What pymatgen says where a CIF has no formula, or of elements, is no fault of the file.
 _NOISE = re.compile("Cannot determine chemical comp|Skipping relative stoich|No Pauling electroneg")
@@ -91,6 +95,8 @@ def _parse(item: Any, limits: Limits) -> tuple[Structure, list[str]]:
                     "of that name, and pass the path"
                 )
             return read_cif(_plain(item), limits)
+        if is_formula(item) and not is_file(Path(item)):
+            raise ValueError(f"{item!r} is a formula, not a file: {NO_POSITIONS}")
     return _from_file(Path(item), limits)
 
 

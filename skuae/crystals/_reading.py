@@ -16,7 +16,7 @@ from skuae._elements import N_ELEMENTS
 from skuae._row_names import row_name
 from skuae.crystals._crystals import Crystals
 from skuae.crystals._packing import offsets_from_sizes
-from skuae.crystals._parsing import format_of, is_file, parse_structure
+from skuae.crystals._parsing import NO_POSITIONS, format_of, is_file, parse_structure
 from skuae.crystals._remarks import warn_remarks
 from skuae.crystals._symbols import is_formula, wrong_in_formula
 from skuae.crystals._validation import check_geometry
@@ -261,7 +261,7 @@ def parse_row(item: Any) -> tuple[Any, list[str]]:
     if isinstance(item, Molecule):
         raise TypeError(f"got a Molecule: {_NOT_PERIODIC}")
     if isinstance(item, Composition):
-        raise TypeError(f"got a Composition: {_NO_POSITIONS}")
+        raise TypeError(f"got a Composition: {NO_POSITIONS}")
     if isinstance(getattr(item, "structure", None), IStructure):  # an entry of pymatgen
         raise TypeError(f"got {type(item).__name__}; pass its structure: item.structure")
     raise TypeError(f"got {type(item).__name__}, expected {_ACCEPTED}")
@@ -270,12 +270,6 @@ def parse_row(item: Any) -> tuple[Any, list[str]]:
 def is_missing(item: Any) -> bool:
     """Tell whether a row is empty, as data frames write it."""
     return item is None or item is pd.NA or (isinstance(item, float) and np.isnan(item))
-
-
-_NO_POSITIONS = (
-    "a formula has no positions of atoms; pass crystal structures. UAETransformer reads formulas, "
-    "too: make_pipeline(UAETransformer(), RandomForestRegressor()) learns from them"
-)
 
 
 def _not_read(item: Any, error: ValueError) -> str:
@@ -287,7 +281,7 @@ def _not_read(item: Any, error: ValueError) -> str:
         return f"cannot read the text {text.strip()[:40]!r}... as a structure ({error})"
     if isinstance(item, str) and not is_file(Path(text)):
         if is_formula(text):
-            return f"{text!r} is a formula, not a file: {_NO_POSITIONS}"
+            return str(error)
         wrong = wrong_in_formula(text)
         if wrong is not None and format_of(Path(text)) is None:
             return (

@@ -90,6 +90,12 @@ def test_rows_with_bad_ids_are_counted_from_the_first_of_the_table(frame, tmp_pa
         write_shards(tmp_path / "a.parquet", "gap", tmp_path / "s", shard_size=5)
 
 
+def test_formulas_are_no_structures(tmp_path):
+    said = r"row 0: 'NaCl' is a formula, not a file: .*UAETransformer"
+    with pytest.raises(ValueError, match=said):
+        write_shards(["NaCl", "KCl"], None, tmp_path)
+
+
 def test_a_bad_cell_is_a_row_with_its_reason(frame, tmp_path):
     frame.loc[8, "cif"] = "data_x\n_cell_length_a 1"
     frame.to_parquet(tmp_path / "a.parquet")
