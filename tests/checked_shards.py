@@ -78,6 +78,7 @@ SHARDS = {
     "names of classes behind numbers": lambda _: (
         write() and write(y=np.array([*"ab"] * 6), append=True)
     ),
+    "the name of a class with a NUL character": lambda _: write(y=[*"ab", "a\0"] * 4),
     "formulas in place of structures": lambda _: write(["NaCl", "KCl"] * 6),
     "crystals without ids behind crystals with ids": lambda _: (
         write(TOY.structures) and write(append=True)

@@ -83,8 +83,21 @@ def encoded(cells: Sequence[Any], kind: str, where: Where) -> np.ndarray:
     -------
     ndarray of shape (n_rows,)
         NaN, or an empty text, where a cell is unknown.
+
+    Raises
+    ------
+    ValueError
+        If a text has a NUL character, with which arrays of texts end.
     """
     if kind == "text":
+        row = next(
+            (i for i, cell in enumerate(cells) if isinstance(cell, str) and "\0" in cell), None
+        )
+        if row is not None:
+            raise ValueError(
+                f"{where(row)} is {short_repr(cells[row])}, with a NUL character, which cannot be "
+                "stored; take it out of the names of classes"
+            )
         return np.array(["" if is_unknown(cell) else cell.strip() for cell in cells], np.str_)
     if kind in ("bool", "integer"):
         return np.array(cells, dtype=bool if kind == "bool" else np.int64)

@@ -69,6 +69,7 @@ def test_kinds_do_not_depend_on_the_size_of_a_shard(tmp_path, form, cells, expec
         ([1.0] * 12 + ["a"] * 12, r"row 12, label 'target' is 'a', no finite number"),
         (["a"] * 12 + [None] + [1.0] * 11, r"row 13, label 'target' is 1.0.*with a letter"),
         ([1.5] * 12 + [True] * 12, r"row 12, label 'target' is True.*y\.astype\(float\)"),
+        (["a"] * 12 + ["a\0"] * 12, r"row 12, label 'target' is 'a\\x00', with a NUL character"),
         ([2**60 + 1] * 12 + [1.5] * 12, "cannot hold 1152921504606846977"),
     ],
 )
