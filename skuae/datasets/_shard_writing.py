@@ -59,7 +59,8 @@ def write_shards(
         Rows of the source in a shard.
     append : bool, default=False
         Write to a folder that has shards already, behind these. If that is interrupted,
-        `open_shards` opens the shards that were there before.
+        `open_shards` opens the shards that were there before. After it has finished, the same call
+        adds the same crystals once more.
     restart : bool, default=False
         Drop what an interrupted call has written, and begin anew. Shards that were finished before
         are kept.
