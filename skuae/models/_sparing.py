@@ -1,5 +1,7 @@
 """Modules that are built to take weights from a file."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
@@ -17,7 +19,7 @@ class SparingBuild(TorchFunctionMode):
         super().__init__()
         self.left = 10_000_000 + sum(20_000 + 4 * array.size for array in arrays.values())
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in _FACTORIES:

@@ -59,7 +59,7 @@ def about(
     ):
         raise ValueError(f"units must be texts, one per target; got {units!r}")
     n_targets = len(targets) if targets is not None else 1 if isinstance(end, _OF_ONE) else None
-    if None not in (texts, n_targets) and len(texts) != n_targets:
+    if texts is not None and n_targets is not None and len(texts) != n_targets:
         raise ValueError(f"units has {len(texts)} entries for {n_targets} targets")
     return {
         "targets": targets,
