@@ -24,28 +24,69 @@ LEARNED = {
     "computed them, with standard deviations. Errors are smaller than those of the model mp, which "
     "learned four more targets. Training also used 75,251 further crystals of the Materials "
     "Project without labels, of other formulas than the test and calibration crystals: their "
-    "labels are the mean predictions of two networks that had learned the labels. The last "
-    "training started from one of these networks.",
+    "labels are the mean predictions of two networks that had learned the labels.",
     "mp-metal": "Whether the PBE band gap of the Materials Project is 0 (metal) or above "
     "(insulator).",
     "mp-topology": "Whether Materiae (Zhang et al., Nature 566, 475, 2019) calls a crystal "
     "topological with spin-orbit coupling (insulators and symmetry-indicated semimetals) or "
     "trivial. Crystals of an unknown class were left out.",
 }
-DATA = """Crystals and labels are of the Materials Project (Jain et al., APL Materials 1, 011002,
-2013), CC BY 4.0: formation energies and gaps of release 2018.6.1, Fermi levels and magnetisation of
-the data set of CGCNN (Xie and Grossman, PRL 120, 145301, 2018), moduli of de Jong et al.
-(Scientific Data 2, 150009, 2015). Training started from the element table ct-uae-mt of skuae, which
-was learned from crystals of the same training formulas.
-
-## Leakage
+_LABELS = {
+    "band_gap": "formation energies and gaps of release 2018.6.1",
+    "efermi": "Fermi levels and magnetisation of the data set of CGCNN (Xie and Grossman, PRL 120, "
+    "145301, 2018)",
+    "K_VRH": "moduli of de Jong et al. (Scientific Data 2, 150009, 2015)",
+}
+_SOURCES = {
+    "mp-metal": "Crystals and gaps are of the Materials Project (Jain et al., APL Materials 1, "
+    "011002, 2013), release 2018.6.1, CC BY 4.0.",
+    "mp-topology": "Crystals are of the Materials Project (Jain et al., APL Materials 1, 011002, "
+    "2013), CC BY 4.0. Classes are those of Materiae (Zhang et al., Nature 566, 475, 2019).",
+}
+_LEAKAGE = """## Leakage
 
 No formula of these is among the training crystals: the test rows of the MEGNet split (the test
-crystals above), its validation rows (the calibration crystals), `datasets.load_mp_mini`,
-`datasets.load_mp_perovskites`, matbench_perovskites, and the perovskites of OQMD, of the Materials
-Project and of hybrid organic-inorganic kind. Most other crystals of the Materials Project of 2018
-of at most 100 sites are among them. Errors on crystals that are among them are too small.
+crystals above), its validation rows, `datasets.load_mp_mini`, `datasets.load_mp_perovskites`,
+matbench_perovskites, and the perovskites of OQMD, of the Materials Project and of hybrid
+organic-inorganic kind. Most other crystals of the Materials Project of 2018 of at most 100 sites
+are among them. Errors on crystals that are among them are too small.
 """
+
+
+def data_of(name, targets, start, elements):
+    """Describe the data and the start of a training.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    targets : list of str
+    start : str or None
+        The network that training started from, in words.
+    elements : list of str
+        In no training crystal.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    labels = ", ".join(text for target, text in _LABELS.items() if target in targets)
+    source = _SOURCES.get(
+        name,
+        "Crystals and labels are of the Materials Project (Jain et al., APL Materials 1, 011002, "
+        f"2013), CC BY 4.0: {labels}.",
+    )
+    began = "the element table ct-uae-mt of skuae"
+    if start is not None:
+        began = f"{start}, whose training started from {began}"
+    return f"""{source} Training started from {began}. The table was learned from crystals of other
+formulas than the test crystals.
+
+No training crystal has {", ".join(elements[:-1])} or {elements[-1]}: predictions for these elements
+are guesses, and their standard deviations do not show it.
+
+{_LEAKAGE}"""
 
 
 def card_of_regressor(model, X, y, y_train):
@@ -87,6 +128,7 @@ def card_of_regressor(model, X, y, y_train):
             width = norm.ppf(0.5 + level / 2) * spread
             errors[key][f"share in {level:.0%} intervals"] = (off <= width).mean()
         systems[key] = errors_by_crystal_system(true, found, X[np.flatnonzero(known)])["mae"]
+    gaps = _gaps(y, mean, std) if "band_gap" in y else ""
     errors = {k: {n: float(f"{v:.4g}") for n, v in e.items()} for k, e in errors.items()}
     by_system = pd.DataFrame(systems)
     counts = errors_by_crystal_system(np.zeros(len(X)), np.zeros(len(X)), X)["n"]
@@ -94,15 +136,41 @@ def card_of_regressor(model, X, y, y_train):
     notes = f"""## Errors
 
 On crystals of formulas that it has not seen, of all sizes. "Constant" is the median of the training
-labels. Intervals are mean ± z standard deviations; these were scaled with crystals of yet other
-formulas.
+labels. Intervals of 50 % are the prediction ± 0.67 standard deviations, those of 90 % ± 1.64.
+Standard deviations were scaled with crystals of yet other formulas, so that intervals of 90 % hold
+about 90 %. Errors are no normal distribution, so that those of 50 % hold more than 50 %.
 
 {_table(pd.DataFrame(errors).T.astype(object), "target")}
 
-Mean absolute errors by crystal system:
+{gaps}Mean absolute errors by crystal system:
 
 {_table(by_system, "system")}"""
     return errors, notes
+
+
+def _gaps(y, mean, std):
+    """Return the errors of gaps of metals and of insulators in Markdown."""
+    j = list(y).index("band_gap")
+    known = y["band_gap"].notna().to_numpy()
+    true, found, spread = y["band_gap"].to_numpy()[known], mean[known, j], std[known, j]
+    parts = {"0 (metals)": true == 0, "above 0": true > 0, "1 to 3 eV": (true >= 1) & (true <= 3)}
+    rows = {
+        name: {
+            "n": part.sum(),
+            "mae": np.abs(found - true)[part].mean(),
+            "mean of prediction - label": (found - true)[part].mean(),
+            "share in 90% intervals": (np.abs(found - true) <= norm.ppf(0.95) * spread)[
+                part
+            ].mean(),
+        }
+        for name, part in parts.items()
+    }
+    below = f"{(found < 0).mean():.0%} of the predictions are below 0, which means 0"
+    return f"""Errors of band gaps, in eV, by the label ({below}):
+
+{_table(pd.DataFrame(rows).T.astype(object), "band gap")}
+
+"""
 
 
 def card_of_classifier(model, X, y):

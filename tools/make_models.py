@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _model_cards import DATA, LEARNED, card_of_classifier, card_of_regressor
+from _model_cards import LEARNED, card_of_classifier, card_of_regressor, data_of
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, Crystals, datasets, models
+from skuae._elements import atomic_number
 from skuae._version import __version__
 from skuae.commands._model import digest_of
 from skuae.commands._scores import write_notes
@@ -182,7 +183,13 @@ def finish(name, model, crystals, labels, rows):
     folder = PACKAGE / name
     counts = f"{len(train):,} training crystals of at most {MAX_SITES} sites; "
     counts += f"{len(validation):,} crystals for calibration; " if units else ""
-    about = f"## Data\n\n{counts}{len(test):,} test crystals.\n\n{DATA}"
+    elements = model.network_.elements  # those of the table that no training crystal has
+    unseen = [s for s in elements.table.symbols if not elements.seen[atomic_number(s) - 1]]
+    start = STARTS.get(name)
+    if start is not None:
+        start = "one of the two networks" if start in TEACHERS else f"the network {start}"
+    source = data_of(name, targets_of_network(name), start, unseen)
+    about = f"## Data\n\n{counts}{len(test):,} test crystals.\n\n{source}"
     notes = "\n\n".join([LEARNED[name], notes, about])
     model.save_pretrained(folder, units=units, license="cc-by-4.0", dtype="float16", notes=notes)
     card = folder / "README.md"
