@@ -10,13 +10,13 @@ from skuae._csv import as_table, as_typed, check_names, read_lines
 from skuae.crystals import LimitError, format_of, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
 from skuae.datasets._folder import read_all_listed
-from skuae.datasets._id_prop import TABLE
+from skuae.datasets._id_prop import TABLE, check_inside
 from skuae.datasets._id_prop import read_table as read_id_prop
 from skuae.datasets._labels import as_labels
 from skuae.datasets._parquet import read_parquet
 from skuae.datasets._records import read_records
 from skuae.datasets._rows import read_rows
-from skuae.datasets._structure_cells import ONE_COLUMN, cells_of, read_cell
+from skuae.datasets._structure_cells import ONE_COLUMN, Outside, cells_of, read_cell
 
 ID_COLUMNS = ("material_id", "id", "mp_id", "jid", "task_id", "entry_id")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
@@ -166,10 +166,10 @@ def label_of(path, column, alone):
     return pd.Series(labels, column.index, dtype, column.name)
 
 
-def _read_frame(path):
+def _read_frame(path, may_be_empty=False):
     """Return the table in a file, indexed by id, or by row if rows have no names."""
     frame = _read_table(path)
-    if not len(frame):
+    if not len(frame) and not (may_be_empty and len(frame.columns)):
         raise ValueError(f"{path} holds no rows")
     return indexed(path, frame)
 
@@ -255,7 +255,7 @@ def _read_csv(path):
     return frame
 
 
-def read_table_rows(path, n_jobs, verbose, allow_outside):
+def read_table_rows(path, n_jobs, verbose, allow_outside, *, on_error="raise", once=True):
     """Read the structures in a table, without warning of those that cannot be read.
 
     Parameters
@@ -264,6 +264,11 @@ def read_table_rows(path, n_jobs, verbose, allow_outside):
     n_jobs : int or None
     verbose : int
     allow_outside : bool
+    on_error : {"raise", "skip"}, default="raise"
+        What to do with files outside of the folder and with a table without rows: raise ValueError,
+        or give these rows reasons and that table none.
+    once : bool, default=True
+        Raise ValueError if two rows name one file.
 
     Returns
     -------
@@ -272,7 +277,10 @@ def read_table_rows(path, n_jobs, verbose, allow_outside):
         ids.
     rows : Rows
     """
-    labels, cells = cells_of(path, _read_frame(path), allow_outside)
+    frame = _read_frame(path, may_be_empty=on_error == "skip")
+    labels, cells = cells_of(path, frame, allow_outside, once)
+    if on_error == "raise":
+        check_inside(path, [cell.name for cell in cells if isinstance(cell, Outside)])
     rows = read_rows(
         partial(read_cell, folder=path.parent),
         cells,

@@ -8,7 +8,16 @@ import pandas as pd
 from skuae._warnings import warn
 from skuae.crystals import parse_structure, warn_remarks
 from skuae.datasets._bunch import make_bunch, warn_unknown
-from skuae.datasets._id_prop import SUFFIXES, TABLE, check_inside, check_once, find_file, read_table
+from skuae.datasets._id_prop import (
+    SUFFIXES,
+    TABLE,
+    check_inside,
+    check_once,
+    elsewhere,
+    find_file,
+    leads_out,
+    read_table,
+)
 from skuae.datasets._rows import Rows, check_on_error, not_read, read_rows
 
 _FILES_PER_TASK = 32
@@ -41,8 +50,8 @@ def read_folder(
     verbose : int, default=0
         Show a progress bar if above 0.
     on_error : {"raise", "skip"}, default="raise"
-        What to do when files are missing or cannot be read: raise one error that names them all, or
-        leave those rows out, warn, and list them in `errors`.
+        What to do when files are missing, must not be read or cannot be read: raise an error that
+        names them, or leave those rows out, warn, and list them in `errors`.
     allow_outside : bool, default=False
         Also read files that the table names by absolute paths or by ``..``. Leave it False for
         folders from other people.
@@ -79,7 +88,9 @@ def read_folder(
     """
     check_on_error(on_error)
     folder = Path(path)
-    labels, files, rows = read_listed(folder, target_names, n_jobs, verbose, allow_outside)
+    labels, files, rows = read_listed(
+        folder, target_names, n_jobs, verbose, allow_outside, on_error=on_error
+    )
     errors = _report(folder, labels, files, rows, on_error)
     ids, remarks = list(labels.index), sorted(rows.remarks.items())
     kept = rows.kept(len(ids))
@@ -121,7 +132,9 @@ def read_all_listed(folder, n_jobs, verbose, allow_outside):
     return labels, rows.crystals
 
 
-def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
+def read_listed(
+    folder, target_names, n_jobs, verbose, allow_outside, *, on_error="raise", once=True
+):
     """Read what ``id_prop.csv`` lists, without warning of what cannot be read.
 
     Parameters
@@ -131,6 +144,10 @@ def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
     n_jobs : int or None
     verbose : int
     allow_outside : bool
+    on_error : {"raise", "skip"}, default="raise"
+        What to do with files outside of the folder: raise ValueError, or give the rows reasons.
+    once : bool, default=True
+        Raise ValueError if two rows name one file.
 
     Returns
     -------
@@ -140,7 +157,7 @@ def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
         Those of the rows; None where there is none.
     rows : Rows
     """
-    labels, files = find_listed(folder, target_names, allow_outside)
+    labels, files = find_listed(folder, target_names, allow_outside, on_error=on_error, once=once)
     ids = list(labels.index)
     found = [row for row, file in enumerate(files) if file is not None]
     rows = read_files(
@@ -148,14 +165,14 @@ def read_listed(folder, target_names, n_jobs, verbose, allow_outside):
     )
     reasons = {found[i]: reason for i, reason in rows.reasons.items()}
     tried = ", ".join(s or "the name itself" for s in SUFFIXES)
-    reasons |= {
-        row: f"no such file (tried {tried})" for row, file in enumerate(files) if file is None
-    }
+    for row in sorted(set(range(len(files))) - set(found)):
+        away = not allow_outside and leads_out(ids[row])
+        reasons[row] = elsewhere(ids[row], folder) if away else f"no such file (tried {tried})"
     remarks = {found[i]: said for i, said in rows.remarks.items()}
     return labels, files, Rows(rows.crystals, reasons, remarks)
 
 
-def find_listed(folder, target_names, allow_outside):
+def find_listed(folder, target_names, allow_outside, *, on_error="raise", once=True):
     """Find the files that ``id_prop.csv`` lists.
 
     Parameters
@@ -163,21 +180,26 @@ def find_listed(folder, target_names, allow_outside):
     folder : Path
     target_names : list of str or None
     allow_outside : bool
+    on_error, once
+        As in `read_listed`.
 
     Returns
     -------
     labels : DataFrame of shape (n_crystals, n_labels)
         Indexed by id.
     files : list of Path or None
-        Those of the rows; None where there is none.
+        Those of the rows; None where there is none that may be read.
     """
     labels = read_table(folder, target_names)
     ids = list(labels.index)
-    if not allow_outside:
+    if not allow_outside and on_error == "raise":
         check_inside(folder / TABLE, ids)
-    files = [find_file(folder, name) for name in ids]
-    found = {row: file for row, file in enumerate(files) if file is not None}
-    check_once(folder / TABLE, found, [repr(name) for name in ids])
+    files = [
+        find_file(folder, name) if allow_outside or not leads_out(name) else None for name in ids
+    ]
+    if once:
+        found = {row: file for row, file in enumerate(files) if file is not None}
+        check_once(folder / TABLE, found, [repr(name) for name in ids])
     return labels, files
 
 

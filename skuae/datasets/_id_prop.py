@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from skuae._cells import number_in, says_unknown, shortened, why_no_number
+from skuae._cells import number_in, says_unknown, short_repr, shortened, why_no_number
 from skuae._csv import check_names, check_widths, read_lines, without_empty_end, wrong_delimiter
 from skuae._warnings import warn
 from skuae.crystals import is_file
@@ -145,7 +145,7 @@ def _is_header(folder, lines):
 
 def _is_name(text):
     """Tell whether a text looks like the name of a file, which need not exist."""
-    return _leads_out(text) or text.endswith(SUFFIXES[1:])
+    return leads_out(text) or text.endswith(SUFFIXES[1:])
 
 
 def _is_header_alone(folder, line):
@@ -216,7 +216,7 @@ def check_inside(table, names):
     ValueError
         If one is an absolute path, or leads upwards by ``..``.
     """
-    outside = [name for name in names if _leads_out(name)]
+    outside = [name for name in names if leads_out(name)]
     if outside:
         raise noted(
             ValueError(
@@ -227,8 +227,13 @@ def check_inside(table, names):
         )
 
 
+def elsewhere(name, folder):
+    """Say that a file is not read because it lies elsewhere."""
+    return f"{short_repr(name, 80)} would be read from outside of {folder}; move the file there"
+
+
 def check_once(table, files, names):
-    """Raise ValueError if two rows of a table are one file.
+    """Raise ValueError if two rows of a table are one file; a name without a file is none.
 
     Parameters
     ----------
@@ -245,7 +250,7 @@ def check_once(table, files, names):
     first: dict = {}
     for row, file in files.items():
         other = first.setdefault(os.path.normpath(file), row)
-        if other != row:
+        if other != row and is_file(file):
             raise ValueError(
                 f"{table}: {names[other]} and {names[row]} are the same file, "
                 f"{shortened(str(file), 200)}; keep one "
@@ -253,7 +258,8 @@ def check_once(table, files, names):
             )
 
 
-def _leads_out(name):
+def leads_out(name):
+    """Tell whether a name is an absolute path, or leads upwards by ``..``."""
     path = os.path.normpath(name.replace("\\", "/"))
     return os.path.isabs(path) or path.split("/")[0] == ".." or name[1:2] == ":"
 

@@ -11,7 +11,7 @@ from skuae._cells import short_repr
 from skuae._elements import SYMBOLS, atomic_number
 from skuae._numbers import as_floats
 from skuae.crystals import as_lists, is_file, parse_structure
-from skuae.datasets._id_prop import TABLE, check_inside, check_once
+from skuae.datasets._id_prop import TABLE, check_once, elsewhere, leads_out
 
 ONE_COLUMN = ("structure", "atoms", "cif", "file", "path")
 _PACKED = ("lattice", "atomic_numbers", "frac_coords")
@@ -26,7 +26,13 @@ class _Empty(NamedTuple):
     column: str
 
 
-def cells_of(path, frame, allow_outside):
+class Outside(NamedTuple):
+    """The name of a file that must not be read."""
+
+    name: str
+
+
+def cells_of(path, frame, allow_outside, once=True):
     """Return the columns of a table that are not structures, and the cells that are.
 
     Parameters
@@ -36,6 +42,8 @@ def cells_of(path, frame, allow_outside):
     frame : DataFrame
         All or some of its rows.
     allow_outside : bool
+    once : bool, default=True
+        Raise ValueError if two rows name one file.
 
     Returns
     -------
@@ -46,11 +54,11 @@ def cells_of(path, frame, allow_outside):
     used = _structure_columns(path, frame)
     rows = frame[list(used)].itertuples(index=False, name=None)
     cells = [_cell(used, row) for row in rows]
-    files = {row: cell for row, cell in enumerate(cells) if _is_name(cell)}
     if not allow_outside:
-        check_inside(path, list(files.values()))
-    places = {row: path.parent / name for row, name in files.items()}
-    check_once(path, places, {row: f"row {row}" for row in files})
+        cells = [Outside(cell) if _is_name(cell) and leads_out(cell) else cell for cell in cells]
+    if once:
+        files = {row: path.parent / cell for row, cell in enumerate(cells) if _is_name(cell)}
+        check_once(path, files, {row: f"row {row}" for row in files})
     return frame.drop(columns=list(used)), cells
 
 
@@ -100,6 +108,8 @@ def read_cell(cell, limits, folder):
     """Return the structure in a cell, and the remarks of the parser."""
     if isinstance(cell, _Empty):
         raise ValueError(f"the cell of column {cell.column} is empty; fill it, or take the row out")
+    if isinstance(cell, Outside):
+        raise ValueError(elsewhere(cell.name, folder))
     if isinstance(cell, tuple):
         return _from_arrays(*as_lists(cell), limits=limits), []
     if not isinstance(cell, (str, dict)):

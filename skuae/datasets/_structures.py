@@ -43,8 +43,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
         Show a progress bar if above 0.
     on_error : {"raise", "skip"}, default="raise"
         What to do when structures cannot be read: raise one error that names them, or leave those
-        rows out and list them in `errors`, with the files that are missing and the tables that
-        cannot be understood.
+        rows out and list them in `errors`, with the files that are missing or must not be read and
+        the tables that cannot be understood. A table without rows then adds none.
     allow_outside : bool, default=False
         Also read files that a table names by absolute paths or by ``..``.
 
@@ -91,7 +91,7 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
         parts += _read_all(files, n_jobs, verbose)
         files = []
         try:
-            parts.append(_read_source(path, n_jobs, verbose, allow_outside))
+            parts.append(_read_source(path, n_jobs, verbose, allow_outside, on_error))
         except (OSError, ValueError) as error:
             if on_error == "raise":
                 raise
@@ -117,7 +117,8 @@ def read_structures(paths, *, n_jobs=None, verbose=0, on_error="raise", allow_ou
         )
     warn_remarks({names[row]: said for row, said in sorted(rows.remarks.items())})
     kept = rows.kept(len(names))
-    labels = pd.concat([frame for _, frame, _ in parts])
+    frames = [frame for _, frame, _ in parts]
+    labels = pd.concat([frame for frame in frames if len(frame)] or frames)
     labels.index = pd.Index(names, name="id", dtype=object)
     return make_bunch(
         _named(rows.crystals, [names[row] for row in kept]),
@@ -199,16 +200,17 @@ def _read_all(files, n_jobs, verbose):
     return [(names, pd.DataFrame(index=names), rows)]
 
 
-def _read_source(path, n_jobs, verbose, allow_outside):
+def _read_source(path, n_jobs, verbose, allow_outside, on_error):
     """Return names, labels and rows of a table, or of a folder with one."""
+    options = {"on_error": on_error, "once": False}  # nothing is learned from a file in two rows
     if path.is_dir():
-        labels, files, rows = read_listed(path, None, n_jobs, verbose, allow_outside)
+        labels, files, rows = read_listed(path, None, n_jobs, verbose, allow_outside, **options)
         names = [
             _text(path / name if file is None else file)
             for name, file in zip(labels.index, files, strict=True)
         ]
         return names, labels, rows
-    labels, rows = read_table_rows(path, n_jobs, verbose, allow_outside)
+    labels, rows = read_table_rows(path, n_jobs, verbose, allow_outside, **options)
     if labels.index.name == "id":
         return list(labels.index), labels, rows
     return [f"{_text(path)} row {row}" for row in range(len(labels))], labels, rows

@@ -128,3 +128,15 @@ def test_damaged_parquet(frame, tmp_path):
     (tmp_path / "a.parquet").write_bytes(content[:-7])
     with pytest.raises(ValueError, match=r"a\.parquet is damaged"):
         write_shards(tmp_path / "a.parquet", "gap", tmp_path / "s")
+
+
+def test_cells_without_a_file_are_rows_that_cannot_be_read(frame, tmp_path):
+    """Also two of them in one shard, and one that leads elsewhere."""
+    frame.loc[[3, 4, 9], "cif"] = ["N/A", "N/A", "/etc/passwd"]
+    frame.to_parquet(tmp_path / "a.parquet")
+    options = {"shard_size": 14, "on_error": "skip"}
+    shards = write_shards(tmp_path / "a.parquet", "gap", tmp_path / "s", **options)
+    assert shards.errors["id"].tolist() == ["c3", "c4", "c9"]
+    assert shards.errors["reason"][2].startswith("'/etc/passwd' would be read from outside of")
+    with pytest.raises(ValueError, match="c3: 'N/A' is no CIF text"):
+        write_shards(tmp_path / "a.parquet", "gap", tmp_path / "t")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skuae.datasets import make_toy_crystals, read_structures
+from skuae.datasets import make_toy_crystals, read_folder, read_structures
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +153,31 @@ def test_files_elsewhere_are_read_on_request_only(folder):
     with pytest.raises(ValueError, match=r"(?s)outside of in; .*allow_outside=True"):
         read_structures("in/t.csv")
     assert len(read_structures("in/t.csv", allow_outside=True).structures) == 1
+
+
+def test_rows_of_a_table_stop_no_others(folder):
+    """Two cells without a file are not one file, a file may be read twice, and none elsewhere."""
+    names = ["b.cif", "N/A", "N/A", "/etc/passwd", "../in/b.cif", "./b.cif"]
+    (folder / "t.csv").write_text("\n".join(["file", *names]))
+    data = read_structures("in/t.csv", on_error="skip")
+    assert data.rows.tolist() == [0, 5] and data.errors.row.tolist() == [1, 2, 3, 4]
+    assert data.errors.reason[:2].str.startswith("'N/A' is no CIF text, and there is no").all()
+    assert data.errors.reason[2] == (
+        "'/etc/passwd' would be read from outside of in; move the file there"
+    )
+    (folder / "id_prop.csv").write_text("b\n/etc/passwd\nb.cif\n")
+    data = read_structures("in", on_error="skip")
+    assert data.rows.tolist() == [0, 2] and data.errors.reason[0].startswith("'/etc/passwd' would")
+    (folder / "id_prop.csv").write_text("b,1\n../in/b,2\n")
+    with pytest.warns(UserWarning, match="'../in/b' would be read from outside of in; move"):
+        assert read_folder("in", on_error="skip").ids.tolist() == ["b"]
+
+
+def test_tables_without_rows_add_none(folder):
+    (folder / "t.csv").write_text("file,y\n")
+    data = read_structures(["in/t.csv", "in/b.cif"], on_error="skip")
+    assert data.ids.tolist() == ["in/b.cif"] and not len(data.errors)
+    data = read_structures("in/t.csv", on_error="skip")
+    assert data.structures is None and list(data.labels) == ["y"] and not len(data.labels)
+    with pytest.raises(ValueError, match=r"t\.csv holds no rows"):
+        read_structures("in/t.csv")
