@@ -47,7 +47,7 @@ def attempt_rows(compute: Callable[[Crystals], Any], crystals: Crystals) -> Atte
     done: list[np.ndarray] = []
     results: list[Any] = []
     reasons: dict[int, str] = {}
-    left = [range(len(crystals))]
+    left = [range(len(crystals))] if len(crystals) else []
     while left:
         rows = left.pop()
         part = crystals[rows.start : rows.stop]
@@ -98,8 +98,8 @@ def read_readable(X: Any) -> ReadRows:
 
     Raises
     ------
-    TypeError, ValueError
-        If X is no collection of rows, or none of them can be read.
+    TypeError
+        If X is no collection of rows.
     """
     items, ids = rows_of(X)
     read: dict[int, Any] = {}
@@ -132,4 +132,6 @@ def read_readable(X: Any) -> ReadRows:
 
 
 def _pack(read: dict[int, Any], ids: np.ndarray | None) -> Crystals:
+    if not read:
+        return Crystals([], np.empty((0, 3)), np.empty((0, 3, 3)), [0])
     return pack(list(read.values()), None if ids is None else ids[list(read)])

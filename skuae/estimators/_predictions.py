@@ -44,9 +44,10 @@ def predict_frame(
     Returns
     -------
     DataFrame of shape (n_crystals, n_columns)
-        The index holds the ids, or counts the rows. The columns are
+        The index holds the ids, or counts the rows. Names and types of the columns are those of
+        the model, also if there are no rows or none of them can be predicted. The columns are
 
-        - ``<target>_predicted`` for each target: a number, or a class;
+        - ``<target>_predicted`` for each target: a float64, or a class;
         - ``<target>_std``, if the model predicts standard deviations, in the units of y;
         - ``<target>_p_<class>`` for each class of a classifier: its probability;
         - ``unseen_elements``, if the training elements are known: elements of the row that no
@@ -57,8 +58,8 @@ def predict_frame(
     Raises
     ------
     TypeError, ValueError
-        If X is no collection of structures, none of them can be read, there are more or fewer
-        `target_names` than targets, or a symbol is no element.
+        If X is no collection of structures, there are more or fewer `target_names` than targets, or
+        a symbol is no element.
 
     Examples
     --------
@@ -79,7 +80,7 @@ def predict_frame(
     except (TypeError, ValueError) as error:
         try:
             read = read_readable(X)
-        except (TypeError, ValueError):  # nothing can be read, as the first error says
+        except TypeError:  # X is no collection, as the first error says
             raise error from None
         frame = _frame(model, read.crystals, target_names, seen).set_axis(read.rows)
         frame = frame.reindex(range(len(read.rows) + len(read.reasons)))
@@ -100,9 +101,11 @@ def _frame(
     frame = pd.DataFrame(columns=names)
     if done.results:
         frame = pd.concat(done.results).set_axis(names, axis=1)
+    classes = names[:1] if is_classifier(model) else []
+    frame = frame.astype({name: object if name in classes else float for name in names})
     frame = frame.set_axis(done.rows).reindex(range(len(crystals)))
     if seen is not None:
-        frame[UNSEEN] = _unseen(seen, crystals)
+        frame[UNSEEN] = pd.Series(_unseen(seen, crystals), dtype=object)
     frame[ERROR] = pd.Series(done.reasons, dtype=object).reindex(frame.index)
     if crystals.ids is not None:
         frame.index = pd.Index(crystals.ids, name="id")

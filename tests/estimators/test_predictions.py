@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 
-from skuae.estimators import predict_frame, prediction_columns
+from skuae import CrystalGNNClassifier, UAETransformer
+from skuae.estimators import predict_frame
 
 
 def one(symbol):
@@ -28,7 +31,8 @@ def test_rows_that_are_refused_stop_no_others(gnn, toy):
     model = gnn().fit(toy.structures, pd.Series(toy.target, toy.ids, name="y"))
     rows = pd.Series([one("Lr"), toy.structures[0], one("Xe"), one("Rf")], list("abcd"))
     frame = predict_frame(model, rows)
-    assert list(frame.index) == list("abcd") and list(frame) == prediction_columns(model)
+    assert list(frame.index) == list("abcd")
+    assert list(frame) == ["y_predicted", "unseen_elements", "error"]
     assert frame["y_predicted"].notna().tolist() == [False, True, True, False]
     np.testing.assert_allclose(frame["y_predicted"][1:3], model.predict(rows[1:3]), rtol=1e-6)
     assert frame["unseen_elements"].tolist() == ["Lr", "", "Xe", "Rf"]
@@ -42,7 +46,7 @@ def test_rows_that_cannot_be_read_stop_no_others(gnn, toy):
     rows = pd.Series([None, *cells[:3], "data_nothing", *cells[3:], 7], list("abcdefgh"))
     frame = predict_frame(model, rows)
     assert list(frame.index) == list("abcdefgh") and frame.index.name == "id"
-    assert list(frame) == prediction_columns(model)
+    assert list(frame) == ["y_predicted", "unseen_elements", "error"]
     good = [1, 2, 3, 5, 6]
     expected = model.predict(cells)
     np.testing.assert_allclose(frame["y_predicted"].iloc[good], expected, rtol=1e-6)
@@ -52,17 +56,41 @@ def test_rows_that_cannot_be_read_stop_no_others(gnn, toy):
     counted = predict_frame(model, iter(rows))
     assert list(counted.index) == list(range(8))
     np.testing.assert_array_equal(counted["y_predicted"], frame["y_predicted"])
-    with pytest.raises(TypeError, match="the structure is missing"):
-        predict_frame(model, [None, None])
     with pytest.raises(TypeError, match="X is one"):
         predict_frame(model, toy.structures[0])
     with pytest.raises(TypeError, match="without its crystals"):
         predict_frame(model, np.zeros((5, 3)))
 
 
-def test_classes_stay_what_they_are_beside_rows_that_are_refused(toy, small):
-    from skuae import CrystalGNNClassifier
+@pytest.mark.parametrize("kind", ["number", "several", "std", "class", "single precision"])
+def test_columns_and_types_are_those_of_the_model(gnn, small, toy, kind):
+    """Parts of a table are one table, whichever rows of them can be read."""
+    y = np.column_stack([toy.target] * 2) if kind == "several" else toy.target
+    if kind == "class":
+        model = small(CrystalGNNClassifier).fit(toy.structures, np.arange(24) % 2)
+    elif kind == "single precision":
+        model = make_pipeline(UAETransformer("magpie"), Ridge()).fit(toy.structures, y)
+        assert model.predict(toy.structures).dtype == np.float32
+    else:
+        loss = "gaussian_nll" if kind == "std" else "squared_error"
+        model = gnn(loss=loss).fit(toy.structures, y)
+    good = predict_frame(model, toy.structures)
+    names = list(good)
+    texts = ["target_predicted"] * (kind == "class") + ["unseen_elements", "error"]
+    expected = [object if name in texts else float for name in names]
+    assert good.dtypes.tolist() == expected
+    bad = ["data_a", None, "N/A", "N/A"]
+    for X in ([], iter([]), toy.structures[:0], pd.Series([], dtype=object), bad,
+              pd.Series(bad, list("abcd")), pd.DataFrame({"cif": bad})):  # fmt: skip
+        frame = predict_frame(model, X)
+        assert list(frame) == names
+        assert frame.dtypes.tolist() == expected
+        assert frame["error"].notna().all() and frame[names[:-1]].isna().all(axis=None)
+    assert list(frame.index) == [0, 1, 2, 3]
+    assert list(predict_frame(model, pd.Series(bad, list("abcd"))).index) == list("abcd")
 
+
+def test_classes_stay_what_they_are_beside_rows_that_are_refused(toy, small):
     model = small(CrystalGNNClassifier).fit(toy.structures, np.arange(24) % 2)
     frame = predict_frame(model, [toy.structures[0], one("Lr")])
     assert list(frame)[:3] == ["target_predicted", "target_p_0", "target_p_1"]

@@ -42,6 +42,12 @@ def model(backbone="cgcnn", **params):
     return CrystalGNNRegressor(SMALL[backbone], **params)
 
 
+def test_no_shards_give_a_table_without_rows(toy, shards):
+    fitted = model().fit(toy.structures, toy.target)
+    found, some = predict_frame(fitted, shards[:0]), predict_frame(fitted, shards[:2])
+    assert len(found) == 0 and found.dtypes.equals(some.dtypes)
+
+
 def weights(estimator):
     return estimator.net_.module_.state_dict()
 
