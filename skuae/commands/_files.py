@@ -3,14 +3,13 @@
 import argparse
 import shutil
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from skuae.commands._output import records_of, show_json, write_table
 from skuae.commands._printed import printed
-from skuae.crystals import Crystals
 from skuae.datasets import read_structures
 
 _ERROR = "error"
@@ -22,8 +21,8 @@ class Inputs(NamedTuple):
 
     Attributes
     ----------
-    crystals : Crystals or None
-        Those that could be read.
+    crystals : Crystals or list
+        Those that could be read; an empty list if there are none.
     labels : DataFrame of shape (n_crystals, n_labels)
         Other columns of tables.
     rows : ndarray of int of shape (n_crystals,)
@@ -32,7 +31,7 @@ class Inputs(NamedTuple):
         The other rows.
     """
 
-    crystals: Crystals | None
+    crystals: Any
     labels: pd.DataFrame
     rows: np.ndarray
     errors: pd.DataFrame
@@ -51,15 +50,13 @@ class Inputs(NamedTuple):
             With the columns ``id`` and those of `frame`; in rows that could not be read, these are
             empty but for ``error``.
         """
-        failed = self.errors.set_index("row").rename(columns={"reason": _ERROR})
-        if not len(frame):
-            return failed.reindex(columns=["id", *frame])
         ids = frame.index.to_numpy(object)
-        frame = frame.set_axis(self.rows)
-        frame.insert(0, "id", ids)
-        if not len(failed):
-            return frame
-        return pd.concat([frame.astype({_ERROR: object}), failed]).sort_index()
+        table = frame.set_axis(self.rows)
+        table.insert(0, "id", ids)
+        table = table.reindex(range(len(frame) + len(self.errors)))
+        failed = self.errors.to_numpy(object)
+        table.loc[failed[:, 0].astype(int), ["id", _ERROR]] = failed[:, 1:]
+        return table
 
     def finish(self, args: argparse.Namespace, table: pd.DataFrame, units: dict[str, str]) -> int:
         """Write or print the table; return the exit status.
@@ -135,4 +132,5 @@ def inputs_of(paths: list[str], n_jobs: int | None = None, verbose: int = 0) -> 
     Inputs
     """
     data = read_structures(paths, n_jobs=n_jobs, verbose=verbose, on_error="skip")
-    return Inputs(data.structures, data.labels, data.rows, data.errors)
+    crystals = [] if data.structures is None else data.structures
+    return Inputs(crystals, data.labels, data.rows, data.errors)

@@ -12,12 +12,7 @@ from skuae._cards import take, take_texts
 from skuae._files import checked_content
 from skuae._hub import MODEL_FILE, find_model
 from skuae.crystals import Crystals
-from skuae.estimators import (
-    CrystalEstimator,
-    predict_frame,
-    prediction_columns,
-    read_model_folder,
-)
+from skuae.estimators import CrystalEstimator, predict_frame, read_model_folder
 from skuae.pipelines import load
 from skuae.potentials import CrystalPotential
 
@@ -56,17 +51,12 @@ class SavedModel(NamedTuple):
             return int(self.estimator.task_.n_targets)
         return None if self.targets is None else len(self.targets)
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns of `predict`."""
-        return prediction_columns(self.estimator, self.targets, self.elements)
-
-    def predict(self, crystals: Crystals) -> pd.DataFrame:
+    def predict(self, crystals: Crystals | list[Any]) -> pd.DataFrame:
         """Return the predictions for crystals as a table; see `predict_frame`.
 
         Parameters
         ----------
-        crystals : Crystals
+        crystals : Crystals or list
 
         Returns
         -------

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from skuae.commands._output import arrow
 
 _NOTE = b"skuae"  # in the metadata of a parquet file
 _MOST_NAMED = 5
+Compute = Callable[[Any, str], tuple[pd.DataFrame, dict[str, Any]]]
 
 
 def run_parts(
     args: argparse.Namespace,
-    compute: Callable[[Any, str], pd.DataFrame],
+    compute: Compute,
     load: tuple[Callable[..., Any], *tuple[Any, ...]],
     facts: dict[str, Any],
+    labels: bool = False,
 ) -> int:
     """Make a table of each parquet file, on workers of dask; return the exit status.
 
@@ -35,11 +37,14 @@ def run_parts(
         With `command`, `files`, `output`, `scheduler`, `jobs`, `overwrite` and `quiet`.
     compute : callable
         From what `load` gives and the path of a file to its table, with the columns ``id`` and
-        ``error``; runs in a worker.
+        ``error``, and to types of its columns that the rows of one file may not tell; runs in a
+        worker.
     load : tuple
         A function and its arguments. It runs once; its result goes to each worker once.
     facts : dict
         What the tables depend on, beside the files.
+    labels : bool, default=False
+        Whether the tables hold the other columns of the files.
 
     Returns
     -------
@@ -66,17 +71,19 @@ def run_parts(
     folder = make_folder(args.output)
     targets = {source: folder / source.name for source in sources}
     _check_apart(targets)
-    todo = _todo(folder, sources, {"command": args.command, **facts}, args.overwrite)
+    types = _label_types(sources) if labels else {source: {} for source in sources}
+    todo = _todo(folder, types, {"command": args.command, **facts}, args.overwrite)
     n_done = len(sources) - len(todo)
-    wrong = _compute(args, compute, load, {source: targets[source] for source in todo}, todo)
+    tasks = {source: (targets[source], note, types[source]) for source, note in todo.items()}
+    wrong = _compute(args, compute, load, tasks)
     n_rows, failed = _count([targets[source] for source in sources if source not in wrong])
     before = f" ({n_done} were there)" if n_done else ""
     if failed is not None:
         print(f"skuae {args.command}: {failed}", file=sys.stderr)
     print(f"{n_rows} rows in {len(sources) - len(wrong)} files{before} -> {args.output}")
     if wrong:
-        named = "; ".join(f"{source}: {reason}" for source, reason in
-                          list(wrong.items())[:_MOST_NAMED])  # fmt: skip
+        named = "; ".join(reason if str(source) in reason else f"{source}: {reason}"
+                          for source, reason in list(wrong.items())[:_MOST_NAMED])  # fmt: skip
         n_old = sum(targets[source].exists() for source in wrong)
         old = f" {n_old} of them still have old results in {folder}." if n_old else ""
         raise ValueError(
@@ -133,12 +140,54 @@ def _check_apart(targets: dict[Path, Path]) -> None:
                 )
 
 
+def _label_types(sources: list[Path]) -> dict[Path, dict[str, Any]]:
+    """Return the types of the columns of each file: those that hold the cells of all files."""
+    pyarrow = arrow()
+    names: dict[Path, list[str]] = {source: [] for source in sources}
+    filled: dict[str, dict[Any, Any]] = {}
+    empty: dict[str, dict[Any, Any]] = {}
+    for source in sources:
+        with suppress(pyarrow.ArrowException, OSError):  # its worker says what is wrong
+            metadata = pyarrow.parquet.read_metadata(source)
+            with_values = _with_values(metadata)
+            for field in metadata.schema.to_arrow_schema():
+                found = filled if field.name in with_values else empty
+                one = pyarrow.schema([(field.name, field.type)])
+                found.setdefault(field.name, {})[field.type] = one
+                names[source].append(field.name)
+    common = {}
+    for name, schemas in {**empty, **filled}.items():
+        with suppress(pyarrow.ArrowException):  # texts and numbers stay what they are
+            joined = pyarrow.unify_schemas(list(schemas.values()), promote_options="permissive")
+            common[name] = joined.field(0).type
+    return {
+        source: {name: common[name] for name in columns if name in common}
+        for source, columns in names.items()
+    }
+
+
+def _with_values(metadata: Any) -> set[str]:
+    """Return the columns of a file that hold more than missing values."""
+    found = set()
+    for i in range(metadata.num_row_groups):
+        for j in range(metadata.num_columns):
+            column = metadata.row_group(i).column(j)
+            known = column.statistics
+            n_empty = known.null_count if known is not None and known.has_null_count else 0
+            if n_empty < column.num_values:
+                found |= {column.path_in_schema, column.path_in_schema.partition(".")[0]}
+    return found
+
+
 def _todo(
-    folder: Path, sources: list[Path], facts: dict[str, Any], overwrite: bool
+    folder: Path, sources: dict[Path, dict[str, Any]], facts: dict[str, Any], overwrite: bool
 ) -> dict[Path, str]:
     """Return the files to process, with a note for each; raise if existing results do not fit."""
     facts = json.loads(json.dumps(facts))  # as it will be read: tuples are lists
-    notes = {source: {"facts": facts, "source": _state(source)} for source in sources}
+    notes = {
+        source: {"facts": facts, "source": _state(source, types)}
+        for source, types in sources.items()
+    }
     todo = {source: json.dumps(note, sort_keys=True) for source, note in notes.items()}
     by_name = {source.name: source for source in sources}
     for path in sorted(folder.glob("*.parquet")):
@@ -169,11 +218,12 @@ def _todo(
     return todo
 
 
-def _state(path: Path) -> dict[str, Any]:
-    """Return the facts by which a change of the file is noticed."""
+def _state(path: Path, types: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts by which a change of the file, or of types in others, is noticed."""
     state = path.stat()
     return {
-        "path": os.path.realpath(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns
+        "path": os.path.realpath(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns,
+        "types": {name: str(kind) for name, kind in types.items()},
     }  # fmt: skip
 
 
@@ -219,13 +269,12 @@ def _n_workers(jobs: int | None) -> int:
 
 def _compute(
     args: argparse.Namespace,
-    compute: Callable[[Any, str], pd.DataFrame],
+    compute: Compute,
     load: tuple[Callable[..., Any], *tuple[Any, ...]],
-    targets: dict[Path, Path],
-    notes: dict[Path, str],
+    tasks: dict[Path, tuple[Path, str, dict[str, Any]]],
 ) -> dict[Path, str]:
     """Make the tables; return the errors of those that failed."""
-    if not targets:
+    if not tasks:
         return {}
     wrong: dict[Path, str] = {}
     with _client(args) as client:
@@ -235,29 +284,51 @@ def _compute(
         if shared.status == "error":
             raise shared.exception()
         futures = {
-            client.submit(
-                _make, compute, shared, str(source), str(target), notes[source], pure=False
-            ): source
-            for source, target in targets.items()
+            client.submit(_try, compute, shared, str(source), *task, pure=False): source
+            for source, task in tasks.items()
         }
         with tqdm(total=len(futures), unit=" files", disable=bool(args.quiet)) as progress:
             for future in _dask().as_completed(futures):
                 error = future.exception()
-                if error is not None:
-                    wrong[futures[future]] = f"{type(error).__name__}: {error}"
+                said = future.result() if error is None else _said(error)
+                if said is not None:
+                    wrong[futures[future]] = said
                 progress.update()
     return wrong
 
 
+def _try(*task: Any) -> str | None:
+    """Make one table in a worker; return what is wrong, of which dask would log a traceback."""
+    try:
+        _make(*task)
+    except Exception as error:
+        return _said(error)
+    return None
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, with its class if that may tell nothing."""
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
 def _make(
-    compute: Callable[[Any, str], pd.DataFrame], shared: Any, source: str, target: str, note: str
+    compute: Compute, shared: Any, source: str, target: Path, note: str, labels: dict[str, Any]
 ) -> None:
     """Make one table in a worker, and write it with its note, all or nothing."""
     pyarrow = arrow()
-    table = pyarrow.Table.from_pandas(compute(shared, source), preserve_index=False)
-    # No errors would have no type, and then the files of a folder could not be read as one table.
-    errors = table["error"].cast(pyarrow.string())
-    table = table.set_column(table.schema.get_field_index("error"), "error", errors)
+    frame, types = compute(shared, source)
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    # A column without values would have no type, nor integers with a gap that of the others: then
+    # the files of a folder could not be read as one table.
+    types = {**labels, "id": pyarrow.string(), "error": pyarrow.string(), **types}
+    for i, name in enumerate(table.schema.names):
+        kind = types.get(name, table[i].type)
+        with suppress(pyarrow.ArrowException):  # what another type cannot hold stays as it is
+            empty = table[i].null_count == len(table)
+            cells = pyarrow.nulls(len(table), kind) if empty else table[i].cast(kind)
+            table = table.set_column(i, name, cells)
     table = table.replace_schema_metadata({**table.schema.metadata, _NOTE: note})
     content = io.BytesIO()
     pyarrow.parquet.write_table(table, content)

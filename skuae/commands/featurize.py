@@ -99,7 +99,7 @@ def _run_parts(args: argparse.Namespace, transformer: Any, settings: dict[str, A
 
     table = table_digest(resolve_table(transformer.embedding)[0])
     facts = {"table": table, "settings": settings, "features": list(transformer.feature_labels())}
-    return run_parts(args, featurize_part, (_same, transformer), facts)
+    return run_parts(args, featurize_part, (_same, transformer), facts, labels=True)
 
 
 def _same(transformer: Any) -> Any:
@@ -117,18 +117,16 @@ def _table(transformer: Any, inputs: Any) -> "pd.DataFrame":
     taken = inputs.labels.columns.intersection(["id", "error", *names])
     if len(taken):
         raise ValueError(f"DATA has a column {taken[0]!r}, as the output will have; rename it")
-    frame = pd.DataFrame(columns=[*names, "error"])
-    if inputs.crystals is not None:
-        done = attempt_rows(transformer.fit_transform, inputs.crystals)
-        values = np.concatenate([np.empty((0, len(names)), np.float32), *done.results])
-        features = pd.DataFrame(values, done.rows, names).reindex(range(len(inputs.crystals)))
-        reasons = pd.Series(done.reasons, features.index, dtype=object, name="error")
-        labels = inputs.labels.set_axis(features.index)
-        frame = pd.concat([labels, features, reasons], axis=1).set_axis(inputs.crystals.ids)
-    return inputs.table(frame)
+    done = attempt_rows(transformer.fit_transform, inputs.crystals)
+    values = np.concatenate([np.empty((0, len(names)), np.float32), *done.results])
+    features = pd.DataFrame(values, done.rows, names).reindex(range(len(inputs.crystals)))
+    reasons = pd.Series(done.reasons, features.index, dtype=object, name="error")
+    labels = inputs.labels.set_axis(features.index)
+    frame = pd.concat([labels, features, reasons], axis=1)
+    return inputs.table(frame.set_axis(inputs.labels.index))
 
 
-def featurize_part(transformer: Any, source: str) -> "pd.DataFrame":
+def featurize_part(transformer: Any, source: str) -> "tuple[pd.DataFrame, dict[str, Any]]":
     """Return the features of the rows of a table; runs in a worker.
 
     Parameters
@@ -138,8 +136,10 @@ def featurize_part(transformer: Any, source: str) -> "pd.DataFrame":
 
     Returns
     -------
-    DataFrame
+    table : DataFrame
+    types : dict
+        Empty: the table tells the types of features.
     """
     from skuae.commands._files import inputs_of
 
-    return _table(transformer, inputs_of([source]))
+    return _table(transformer, inputs_of([source])), {}

@@ -76,17 +76,8 @@ def run(args: argparse.Namespace) -> int:
         check_table_path(args.output, args.overwrite)
     model = load_model(args.model, device=args.device, verbose=int(not args.quiet))
     inputs = read_inputs(args)
-    return inputs.finish(args, _table(model, inputs), model.units)
-
-
-def _table(model: "SavedModel", inputs: Any) -> "pd.DataFrame":
-    """Return the predictions of all rows of inputs."""
-    import pandas as pd
-
-    frame = pd.DataFrame(columns=model.columns)
-    if inputs.crystals is not None:
-        frame = model.predict(inputs.crystals)
-    return inputs.table(frame)
+    table = inputs.table(model.predict(inputs.crystals))
+    return inputs.finish(args, table, model.units)
 
 
 def _run_parts(args: argparse.Namespace) -> int:
@@ -106,7 +97,7 @@ def _load(name: str, device: str | None) -> "SavedModel":
     return load_model(name, device=device, verbose=0)
 
 
-def predict_part(model: "SavedModel", source: str) -> "pd.DataFrame":
+def predict_part(model: "SavedModel", source: str) -> "tuple[pd.DataFrame, dict[str, Any]]":
     """Return the predictions of the rows of a table; runs in a worker.
 
     Parameters
@@ -116,8 +107,16 @@ def predict_part(model: "SavedModel", source: str) -> "pd.DataFrame":
 
     Returns
     -------
-    DataFrame
+    table : DataFrame
+    types : dict of pyarrow.DataType by name of a column
+        Those that a table without predictions does not tell.
     """
     from skuae.commands._files import inputs_of
+    from skuae.commands._output import arrow
 
-    return _table(model, inputs_of([source]))
+    inputs = inputs_of([source])
+    table = inputs.table(model.predict(inputs.crystals))
+    types = {"unseen_elements": arrow().string()}
+    if model.classes is not None:
+        types[table.columns[1]] = arrow().array(model.classes.tolist()).type
+    return table, types

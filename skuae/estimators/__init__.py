@@ -5,7 +5,7 @@ from skuae.estimators._card import card_header
 from skuae.estimators._classifier import CrystalGNNClassifier
 from skuae.estimators._front_end import CrystalTransformerRegressor
 from skuae.estimators._loading import decode_whole, load_pretrained, unwrapped
-from skuae.estimators._predictions import predict_frame, prediction_columns
+from skuae.estimators._predictions import predict_frame
 from skuae.estimators._reading import read_model_folder
 from skuae.estimators._regressor import CrystalGNNRegressor
 from skuae.estimators._saving import encode_estimator, encode_whole, write_model
@@ -26,7 +26,6 @@ __all__ = [
     "encode_whole",
     "load_pretrained",
     "predict_frame",
-    "prediction_columns",
     "read_model_folder",
     "unwrapped",
     "write_model",

@@ -112,29 +112,6 @@ def _frame(
     return frame
 
 
-def prediction_columns(
-    model: Any,
-    target_names: Sequence[str] | None = None,
-    training_elements: Sequence[str] | None = None,
-) -> list[str]:
-    """Return the names of the columns that `predict_frame` gives.
-
-    Parameters
-    ----------
-    model : estimator
-        Fitted.
-    target_names : list of str, optional
-    training_elements : list of str, optional
-
-    Returns
-    -------
-    list of str
-    """
-    names = _names(model, target_names, _n_targets(model, target_names))
-    known = [UNSEEN] if _seen(model, training_elements) is not None else []
-    return [*_outputs(model, names), *known, ERROR]
-
-
 def _predict(model: Any, crystals: Crystals) -> pd.DataFrame:
     if is_classifier(model):
         if not hasattr(model, "predict_proba"):

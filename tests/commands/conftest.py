@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from skuae.cli import main
@@ -60,3 +61,60 @@ def files(toy, tmp_path, monkeypatch):
         structure.to(filename=f"{name}.cif")
     (tmp_path / "broken.cif").write_text("data_x\n")
     return tmp_path
+
+
+class Inline:
+    """A scheduler that runs all tasks at once, in this process."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def submit(self, function, *args, pure=True):
+        args = [arg.value if isinstance(arg, Done) else arg for arg in args]
+        try:
+            return Done(function(*args), None)
+        except Exception as error:
+            return Done(None, error)
+
+
+class Done:
+    def __init__(self, value, error):
+        self.value, self.error = value, error
+        self.status = "error" if error else "finished"
+
+    def exception(self):
+        return self.error
+
+    def result(self):
+        return self.value
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Run tasks of dask at once, in this process."""
+    distributed = pytest.importorskip("distributed")
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(distributed, "Client", Inline)
+    monkeypatch.setattr(distributed, "LocalCluster", Inline)
+    monkeypatch.setattr(distributed, "as_completed", list)
+    monkeypatch.setattr(distributed, "wait", lambda future: None)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Three tables of crystals; one cell of the second holds none."""
+    toy = make_toy_crystals(12, prototypes="rocksalt", random_state=0)
+    cifs = [structure.to(fmt="cif") for structure in toy.structures]
+    cifs[5] = "data_nothing"
+    frame = pd.DataFrame({"id": [f"c{i}" for i in range(12)], "cif": cifs, "y": toy.target})
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for i in range(3):
+        frame[4 * i : 4 * i + 4].to_parquet(folder / f"part-{i}.parquet", index=False)
+    return folder

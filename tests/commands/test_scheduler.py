@@ -13,62 +13,11 @@ from joblib import cpu_count
 from skuae import UAETransformer
 from skuae.cli import main
 from skuae.commands import _parts
-from skuae.datasets import make_toy_crystals, read_structures
+from skuae.datasets import read_structures
 from skuae.estimators import load_pretrained, predict_frame
 
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
-
-
-class Inline:
-    """A scheduler that runs all tasks at once, in this process."""
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def submit(self, function, *args, pure=True):
-        args = [arg.value if isinstance(arg, Done) else arg for arg in args]
-        try:
-            return Done(function(*args), None)
-        except Exception as error:
-            return Done(None, error)
-
-
-class Done:
-    def __init__(self, value, error):
-        self.value, self.error = value, error
-        self.status = "error" if error else "finished"
-
-    def exception(self):
-        return self.error
-
-
-@pytest.fixture
-def inline(monkeypatch):
-    monkeypatch.setattr(distributed, "Client", Inline)
-    monkeypatch.setattr(distributed, "LocalCluster", Inline)
-    monkeypatch.setattr(distributed, "as_completed", list)
-    monkeypatch.setattr(distributed, "wait", lambda future: None)
-
-
-@pytest.fixture
-def parts(tmp_path):
-    """Three tables of crystals; one cell of the second holds none."""
-    toy = make_toy_crystals(12, prototypes="rocksalt", random_state=0)
-    cifs = [structure.to(fmt="cif") for structure in toy.structures]
-    cifs[5] = "data_nothing"
-    frame = pd.DataFrame({"id": [f"c{i}" for i in range(12)], "cif": cifs, "y": toy.target})
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    for i in range(3):
-        frame[4 * i : 4 * i + 4].to_parquet(folder / f"part-{i}.parquet", index=False)
-    return folder
 
 
 def read(folder):
@@ -161,8 +110,8 @@ def featurize(inline, monkeypatch):
     """Return a function that featurizes on workers: its status, and the files it has made."""
     made = []
 
-    def make(compute, shared, source, target, note, real=_parts._make):
-        real(compute, shared, source, target, note)
+    def make(compute, shared, source, *more, real=_parts._make):
+        real(compute, shared, source, *more)
         made.append(os.path.basename(source))
 
     monkeypatch.setattr(_parts, "_make", make)
