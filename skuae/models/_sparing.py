@@ -13,6 +13,16 @@ class SparingBuild(TorchFunctionMode):
     """Build modules without random numbers, and none that is far larger than the file.
 
     A fit in another thread may be using torch's numbers, and the first weights are replaced anyway.
+
+    Parameters
+    ----------
+    arrays : dict of ndarray
+        The weights of the file.
+
+    Raises
+    ------
+    ValueError
+        Inside of the ``with`` block, if a module is built that asks for far more weights.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
