@@ -263,8 +263,8 @@ def _cell(error, spread, task, name):
     if error is None or np.isnan(error):
         return ""
     deviation = spread.loc[task, name] if name in spread and task in spread.index else np.nan
-    shown = f"{error:.3g}"
-    decimals = len(shown.partition(".")[2])
+    decimals = max(0, 2 - int(np.floor(np.log10(error))))  # three digits
+    shown = f"{error:.{decimals}f}"
     return shown if np.isnan(deviation) else f"{shown} ± {deviation:.{decimals}f}"
 
 
