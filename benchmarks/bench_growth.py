@@ -87,10 +87,12 @@ def plot(results, path):
         axes[0].plot(rows["crystals"], rows["fit_s"], marker=marker, label=backbone)
         axes[1].plot(rows["crystals"], rows["peak_mb"] / 1024, marker=marker, label=backbone)
     for axis, label in zip(axes, ("fit of one epoch, CPU s", "peak memory, GiB"), strict=True):
-        axis.set(xlabel="crystals (thousands)", ylabel=label, xlim=(0, None), ylim=(0, None))
+        axis.set(xlabel="crystals (thousands)", ylabel=label, xscale="log")
         axis.xaxis.set_major_formatter(lambda x, position: f"{x / 1000:g}")
         axis.grid(alpha=0.3)
         axis.legend()
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(0, None)
     figure.savefig(path, dpi=150)
 
 
