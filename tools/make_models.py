@@ -109,7 +109,7 @@ def read(data):
     test = split == "test"
     held = _with_formulas_of(crystals, _held_out(data), crystals[test])
     validation = (split == "val") & ~held
-    train = ~_with_formulas_of(crystals, _held_out(data), crystals[test | validation])
+    train = ~held & ~_with_formulas_of(crystals, crystals[validation])
     train &= crystals.sizes <= MAX_SITES
     return crystals, labels, *map(np.flatnonzero, (train, validation, test))
 
