@@ -77,14 +77,15 @@ class AngleGate(Gate):
     """A gated perceptron of angles. Inputs: own bond, other bond, angle, site."""
 
     def forward(self, x: Tensor, bonds: Tensor, angles: Tensor, near: Neighborhood) -> Tensor:
-        """Return (2 T, dim): each angle as one bond sees it, then as the other one does."""
-        first, second = near.legs
-        own = self.project(0, bonds)
-        own = near.bond_pairs.take(own) + near.bond_centers.take(self.project(3, x))
-        other = near.bond_pairs.take(self.project(1, bonds))
-        inputs = torch.cat([first.take(own), second.take(own)])
-        inputs += torch.cat([second.take(other), first.take(other)])
-        inputs += both_ways(self.project(2, angles), len(inputs))
+        """Return (2 T, dim): each angle as one bond sees it, then as the other one does.
+
+        Angles are (2, T, dim), or (1, T, dim) while both bonds still see the same.
+        """
+        own = near.bond_pairs.take(self.project(0, bonds))
+        own += near.bond_centers.take(self.project(3, x))
+        inputs = near.own_legs.take(own)
+        inputs += near.other_legs.take(near.bond_pairs.take(self.project(1, bonds)))
+        inputs.view(2, -1, 2 * self.dim).add_(self.project(2, angles))
         return self.combine(inputs)
 
 
@@ -97,25 +98,19 @@ class BondUpdate(nn.Module):
         self.out = nn.Linear(dim, dim, bias=bias)
 
     def forward(
-        self, x: Tensor, pairs: Tensor, angles: Tensor, weights: Tensor, near: Neighborhood
-    ) -> Tensor:
-        """Return pairs (P, dim); weights are those of short pairs (n_short, dim)."""
+        self, x: Tensor, pairs: Tensor, angles: Tensor, weights: Tensor, leg_weights: Tensor,
+        near: Neighborhood,
+    ) -> Tensor:  # fmt: skip
+        """Return pairs (P, dim).
+
+        Weights are those of short pairs (n_short, dim), and of the other leg of angles (2 T, dim).
+        """
         bonds, others = pairs[: near.n_short], pairs[near.n_short :]
-        messages = self.message(x, bonds, angles, near)
-        first, second = near.legs
-        n = len(first)
-        of_edge = near.bond_pairs.take(weights)
-        sums = first.sum(messages[:n] * second.take(of_edge))
-        sums = sums + second.sum(messages[n:] * first.take(of_edge))
+        sums = near.own_legs.sum(self.message(x, bonds, angles, near) * leg_weights)
         bonds = bonds + self.out(near.bond_pairs.sum(sums) * weights)
         if self.out.bias is not None:
             others = others + self.out.bias
         return torch.cat([bonds, others])
-
-
-def both_ways(angles: Tensor, n: int) -> Tensor:
-    """Return angles (n, d), which are given once if they are still the same seen both ways."""
-    return angles if len(angles) == n else torch.cat([angles, angles])
 
 
 class CHGNetModule(PotentialModule):
@@ -170,14 +165,15 @@ class CHGNetModule(PotentialModule):
         pairs = self.pair_embedding(basis)
         edge_weights = near.pairs.take(self.edge_weights(basis))
         bond_weights = self.bond_weights(self.bond_radial(near.distances[: near.n_short]))
-        angles = self.angle_embedding(self.angular(near.cosines()))
+        leg_weights = near.other_legs.take(near.bond_pairs.take(bond_weights))
+        angles = self.angle_embedding(self.angular(near.cosines()))[None]
         last = len(self.bond_updates) - 1
         for i, (atoms, bonds) in enumerate(zip(self.atom_updates, self.bond_updates, strict=False)):
             x = atoms(x, pairs, edge_weights, near)
-            pairs = bonds(x, pairs, angles, bond_weights, near)
+            pairs = bonds(x, pairs, angles, bond_weights, leg_weights, near)
             if i < last:  # nothing reads the angles after
                 new = self.angle_updates[i](x, pairs[: near.n_short], angles, near)
-                angles = new + both_ways(angles, len(new))
+                angles = new.view(2, -1, new.shape[1]) + angles
         magmoms = self.magmom(x).abs()[:, 0]
         x = self.readout_norm(self.atom_updates[-1](x, pairs, edge_weights, near))
         return SiteOutputs(self.readout(x)[:, 0], magmoms, x)

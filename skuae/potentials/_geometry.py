@@ -50,15 +50,23 @@ class Neighborhood:
         return len(self.batch.numbers)
 
     @cached_property
-    def legs(self) -> tuple[Incidence, Incidence]:
-        """The two bonds of each of T angles, at one site. Each angle occurs once."""
-        first, second = _angles(self.bond_centers.index, self.n_sites)
-        n_bonds = len(self.bond_centers)
-        return Incidence(first, n_bonds), Incidence(second, n_bonds)
+    def own_legs(self) -> Incidence:
+        """A bond of each of T angles, then the other bond of each: 2 T of them.
+
+        An angle is between two bonds at one site, and occurs once.
+        """
+        legs = _angles(self.bond_centers.index, self.n_sites)
+        return Incidence(torch.cat(legs), len(self.bond_centers))
+
+    @cached_property
+    def other_legs(self) -> Incidence:
+        """The bonds that span the angles with `own_legs`."""
+        first, second = self.own_legs.index.chunk(2)
+        return Incidence(torch.cat([second, first]), len(self.bond_centers))
 
     def cosines(self) -> Tensor:
         """Return the cosine of each angle, shape (T,)."""
-        first, second = (leg.take(self.directions) for leg in self.legs)
+        first, second = self.own_legs.take(self.directions).chunk(2)
         return (first * second).sum(1)
 
 
