@@ -278,7 +278,7 @@ def read_table_rows(path, n_jobs, verbose, allow_outside, *, on_error="raise", o
     rows : Rows
     """
     frame = _read_frame(path, may_be_empty=on_error == "skip")
-    labels, cells = cells_of(path, frame, allow_outside, once)
+    labels, cells = cells_of(path, frame, allow_outside, once=once)
     if on_error == "raise":
         check_inside(path, [cell.name for cell in cells if isinstance(cell, Outside)])
     rows = read_rows(

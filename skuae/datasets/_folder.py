@@ -198,8 +198,8 @@ def find_listed(folder, target_names, allow_outside, *, on_error="raise", once=T
         find_file(folder, name) if allow_outside or not leads_out(name) else None for name in ids
     ]
     if once:
-        found = {row: file for row, file in enumerate(files) if file is not None}
-        check_once(folder / TABLE, found, [repr(name) for name in ids])
+        named = zip(map(repr, ids), files, strict=True)
+        check_once(folder / TABLE, ((name, file) for name, file in named if file is not None))
     return labels, files
 
 

@@ -232,27 +232,27 @@ def elsewhere(name, folder):
     return f"{short_repr(name, 80)} would be read from outside of {folder}; move the file there"
 
 
-def check_once(table, files, names):
+def check_once(table, named, first=None):
     """Raise ValueError if two rows of a table are one file; a name without a file is none.
 
     Parameters
     ----------
     table : Path
-    files : dict of int to Path
-        The files of rows.
-    names : sequence or dict of int to str
-        How the message calls the rows.
+    named : iterable of tuple of (str, Path)
+        How messages call the rows, and their files.
+    first : dict of str to str, optional
+        The rows that were first to name a file, of earlier parts of the table; added to.
 
     Raises
     ------
     ValueError
     """
-    first: dict = {}
-    for row, file in files.items():
+    first = {} if first is None else first
+    for row, file in named:
         other = first.setdefault(os.path.normpath(file), row)
         if other != row and is_file(file):
             raise ValueError(
-                f"{table}: {names[other]} and {names[row]} are the same file, "
+                f"{table}: {other} and {row} are the same file, "
                 f"{shortened(str(file), 200)}; keep one "
                 "row, or a crystal may end up in the training and in the test set"
             )

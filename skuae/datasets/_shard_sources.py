@@ -13,12 +13,12 @@ from skuae._cells import short_repr, shortened
 from skuae.crystals import Crystals, LimitError, parse_structure
 from skuae.datasets._file import indexed, label_of, read_labels, targets_of
 from skuae.datasets._folder import find_listed
-from skuae.datasets._id_prop import TABLE
+from skuae.datasets._id_prop import TABLE, leads_out
 from skuae.datasets._labels import is_unknown
 from skuae.datasets._parquet import read_parquet_pieces
 from skuae.datasets._shard_frame import as_frame
 from skuae.datasets._shards import Shards
-from skuae.datasets._structure_cells import cells_of, read_cell
+from skuae.datasets._structure_cells import Outside, cells_of, read_cell
 from skuae.datasets._structures import files_in, is_table
 
 
@@ -169,8 +169,9 @@ def _pieces_at(path, names, size, allow_outside):
     if not _exists(path):
         raise FileNotFoundError(f"there is no file {shortened(str(path), 300)}")
     if path.is_dir() and (path / TABLE).is_file():
-        labels, files = find_listed(path, None, allow_outside)
-        items = [path / name if file is None else file
+        # Names that lead out of the folder are told when their rows are read, as those in tables.
+        labels, files = find_listed(path, None, allow_outside, on_error="skip")
+        items = [_listed_item(path, name, file, allow_outside)
                  for name, file in zip(labels.index, files, strict=True)]  # fmt: skip
         yield Piece(
             items, list(labels.index), _chosen(path, labels, names, clean=True), checked=True
@@ -191,14 +192,22 @@ def _pieces_at(path, names, size, allow_outside):
         yield Piece([path], [str(path)], None)
         return
     start = 0
+    first: dict[str, str] = {}  # rows that name files
     for frame in _frames(path, size):
-        labels, cells = cells_of(path, frame, allow_outside)
+        labels, cells = cells_of(path, frame, allow_outside, first=first, start=start)
         ids = list(labels.index) if labels.index.name == "id" else None
         if ids is None:
             labels.index = pd.RangeIndex(start, start + len(labels))  # as messages call the rows
         start += len(labels)
         items = [_Cell(cell, path.parent) for cell in cells]
         yield Piece(items, ids, _chosen(path, labels, names, clean=False), checked=True)
+
+
+def _listed_item(folder, name, file, allow_outside):
+    """Return what `read_item` reads of a row of ``id_prop.csv``."""
+    if file is None and leads_out(name) and not allow_outside:
+        return _Cell(Outside(name), folder)
+    return folder / name if file is None else file
 
 
 def _exists(path):

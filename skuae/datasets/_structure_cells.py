@@ -32,7 +32,7 @@ class Outside(NamedTuple):
     name: str
 
 
-def cells_of(path, frame, allow_outside, once=True):
+def cells_of(path, frame, allow_outside, *, once=True, first=None, start=0):
     """Return the columns of a table that are not structures, and the cells that are.
 
     Parameters
@@ -44,6 +44,10 @@ def cells_of(path, frame, allow_outside, once=True):
     allow_outside : bool
     once : bool, default=True
         Raise ValueError if two rows name one file.
+    first : dict, optional
+        As of `check_once`.
+    start : int, default=0
+        Number of the first row in the table.
 
     Returns
     -------
@@ -57,8 +61,9 @@ def cells_of(path, frame, allow_outside, once=True):
     if not allow_outside:
         cells = [Outside(cell) if _is_name(cell) and leads_out(cell) else cell for cell in cells]
     if once:
-        files = {row: path.parent / cell for row, cell in enumerate(cells) if _is_name(cell)}
-        check_once(path, files, {row: f"row {row}" for row in files})
+        rows = enumerate(cells, start)
+        named = ((f"row {row}", path.parent / cell) for row, cell in rows if _is_name(cell))
+        check_once(path, named, first)
     return frame.drop(columns=list(used)), cells
 
 

@@ -140,3 +140,36 @@ def test_cells_without_a_file_are_rows_that_cannot_be_read(frame, tmp_path):
     assert shards.errors["reason"][2].startswith("'/etc/passwd' would be read from outside of")
     with pytest.raises(ValueError, match="c3: 'N/A' is no CIF text"):
         write_shards(tmp_path / "a.parquet", "gap", tmp_path / "t")
+
+
+def test_a_folder_that_names_a_file_elsewhere(toy, frame, tmp_path):
+    """The row cannot be read; the others are."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (tmp_path / "secret.cif").write_text(frame["cif"][0])
+    for i, text in enumerate(frame["cif"]):
+        (folder / f"{i:02d}.cif").write_text(text)
+    lines = [f"{i:02d},{y}" for i, y in enumerate(toy.target)]
+    (folder / "id_prop.csv").write_text("\n".join([*lines, "../secret.cif,1"]))
+    shards = write_shards(folder, "target", tmp_path / "s", shard_size=5, on_error="skip")
+    assert_close(shards, toy)
+    assert shards.errors["id"].tolist() == ["../secret.cif"]
+    said = "'../secret.cif' would be read from outside of"
+    assert shards.errors["reason"][0].startswith(said)
+    with pytest.raises(ValueError, match=said):
+        write_shards(folder, "target", tmp_path / "t")
+    outside = write_shards(folder, "target", tmp_path / "u", allow_outside=True)
+    assert len(outside) == 15
+
+
+def test_one_file_in_two_pieces_of_a_table(frame, tmp_path):
+    """The message counts rows from the first of the table, not of a piece."""
+    for i, text in enumerate(frame["cif"]):
+        (tmp_path / f"{i:02d}.cif").write_text(text)
+    names = [f"{i:02d}.cif" for i in range(14)]
+    names[11] = "./03.cif"
+    table = frame.drop(columns="cif").assign(file=names)
+    table.to_parquet(tmp_path / "a.parquet")
+    said = r"a\.parquet: row 3 and row 11 are the same file"
+    with pytest.raises(ValueError, match=said):
+        write_shards(tmp_path / "a.parquet", "gap", tmp_path / "s", shard_size=5)
