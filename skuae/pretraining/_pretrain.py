@@ -150,18 +150,7 @@ def pretrain(
     front_end = check_front_end(front_end)
     if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
         raise ValueError(f"name={name!r} must be usable as the name of a file, without folders")
-    if hold_out is not None and not isinstance(hold_out, dict):
-        hold_out = {"hold_out": hold_out}
-    sets = {str(key): _as_test_set(key, value) for key, value in (hold_out or {}).items()}
-    kept_out = np.empty(0, dtype=np.int64)
-    if hold_out_ids is not None:
-        if "hold_out_ids" in sets:
-            raise ValueError(
-                'hold_out has a set called "hold_out_ids", and there is the argument of that name: '
-                "rename the set"
-            )
-        kept_out = find_rows(crystals, hold_out_ids, "hold_out_ids")
-        sets["hold_out_ids"] = crystals[kept_out]
+    sets, kept_out = _test_sets(crystals, hold_out, hold_out_ids)
     split = split_rows(
         crystals, y, sets, kept_out, hold_out_by, validation_ids, validation_fraction, max_sites,
         int(front_end.random_state),
@@ -188,25 +177,10 @@ def pretrain(
         check_finished(front_end)  # it says how far the training came
         raise
     check_finished(front_end)
-    predictable, unknown = _predictable(front_end, crystals[valid])
-    split[valid[~predictable]] = "unknown element"
-    if len(valid) and not predictable.any():
-        _warn_of_no_errors(split)
-    elif not predictable.all():
-        warn(
-            f"{(~predictable).sum()} of {len(valid)} validation rows not measured, for elements "
-            f"that the front-end has not learned: {', '.join(unknown)}"
-        )
-    metrics = _measure(front_end, crystals, y, train, valid[predictable])
+    valid = _measurable(front_end, crystals, valid, split)
+    metrics = _measure(front_end, crystals, y, train, valid)
 
-    params = {k: v for k, v in encode_estimator(front_end).items() if k != "verbose"}
-    tables = named(getattr(front_end, "element_features", None))
-    features = [t if isinstance(t, str) else f"{t.name} (own table)" for t in tables]
-    if isinstance(front_end, CrystalGNNRegressor) and front_end.embedding is None:
-        backbone = resolve_backbone(front_end.backbone)
-        features = [backbone.native_table] if backbone.native_frozen else []
-    if any(isinstance(table, ElementTable) for table in tables):
-        params["element_features"] = features  # the names are all that JSON holds of one's own
+    params, features = _described(front_end)
     config = {
         "name": name,
         "skuae": __version__,
@@ -249,6 +223,22 @@ def _write(folder, table, front_end, split, config):
     shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
 
 
+def _test_sets(crystals, hold_out, hold_out_ids):
+    """Return the test sets by name, and the rows of `hold_out_ids`."""
+    if hold_out is not None and not isinstance(hold_out, dict):
+        hold_out = {"hold_out": hold_out}
+    sets = {str(key): _as_test_set(key, value) for key, value in (hold_out or {}).items()}
+    if hold_out_ids is None:
+        return sets, np.empty(0, dtype=np.int64)
+    if "hold_out_ids" in sets:
+        raise ValueError(
+            'hold_out has a set called "hold_out_ids", and there is the argument of that name: '
+            "rename the set"
+        )
+    rows = find_rows(crystals, hold_out_ids, "hold_out_ids")
+    return sets | {"hold_out_ids": crystals[rows]}, rows
+
+
 def _as_test_set(name, structures):
     try:
         return as_crystals(structures)
@@ -265,6 +255,20 @@ def _warn_of_no_errors(split):
         f"no row is left to measure errors on, and the card will have none: {counts_of(split)}; "
         "choose other validation_ids, or a larger validation_fraction"
     )
+
+
+def _measurable(front_end, crystals, valid, split):
+    """Return the validation rows that can be predicted, and mark the others in `split`."""
+    predictable, unknown = _predictable(front_end, crystals[valid])
+    split[valid[~predictable]] = "unknown element"
+    if len(valid) and not predictable.any():
+        _warn_of_no_errors(split)
+    elif not predictable.all():
+        warn(
+            f"{(~predictable).sum()} of {len(valid)} validation rows not measured, for elements "
+            f"that the front-end has not learned: {', '.join(unknown)}"
+        )
+    return valid[predictable]
 
 
 def _measure(front_end, crystals, y, train, valid):
@@ -290,6 +294,19 @@ def _measure(front_end, crystals, y, train, valid):
             }
         )
     return pd.DataFrame(rows, index=pd.Index(y.columns, name="target"))
+
+
+def _described(front_end):
+    """Return the parameters of the front-end as JSON holds them, and the tables that it reads."""
+    params = {k: v for k, v in encode_estimator(front_end).items() if k != "verbose"}
+    tables = named(getattr(front_end, "element_features", None))
+    features = [t if isinstance(t, str) else f"{t.name} (own table)" for t in tables]
+    if isinstance(front_end, CrystalGNNRegressor) and front_end.embedding is None:
+        backbone = resolve_backbone(front_end.backbone)
+        features = [backbone.native_table] if backbone.native_frozen else []
+    if any(isinstance(table, ElementTable) for table in tables):
+        params["element_features"] = features  # the names are all that JSON holds of one's own
+    return params, features
 
 
 def _count_elements(crystals):
