@@ -74,6 +74,8 @@ SHOWN = {
     "CGCNN": "CGCNN",
     "network": "CGCNN on ct-uae-mt",
     "trees": "CatBoost",
+    "CatBoost, CHGNet": "CatBoost on CHGNet",
+    "GP, CHGNet": "GP on CHGNet",
     "pipeline, None": "pipeline without a network",
     "GP, left out": "GP, not learned",
     "tuned, left out": "tuned, not learned",
@@ -265,7 +267,7 @@ def _cell(error, spread, task, name):
     deviation = spread.loc[task, name] if name in spread and task in spread.index else np.nan
     decimals = max(0, 2 - int(np.floor(np.log10(error))))  # three digits
     shown = f"{error:.{decimals}f}"
-    return shown if np.isnan(deviation) else f"{shown} ± {deviation:.{decimals}f}"
+    return shown if np.isnan(deviation) else f"{shown}\u00a0±\u00a0{deviation:.{decimals}f}"
 
 
 def main():

@@ -47,12 +47,18 @@ NEEDS = {
         "from sklearn.dummy import DummyRegressor as D; skuae.save(D().fit([[0]], [1]), 'saved')"
     ],
     "parquet": ["skuae.datasets.read_file('a.parquet', target='y')"],
+    "sevennet": [
+        "import skuae.potentials._sevennet_module",
+        "skuae.featurizers.PotentialTransformer('sevennet-0').fit("
+        "skuae.datasets.make_toy_crystals(2).structures)",
+    ],
     "torchsim": ["import skuae.potentials._torchsim"],
 }
 BROUGHT = (
     *("ase", "catboost", "chgnet", "distributed", "dtaidistance", "elementembeddings"),
     "graspologic_native",
-    *("e3nn", "huggingface_hub", "mace", "matminer", "pyarrow", "skops", "torch_sim", "umap"),
+    *("e3nn", "huggingface_hub", "mace", "matminer", "pyarrow"),
+    *("sevenn", "skops", "torch_sim", "umap"),
 )
 EXTRA = re.compile(r'pip install "skuae\[(\w+)\]"')
 

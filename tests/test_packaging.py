@@ -96,7 +96,7 @@ def test_versions_of_what_dependencies_bring_are_pinned():
 
 def test_all_is_all_features():
     (everything,) = map(Requirement, EXTRAS["all"])
-    assert everything.extras == set(FEATURES) - {"mace"}  # it brings packages under the GPL
+    assert everything.extras == set(FEATURES) - {"mace", "sevennet"}  # GPL and LGPL
 
 
 def imports(node, guard=None):

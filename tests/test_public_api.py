@@ -37,7 +37,7 @@ FIXED = {
     "skuae.datasets": ["load_mp_mini", "make_toy_crystals", "read_folder"],
     "skuae.featurizers": ["BackboneTransformer", "PotentialTransformer", "SymmetryTransformer"],
     "skuae.models": ["CGCNN"],
-    "skuae.potentials": ["CHGNet", "CrystalPotential", "M3GNet", "MACE"],
+    "skuae.potentials": ["CHGNet", "CrystalPotential", "M3GNet", "MACE", "SevenNet"],
 }
 
 # What may be missing on a user's machine; see the extras in pyproject.toml.
@@ -50,6 +50,7 @@ OPTIONAL = (
     "graspologic_native",
     "matminer",
     "mendeleev",
+    "sevenn",
     "umap",
 )
 

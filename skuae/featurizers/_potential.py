@@ -35,6 +35,14 @@ _CITATIONS = {
   journal = {Nature Computational Science}, volume = {2}, pages = {718--728}, year = {2022},
   doi = {10.1038/s43588-022-00349-3}
 }""",
+    "sevennet": """\
+@article{park2024sevennet,
+  title = {Scalable Parallel Algorithm for Graph Neural Network Interatomic Potentials in Molecular
+    Dynamics Simulations},
+  author = {Park, Yutack and Kim, Jaesun and Hwang, Seungwoo and Han, Seungwu},
+  journal = {Journal of Chemical Theory and Computation}, volume = {20}, pages = {4857--4868},
+  year = {2024}, doi = {10.1021/acs.jctc.4c00190}
+}""",
     "mace": """\
 @inproceedings{batatia2022mace,
   title = {{MACE}: Higher Order Equivariant Message Passing Neural Networks for Fast and Accurate
@@ -57,8 +65,9 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
     ----------
     model : str, path, CrystalPotential, Pipeline or model of mace-torch, default="chgnet-0.3.0"
         ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"`` where the chgnet package is
-        installed (``pip install "skuae[chgnet]"``), the folder of a saved potential, a fitted one,
-        a Pipeline that ends with one, or a ``mace.modules.ScaleShiftMACE`` (``pip install
+        installed (``pip install "skuae[chgnet]"``), ``"sevennet-0"`` where the sevenn package is
+        (``pip install "skuae[sevennet]"``), the folder of a saved potential, a fitted one, a
+        Pipeline that ends with one, or a ``mace.modules.ScaleShiftMACE`` (``pip install
         "skuae[mace]"``). Clones of this transformer keep the fitted potential. A search clones its
         candidates: in the grid of a search, put fitted potentials into
         :class:`sklearn.frozen.FrozenEstimator`, or pass names and folders.
@@ -88,17 +97,18 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
     Potentials read positions and cells as they are: equal crystals in different states of
     relaxation have different features. A supercell has the features of its cell.
 
-    The published potentials of CHGNet were trained on energies, forces, stresses and magnetic
-    moments of MPtrj: 1.58 million structures from relaxations of 146,000 materials of the Materials
-    Project. They have seen the energies of nearly all crystals of that project. So errors of models
-    on these features are too small where targets are energies of the Materials Project (formation
-    energies, energies above the hull), for the test rows were in the training data of the
-    potential. The same holds in part for properties that go with the energy.
+    The published potentials of CHGNet and SevenNet-0 were trained on MPtrj: energies, forces and
+    stresses of 1.58 million structures from relaxations of 146,000 materials of the Materials
+    Project, CHGNet on magnetic moments, too. They have seen the energies of nearly all
+    crystals of that project. So errors of models on these features are too small where targets are
+    energies of the Materials Project (formation energies, energies above the hull), for the test
+    rows were in the training data of the potential. The same holds in part for properties that go
+    with the energy.
 
-    CHGNet and M3GNet of 64 columns have 256 features. Of MACE, the scalars of an atom after each
-    update are taken, which do not change when a crystal is rotated: 128 scalars and two updates
-    make 1,024 features. Elements that the potential was not trained
-    on and disordered crystals are refused by row. Features are float32.
+    CHGNet and M3GNet of 64 columns have 256 features, SevenNet-0 has 512. Of MACE, the scalars of
+    an atom after each update are taken, which do not change when a crystal is rotated: 128 scalars
+    and two updates make 1,024 features. Elements that the potential was not trained on and
+    disordered crystals are refused by row. Features are float32.
 
     Examples
     --------
@@ -148,8 +158,8 @@ class PotentialTransformer(FeaturizerMixin, TransformerMixin, KeepsModel):
         Raises
         ------
         ImportError
-            If a published potential is asked for, and the chgnet package is not installed, or a
-            potential of MACE, and the mace-torch package is not.
+            If the package of a published potential, chgnet or sevenn, is not installed, or that of
+            a potential of MACE, mace-torch.
         NotFittedError
             If the potential is not fitted.
         TypeError

@@ -6,6 +6,7 @@ from skuae.potentials._mace import MACE
 from skuae.potentials._potential import CrystalPotential
 from skuae.potentials._relax import Relaxation
 from skuae.potentials._saving import is_potential
+from skuae.potentials._sevennet import SevenNet
 from skuae.potentials._whole import decode_potential, encode_potential
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "CrystalPotential",
     "M3GNet",
     "Relaxation",
+    "SevenNet",
     "decode_potential",
     "encode_potential",
     "is_potential",

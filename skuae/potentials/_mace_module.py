@@ -2,8 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
@@ -17,6 +16,7 @@ from skuae.crystals import CrystalBatch
 from skuae.models import Elements
 from skuae.potentials._contract import PotentialModule, SiteOutputs
 from skuae.potentials._mace import MACE
+from skuae.potentials._precision import in_double
 
 # The package sets this variable for good, and from then on torch.load unpickles whatever it reads.
 # Constants of e3nn are all that needs more than torch reads by itself: slices.
@@ -115,22 +115,6 @@ class _NodeEmbedding(nn.Module):
 
     def forward(self, node_attrs: Tensor) -> Tensor:
         return node_attrs @ self._owner[0].vectors()
-
-
-@contextmanager
-def in_double() -> Iterator[None]:
-    """Make float64 the default dtype for a while.
-
-    Yields
-    ------
-    None
-    """
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _network(spec: MACE, numbers: list[int]) -> Any:

@@ -75,7 +75,8 @@ class CrystalPotential(PredictingPotential):
         With `early_stopping`, training ends after so many epochs without a smaller loss.
     init_from : str, path, CrystalPotential, model of mace-torch or None, default=None
         Start of the training: ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or ``"chgnet-r2scan"`` (they
-        need the chgnet package), the folder of a saved potential, or a fitted one.
+        need the chgnet package), ``"sevennet-0"`` (sevenn package), the folder of a saved
+        potential, or a fitted one.
     checkpoint_dir : path or None, default=None
         Folder for the state of training, written at most every ten seconds. The same fit, started
         again, continues from there with the same result, bit by bit; `random_state` must be an int.
@@ -103,7 +104,8 @@ class CrystalPotential(PredictingPotential):
     positive under tension. Disordered crystals and elements without training data are refused.
 
     The published weights are those of the chgnet package (Deng et al., Nature Machine Intelligence
-    5, 1031 (2023); modified BSD licence; 1.7 MB), trained on MPtrj: relaxations of the Materials
+    5, 1031 (2023); modified BSD licence; 1.7 MB) and of the sevenn package (Park et al., J. Chem.
+    Theory Comput. 20, 4857 (2024); MIT licence), trained on MPtrj: relaxations of the Materials
     Project. Energies are those of PBE and PBE+U with the corrections of MP2020. Potentials trained
     on such data underestimate the curvature of the energy far from equilibrium.
 

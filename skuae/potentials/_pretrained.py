@@ -43,8 +43,8 @@ class PretrainedPotential(BaseEstimator):
         ----------
         folder : str, path-like, or model of the mace-torch package
             What `save_pretrained` wrote; ``"chgnet-0.3.0"``, ``"chgnet-0.2.0"`` or
-            ``"chgnet-r2scan"`` where the chgnet package is installed; or a
-            ``mace.modules.ScaleShiftMACE``, of which a copy is taken.
+            ``"chgnet-r2scan"`` where the chgnet package is installed; ``"sevennet-0"`` where the
+            sevenn package is; or a ``mace.modules.ScaleShiftMACE``, of which a copy is taken.
         device : str, default="auto"
 
         Returns
@@ -57,7 +57,7 @@ class PretrainedPotential(BaseEstimator):
         FileNotFoundError
             If the folder holds no potential.
         ImportError
-            If the chgnet or the mace-torch package is needed and not installed.
+            If the chgnet, sevenn or mace-torch package is needed and not installed.
         TypeError
             If a model is of another kind.
         ValueError

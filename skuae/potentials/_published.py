@@ -1,4 +1,4 @@
-"""Published weights of CHGNet, read where the chgnet package is installed."""
+"""Published weights of CHGNet and SevenNet, read where their packages are installed."""
 
 import importlib.util
 from pathlib import Path
@@ -19,13 +19,14 @@ _FILES = {
 _0_2_0 = CHGNet(
     n_radial=9, n_angular=9, n_readout=2, cutoff=5.0, exponent=5, norm=False, message_bias=True
 )
-PUBLISHED = tuple(_FILES)
+SEVENNET = "sevennet-0"
+PUBLISHED = (*_FILES, SEVENNET)
 _NOT_IN_MPTRJ = ("Po", "At", "Rn", "Fr", "Ra")
 _NOTHING = 1e-6  # eV; what a least-squares fit leaves to elements that no crystal has
 
 
 class Published(NamedTuple):
-    """A potential that others trained.
+    """A CHGNet that others trained.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ def read_published(name: str) -> Published:
         If there is no such name, or the file holds something else.
     """
     if name not in _FILES:
-        raise ValueError(f"there is no potential {name!r}; known are {', '.join(PUBLISHED)}")
+        raise ValueError(f"there is no CHGNet {name!r}; known are {', '.join(_FILES)}")
     found = importlib.util.find_spec("chgnet")
     if found is None or not found.submodule_search_locations:
         raise ImportError(

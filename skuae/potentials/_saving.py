@@ -23,6 +23,7 @@ from skuae._version import __version__
 from skuae.models import ElementEmbedding, SparingBuild
 from skuae.potentials._fitted import FittedPotential
 from skuae.potentials._mace import MACE
+from skuae.potentials._sevennet import SevenNet
 from skuae.potentials._start import BACKBONES
 from skuae.potentials._state import History
 
@@ -164,8 +165,8 @@ def decode_fitted(
     frozen = take(card, "frozen", bool)
     numpy_dtype = np.dtype(take(card, "dtype", str))
     vectors = take_array(arrays, "module.elements.weight", numpy_dtype, (None, None))
-    # e3nn, which mace-torch is made of, computes constants from random numbers.
-    sparing = nullcontext() if isinstance(backbone, MACE) else SparingBuild(arrays)
+    # e3nn, which mace-torch and sevenn are made of, computes constants from random numbers.
+    sparing = nullcontext() if isinstance(backbone, (MACE, SevenNet)) else SparingBuild(arrays)
     with sparing:
         module = backbone.build(ElementEmbedding(torch.tensor(vectors), frozen)).to(dtype)
     state = {**module.state_dict(), "elements.weight": torch.tensor(vectors)}

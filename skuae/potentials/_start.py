@@ -20,9 +20,12 @@ from skuae.potentials._m3gnet import M3GNet
 from skuae.potentials._mace import MACE
 from skuae.potentials._mace_models import mace_spec
 from skuae.potentials._plain import plain_params
-from skuae.potentials._published import read_published
+from skuae.potentials._published import SEVENNET, read_published
+from skuae.potentials._sevennet import SevenNet
 
-BACKBONES: dict[str, type[Potential]] = {"chgnet": CHGNet, "m3gnet": M3GNet, "mace": MACE}
+BACKBONES: dict[str, type[Potential]] = {
+    "chgnet": CHGNet, "m3gnet": M3GNet, "mace": MACE, "sevennet": SevenNet,
+}  # fmt: skip
 N_OWN = 94  # elements with vectors of the network's own: H to Pu, as published
 _RIDGE = 1e-4  # beside sums of squared shares of elements: decides what labels leave open
 
@@ -165,12 +168,16 @@ def published_potential(name: str) -> FittedPotential:
     Parameters
     ----------
     name : str
-        See `read_published`.
+        Among `PUBLISHED`.
 
     Returns
     -------
     FittedPotential
     """
+    if name == SEVENNET:
+        from skuae.potentials._sevennet_module import read_sevennet
+
+        return read_sevennet()
     found = read_published(name)
     module = found.backbone.build(ElementEmbedding(found.elements, frozen=False))
     module.load_state_dict({**found.weights, "elements.weight": found.elements})
