@@ -106,7 +106,7 @@ class _NearbyAtoms:
         if not np.array_equal(atoms.cell[:], self._cell):
             return True
         moves = np.linalg.norm(atoms.positions - self._positions, axis=1)
-        return bool(moves.max() > self.skin / 2)
+        return not moves.max() <= self.skin / 2  # NaN is searched, and refused there
 
     def search(self, atoms: Any, fitted: FittedPotential) -> None:
         self._numbers = np.empty(0)  # should this fail

@@ -157,14 +157,13 @@ def evaluate(
     crystal = Incidence(batch.crystal, len(batch))
     if not derivatives:
         sites = module(batch, batch.vectors)
-        energies = crystal.sum(sites.energies[:, None])[:, 0]
-        return Outputs(energies, None, None, sites.magmoms)
+        return Outputs(_total(sites.energies, crystal), None, None, sites.magmoms)
     with torch.enable_grad():
         vectors = batch.vectors
         if not vectors.requires_grad:
             vectors = vectors.detach().requires_grad_()
         sites = module(batch, vectors)
-        energies = crystal.sum(sites.energies[:, None])[:, 0]
+        energies = _total(sites.energies, crystal)
         # With materialize_grads, crystals without any edge have forces of zero.
         (slopes,) = torch.autograd.grad(
             energies.sum(), vectors, create_graph=create_graph, materialize_grads=True
@@ -180,3 +179,9 @@ def evaluate(
         return Outputs(energies, forces, stresses, sites.magmoms)
     magmoms = None if sites.magmoms is None else sites.magmoms.detach()
     return Outputs(energies.detach(), forces.detach(), stresses.detach(), magmoms)
+
+
+def _total(energies: Tensor, crystal: Incidence) -> Tensor:
+    """Add up energies of sites per crystal, in double precision where the device has it."""
+    exact = energies if energies.device.type == "mps" else energies.double()
+    return crystal.sum(exact[:, None])[:, 0]

@@ -10,6 +10,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._elements import N_ELEMENTS, atomic_number
 from skuae._hub import shipped_models
 from skuae._messages import such_rows
 from skuae._numbers import is_real
@@ -19,7 +20,7 @@ from skuae.embedding import ElementTable, crystals_and_table
 from skuae.potentials._checkpoint import PotentialCheckpoint
 from skuae.potentials._checks import check_at_least, check_flags, check_numbers
 from skuae.potentials._edges import check_ordered
-from skuae.potentials._fitted import FittedPotential, edges_at_once
+from skuae.potentials._fitted import FittedPotential, edges_at_once, refuse_elements
 from skuae.potentials._holdout import check_both_parts, has_new_elements, hold_back
 from skuae.potentials._labels import Labels, read_labels
 from skuae.potentials._mace_models import read_mace
@@ -167,6 +168,11 @@ def read_source(source: str | PathLike[str] | torch.nn.Module) -> tuple[FittedPo
             f"{source} is a model that ships with skuae, and no potential; read it with "
             f"skuae.load. Published potentials are {', '.join(PUBLISHED)}"
         )
+    if isinstance(source, str) and not Path(source).exists():
+        raise FileNotFoundError(
+            f"there is no folder {source}, and no published potential of that name; these are "
+            f"{', '.join(PUBLISHED)}"
+        )
     return read_potential(source)
 
 
@@ -260,7 +266,13 @@ def _set_references(
     fitted.seen[crystals[rows].numbers.astype(int) - 1] = True
     given = estimator.reference_energies
     if isinstance(given, Mapping):
-        fitted.references = given_references(given)
+        fitted.references = given_references(given, fitted.references)
+        if _start_of(estimator) is None:
+            named = np.isin(np.arange(1, N_ELEMENTS + 1), [*map(atomic_number, given)])
+            refuse_elements(
+                crystals[rows], named, "reference_energies has no energy of {}; add one, in eV "
+                'per atom, or set reference_energies="fit"',
+            )  # fmt: skip
     elif given == "fit":
         rest = labels.energies - fitted.energies_of_elements(crystals)
         if _start_of(estimator) is not None:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -129,7 +129,9 @@ class FittedPotential:
         """
         return pack_edges(crystals, self.backbone.cutoff, self.device, self.dtype)
 
-    def predict(self, crystals: Crystals, max_edges: int, *, derivatives: bool) -> Predictions:
+    def predict(
+        self, crystals: Crystals, max_edges: int, *, derivatives: bool, bar: str | None = None
+    ) -> Predictions:
         """Return energies, and forces and stresses if asked for.
 
         Parameters
@@ -138,6 +140,8 @@ class FittedPotential:
         max_edges : int
             Of a batch.
         derivatives : bool
+        bar : str, optional
+            Name of a progress bar.
 
         Returns
         -------
@@ -148,6 +152,7 @@ class FittedPotential:
                 lambda batch: evaluate(self.module, batch, derivatives=derivatives),
                 crystals,
                 max_edges,
+                bar,
             )
         energies, *others = (
             None if column[0] is None else torch.cat(column).double().cpu().numpy()
@@ -177,27 +182,35 @@ class FittedPotential:
         -------
         ndarray of shape (n_sites, width)
         """
-        with progress_bar(len(crystals), "features", "crystals") as bar, torch.no_grad():
 
-            def run(batch: CrystalBatch) -> Tensor:
-                bar.update(len(batch))
-                return self.module(batch, batch.vectors).features
+        def run(batch: CrystalBatch) -> Tensor:
+            return self.module(batch, batch.vectors).features
 
-            found = torch.cat(self._in_batches(run, crystals, max_edges))
+        with torch.no_grad():
+            found = torch.cat(self._in_batches(run, crystals, max_edges, "features"))
         features: np.ndarray = found.cpu().numpy()
         _check_finite(np.isfinite(features).all(axis=1), crystals)
         return features
 
     def _in_batches(
-        self, run: Callable[[CrystalBatch], Any], crystals: Crystals, max_edges: int
-    ) -> list[Any]:
+        self, run: Callable[[CrystalBatch], Any], crystals: Crystals, max_edges: int,
+        bar: str | None,
+    ) -> list[Any]:  # fmt: skip
         """Return what a function returns for all crystals, cut by edges."""
         self.check(crystals)
         packed = self.pack(crystals)
         at_once = edges_at_once(max_edges, self.device)
         cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), at_once)
-        with fixed_weights(self.module):
-            return [run(packed.batch(rows)) for rows in cuts]
+        done = []
+        with (
+            fixed_weights(self.module),
+            nullcontext() if bar is None else progress_bar(len(crystals), bar, "crystals") as shown,
+        ):
+            for rows in cuts:
+                done.append(run(packed.batch(rows)))
+                if shown is not None:
+                    shown.update(len(rows))
+        return done
 
     def energies_of_elements(self, crystals: Crystals) -> np.ndarray:
         """Return what reference energies add up to, in eV per cell.

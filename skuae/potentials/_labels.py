@@ -104,7 +104,7 @@ def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
         If a label has a wrong shape, is infinite or no number, or y has another length, or unknown
         columns. The row is named.
     """
-    rows = list(_rows_of_calculators(X, crystals) if y is None else _rows(y, crystals))
+    rows = list(_rows_of_calculators(X, crystals) if y is None else _rows(y))
     if len(rows) != len(crystals):
         raise ValueError(f"y has {len(rows)} rows, X has {len(crystals)} crystals")
     sizes = crystals.sizes
@@ -124,10 +124,16 @@ def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
     return Labels(energies, forces, stresses, magmoms)
 
 
-def _rows(y: Any, crystals: Crystals) -> Iterable[Mapping]:
+def _rows(y: Any) -> Iterable[Mapping]:
     if isinstance(y, pd.DataFrame):
         if not y.columns.is_unique:
             raise ValueError(f"y has a column twice: {', '.join(map(str, y.columns))}")
+        others = [str(name) for name in y if name not in NAMES]
+        if others:
+            raise ValueError(
+                f"y has columns that are no labels: {', '.join(others)}; pass those among "
+                f"{', '.join(NAMES)} only"
+            )
         return y.to_dict("records")
     if isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object):
         for i, row in enumerate(y):
@@ -151,6 +157,7 @@ def _rows_of_calculators(X: Any, crystals: Crystals) -> Iterable[Mapping]:
             "y, a data frame or a list of dicts"
         )
     for i, one in enumerate(atoms):
+        _check_state(one, crystals.where(i))
         results = dict(getattr(one.calc, "results", None) or {})
         row = {name: results[name] for name in ("energy", "forces", "magmoms") if name in results}
         if not row:
@@ -166,6 +173,22 @@ def _rows_of_calculators(X: Any, crystals: Crystals) -> Iterable[Mapping]:
         yield row
 
 
+def _check_state(atoms: Any, where: str) -> None:
+    """Raise ValueError if a calculator holds the results of other Atoms, or of another state."""
+    calculated = getattr(atoms.calc, "atoms", None)
+    if calculated is None or not hasattr(atoms.calc, "check_state"):
+        return
+    changed = [what for what in atoms.calc.check_state(atoms, _MOVED) if what in _GEOMETRY]
+    if changed:
+        raise ValueError(
+            f"{where}: the calculator holds results for other {' and '.join(changed)} than the "
+            "Atoms have now; give each Atoms a calculator of its own, such as "
+            "SinglePointCalculator, and call get_potential_energy() after the last change"
+        )
+
+
+_MOVED = 1e-9  # Å
+_GEOMETRY = ("positions", "numbers", "cell", "pbc")
 _VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])  # xx, yy, zz, yz, xz, xy of ASE
 
 

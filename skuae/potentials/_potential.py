@@ -13,8 +13,8 @@ from skuae.embedding import crystals_and_table
 from skuae.potentials._checks import check_at_least, check_flags, check_numbers
 from skuae.potentials._fit import fit_potential, loss_of
 from skuae.potentials._labels import read_labels
-from skuae.potentials._predicting import PredictingPotential
-from skuae.potentials._relax import Relaxation, relax
+from skuae.potentials._predicting import PredictingPotential, index_of
+from skuae.potentials._relax import Relaxation, check_free, relax
 from skuae.potentials._scores import error_table
 from skuae.training import library_defaults
 
@@ -34,8 +34,9 @@ class CrystalPotential(PredictingPotential):
         Whether these vectors are not trained.
     reference_energies : "fit", dict or None, default="fit"
         Energies of elements in eV per atom, by symbol, to which the network's energies are added.
-        ``"fit"`` takes a ridge regression without an intercept, with `init_from` on the residuals
-        of that potential. None takes 0, or those of `init_from`. The same holds for a model.
+        ``"fit"`` takes least squares without an intercept, with `init_from` on the residuals of
+        that potential. None takes 0, or those of `init_from`. The same holds for a model. A dict
+        names all elements of the training rows, or with `init_from` those that are to change.
     energy_weight, force_weight : float, default=1.0
         Weights of energies per atom and of components of forces in the loss.
     stress_weight, magmom_weight : float, default=0.1
@@ -240,6 +241,10 @@ class CrystalPotential(PredictingPotential):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the negative loss, with the weights and the kind of loss of training.
 
+        A search over `loss`, `huber_delta` or weights of labels needs another score, for theirs are
+        of other kinds: ``scoring=lambda model, X, y: -model.evaluate(X, y).loc["model", "forces MAE
+        (eV/Å)"]``, say.
+
         Parameters
         ----------
         X : array-like of crystals of shape (n_samples,)
@@ -249,11 +254,16 @@ class CrystalPotential(PredictingPotential):
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            If no label with a weight is known.
         """
         crystals, found = self._predict(X, derivatives=True)
         labels, sizes = read_labels(y, crystals, X), crystals.sizes
         settings = loss_of(self)
-        total = 0.0
+        total, n_known = 0.0, 0
         for weight, ours, theirs in zip(
             settings.weights,
             (found.energies / sizes, found.forces, found.stresses, found.magmoms),
@@ -264,6 +274,9 @@ class CrystalPotential(PredictingPotential):
             if weight and known.any() and ours is not None:
                 errors = torch.tensor(ours[known] - theirs[known])
                 total += weight * settings.measure(errors).mean().item()
+                n_known += int(known.sum())
+        if not n_known:
+            raise ValueError("y has no known label with a weight: there is nothing to score")
         return -total
 
     # -- moving atoms -----------------------------------------------------------------------------
@@ -331,6 +344,12 @@ class CrystalPotential(PredictingPotential):
         Relaxation
             ``crystals`` and ``table``, in the order of X. A crystal that fails is returned in its
             last state, with the reason.
+
+        Raises
+        ------
+        ValueError
+            If a crystal is disordered, has an element that was not trained on, or has atoms that
+            must not move: constraints of ASE or selective dynamics of a POSCAR file.
         """
         check_is_fitted(self)
         params = SimpleNamespace(fmax=fmax, cell=cell, max_steps=max_steps)
@@ -339,10 +358,11 @@ class CrystalPotential(PredictingPotential):
         check_at_least(params, "max_steps", 0)
         with library_defaults(), show_progress(self.verbose):
             crystals, _ = crystals_and_table(X)
+            check_free(X, crystals)
             self.fitted_.check(crystals)
             return relax(
                 self.fitted_, crystals, fmax=fmax, cell=cell, max_steps=max_steps,
-                max_edges=self.max_edges,
+                max_edges=self.max_edges, index=index_of(X),
             )  # fmt: skip
 
     # -- what scikit-learn asks for ---------------------------------------------------------------

@@ -14,6 +14,20 @@ from skuae.potentials._pretrained import PretrainedPotential
 from skuae.training import library_defaults
 
 
+def index_of(X: Any) -> pd.Index | None:
+    """Return the index of a Series or data frame, None for anything else.
+
+    Parameters
+    ----------
+    X : object
+
+    Returns
+    -------
+    Index or None
+    """
+    return X.index if isinstance(X, (pd.Series, pd.DataFrame)) else None
+
+
 class PredictingPotential(PretrainedPotential):
     """Predictions of a fitted potential."""
 
@@ -79,7 +93,7 @@ class PredictingPotential(PretrainedPotential):
         -------
         DataFrame
             Columns ``energy``, ``forces`` and ``stress`` in the units of labels, and ``magmoms`` if
-            the potential was trained on them.
+            the potential was trained on them. The index is that of X, if X is of pandas.
         """
         crystals, found = self._predict(X, derivatives=True)
         cuts = crystals.offsets[1:-1]
@@ -92,7 +106,7 @@ class PredictingPotential(PretrainedPotential):
         }
         if found.magmoms is not None:
             columns["magmoms"] = np.split(found.magmoms, cuts)
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns, index=index_of(X))
 
     def site_features(self, X: Any) -> list[np.ndarray]:
         """Return what the energies of atoms are read from.
@@ -121,6 +135,8 @@ class PredictingPotential(PretrainedPotential):
 
     def _predict(self, X: Any, *, derivatives: bool) -> tuple[Crystals, Predictions]:
         check_is_fitted(self)
-        with library_defaults():
+        with library_defaults(), show_progress(self.verbose):
             crystals, _ = crystals_and_table(X)
-            return crystals, self.fitted_.predict(crystals, self.max_edges, derivatives=derivatives)
+            return crystals, self.fitted_.predict(
+                crystals, self.max_edges, derivatives=derivatives, bar="predictions"
+            )

@@ -1,6 +1,7 @@
 """Relaxation of many crystals at once by FIRE, the fast inertial relaxation engine."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,9 @@ class Relaxation:
     crystals : Crystals
         In the given order; a crystal that failed is in its last state.
     table : DataFrame
-        One row per crystal: ``initial_energy`` and ``energy`` (eV per cell), ``max_force`` (eV/Å),
-        ``max_stress`` (GPa), ``n_steps``, ``converged``, and ``reason``: ``"converged"``,
-        ``"max_steps"``, or what went wrong.
+        One row per crystal, with the index of X if X is of pandas: ``initial_energy`` and
+        ``energy`` (eV per cell), ``max_force`` (eV/Å), ``max_stress`` (GPa), ``n_steps``,
+        ``converged``, and ``reason``: ``"converged"``, ``"max_steps"``, or what went wrong.
 
     Examples
     --------
@@ -46,9 +47,28 @@ class Relaxation:
     table: pd.DataFrame
 
 
+def check_free(X: Any, crystals: Crystals) -> None:
+    """Raise ValueError at the first Atoms or Structure that has atoms which must not move.
+
+    Parameters
+    ----------
+    X : array-like of crystals
+    crystals : Crystals
+        What was read from it.
+    """
+    for i, one in enumerate(X if isinstance(X, (list, tuple, pd.Series, np.ndarray)) else ()):
+        moves = getattr(one, "site_properties", {}).get("selective_dynamics", ())
+        if len(getattr(one, "constraints", ())) or not all(np.all(move) for move in moves):
+            raise ValueError(
+                f"{crystals.where(i)}: some of its atoms are fixed, and relax moves all; use "
+                "calculator() with an optimiser of ASE, or take the constraints away: "
+                'del atoms.constraints, structure.remove_site_property("selective_dynamics")'
+            )
+
+
 def relax(
     fitted: FittedPotential, crystals: Crystals, *, fmax: float, cell: bool, max_steps: int,
-    max_edges: int,
+    max_edges: int, index: pd.Index | None = None,
 ) -> Relaxation:  # fmt: skip
     """Relax crystals; those that are done are no longer computed.
 
@@ -63,6 +83,8 @@ def relax(
     max_steps : int
     max_edges : int
         Of a batch.
+    index : Index, optional
+        Of the table.
 
     Returns
     -------
@@ -83,7 +105,7 @@ def relax(
             run.step(active)
             run.n_steps[active] += 1
     run.reasons[active] = "max_steps"
-    return Relaxation(run.crystals(), run.table())
+    return Relaxation(run.crystals(), run.table(index))
 
 
 class _Run:
@@ -111,7 +133,7 @@ class _Run:
         try:
             self._measure(fitted, rows, max_edges)
             return rows
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:  # torch's own, too
             if len(rows) == 1:
                 where = self._given[rows].where(0)  # in a table that has a row for each
                 self.reasons[rows[0]] = str(error).removeprefix(f"{where}: ")
@@ -202,7 +224,7 @@ class _Run:
         """Return the crystals as they are now."""
         return self._packed(np.arange(len(self._given)))
 
-    def table(self) -> pd.DataFrame:
+    def table(self, index: pd.Index | None) -> pd.DataFrame:
         """Return how it went, one row per crystal."""
         forces = self._largest_of_sites(np.linalg.norm(self.forces, axis=1))
         return pd.DataFrame({
@@ -213,4 +235,4 @@ class _Run:
             "n_steps": self.n_steps,
             "converged": self.reasons == "converged",
             "reason": self.reasons,
-        })  # fmt: skip
+        }, index=index)  # fmt: skip

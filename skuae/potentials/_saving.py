@@ -129,8 +129,8 @@ def read_potential(folder: str | PathLike[str]) -> tuple[FittedPotential, Histor
     card = peek_card(path)
     if str(card.get("format")).startswith("skuae-model-"):
         raise ValueError(
-            f"{folder} holds a model that skuae.save or save_pretrained wrote; read it with "
-            "skuae.load (a fitted potential can be passed on to init_from)"
+            f"{folder} holds a model of another kind, or a potential that skuae.save wrote; "
+            "read it with skuae.load (a fitted potential can be passed on to init_from)"
         )
     arrays, card = read_safetensors(path, format=FORMAT)
     with checked_content(path, "a potential"):

@@ -27,7 +27,7 @@ BACKBONES: dict[str, type[Potential]] = {
     "chgnet": CHGNet, "m3gnet": M3GNet, "mace": MACE, "sevennet": SevenNet,
 }  # fmt: skip
 N_OWN = 94  # elements with vectors of the network's own: H to Pu, as published
-_RIDGE = 1e-4  # beside sums of squared shares of elements: decides what labels leave open
+_SMALLEST = 1e-7  # singular value of compositions that counts, as part of the largest
 
 
 def resolve_potential(backbone: Any) -> Potential:
@@ -188,7 +188,9 @@ def published_potential(name: str) -> FittedPotential:
 
 
 def fit_references(crystals: Crystals, energies: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Fit energies of elements by ridge regression without an intercept.
+    """Fit energies of elements by least squares without an intercept.
+
+    Of all solutions, the smallest is taken: labels of one compound share its energy out.
 
     Parameters
     ----------
@@ -206,18 +208,20 @@ def fit_references(crystals: Crystals, energies: np.ndarray, rows: np.ndarray) -
     rows = rows[np.isfinite(energies[rows])]
     shares = (compositions(crystals) / crystals.sizes[:, None])[rows]
     per_atom = (energies / crystals.sizes)[rows]
-    gram = shares.T @ shares + _RIDGE * np.eye(N_ELEMENTS)
-    solution: np.ndarray = np.linalg.solve(gram, shares.T @ per_atom)
+    # Energies of codes with all electrons are thousands of eV, so nothing may shrink them.
+    solution: np.ndarray = np.linalg.lstsq(shares, per_atom, rcond=_SMALLEST)[0]
     return solution
 
 
-def given_references(references: Mapping[Any, float]) -> np.ndarray:
+def given_references(references: Mapping[Any, float], others: np.ndarray) -> np.ndarray:
     """Return energies of elements that a user gives.
 
     Parameters
     ----------
     references : dict of float by symbol
         In eV per atom.
+    others : ndarray of shape (118,)
+        Energies of the elements that it does not name.
 
     Returns
     -------
@@ -228,7 +232,7 @@ def given_references(references: Mapping[Any, float]) -> np.ndarray:
     ValueError
         If one is no symbol or no finite number.
     """
-    values = np.zeros(N_ELEMENTS)
+    values = others.copy()
     for element, value in references.items():
         number = atomic_number(element)
         if not is_real(value) or not np.isfinite(value):

@@ -84,7 +84,7 @@ def changed(row, **labels):
         (changed(0, forces=np.full((8, 3), -1e30)), r"row 0: forces is -1e\+30, which no crystal"),
         (pd.DataFrame([[1, 2]] * 3, columns=["energy", "energy"]), "y has a column twice"),
         (ROWS[:2], "y has 2 rows, X has 3 crystals"),
-        (pd.DataFrame({"e": [1.0, 2.0, 3.0]}), "row 0: there is no label 'e'"),
+        (pd.DataFrame({"e": [1.0, 2.0, 3.0]}), "y has columns that are no labels: e; pass those"),
         (None, "y=None reads labels from the calculators of ASE Atoms"),
     ],
 )  # fmt: skip

@@ -1,0 +1,153 @@
+"""What would give wrong numbers in silence: labels of other atoms, NaN, constraints, references."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+from small_potentials import sample
+
+from skuae.potentials import CHGNet, CrystalPotential
+from skuae.potentials._relax import _Run
+
+SPEC = CHGNet(dim=8, n_blocks=2, n_radial=5, n_angular=5, n_readout=1, cutoff=4.0, exponent=5)
+X = sample()
+ENERGIES = [{"energy": -4.0 * len(crystal)} for crystal in X]
+
+
+@pytest.fixture(scope="module")
+def potential():
+    return CrystalPotential(SPEC, max_epochs=1, dtype="float64", random_state=0).fit(X, ENERGIES)
+
+
+@pytest.fixture
+def frames():
+    """Copper in three states, that each were calculated by one calculator."""
+    build = pytest.importorskip("ase.build")
+    from ase.calculators.emt import EMT
+
+    calculator, frames = EMT(), []
+    for i in range(3):
+        atoms = build.bulk("Cu", cubic=True)
+        atoms.rattle(0.1 * (i + 1), seed=i)
+        atoms.calc = calculator
+        atoms.get_potential_energy()
+        frames.append(atoms)
+    return frames
+
+
+def test_labels_of_a_calculator_that_frames_share_are_refused(frames):
+    said = "row 0: the calculator holds results for other positions than the Atoms have now; give"
+    with pytest.raises(ValueError, match=said):
+        CrystalPotential(SPEC, max_epochs=1).fit(frames)
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    energies = []
+    for atoms in frames:
+        energies.append(atoms.get_potential_energy())
+        results = {"energy": energies[-1], "forces": atoms.get_forces()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    fit = CrystalPotential(SPEC, max_epochs=1, random_state=0).fit(frames)
+    mean = np.mean(energies) / 4
+    assert fit.reference_energies_["Cu"] == pytest.approx(mean, rel=1e-9)
+    frames[2].positions[0] += 0.3
+    with pytest.raises(ValueError, match="row 2: the calculator holds results for other positions"):
+        CrystalPotential(SPEC, max_epochs=1).fit(frames)
+
+
+def test_positions_that_become_nan_are_refused(potential):
+    pytest.importorskip("ase")
+    atoms = AseAtomsAdaptor.get_atoms(X[0])
+    atoms.calc = potential.calculator()
+    before = atoms.get_potential_energy()
+    atoms.positions[0] = np.nan
+    with pytest.raises(ValueError, match=r"nan|finite"):
+        atoms.get_potential_energy()
+    atoms.positions[0] = AseAtomsAdaptor.get_atoms(X[0]).positions[0]
+    assert atoms.get_potential_energy() == pytest.approx(before, rel=1e-12)
+
+
+def test_fixed_atoms_are_not_moved_in_silence(potential):
+    pytest.importorskip("ase")
+    from ase.constraints import FixAtoms
+
+    atoms = AseAtomsAdaptor.get_atoms(X[0])
+    atoms.set_constraint(FixAtoms([0]))
+    with pytest.raises(ValueError, match=r"row 1: some of its atoms are fixed, .* del atoms"):
+        potential.relax([X[0], atoms])
+    fixed = X[0].copy()
+    moves = [[False] * 3] + [[True] * 3] * (len(fixed) - 1)
+    fixed.add_site_property("selective_dynamics", moves)
+    with pytest.raises(ValueError, match=r"row 0: some of its atoms are fixed"):
+        potential.relax([fixed])
+    fixed.add_site_property("selective_dynamics", [[True] * 3] * len(fixed))
+    assert len(potential.relax([fixed], max_steps=1).table) == 1
+
+
+def test_tables_have_the_index_of_x(potential):
+    named = pd.Series(X[:2], index=["a", "b"])
+    assert potential.relax(named, max_steps=1).table.index.tolist() == ["a", "b"]
+    assert potential.predict_all(named).index.tolist() == ["a", "b"]
+
+
+def test_errors_of_torch_fail_one_crystal(potential, monkeypatch):
+    measure = _Run._measure
+
+    def fail(self, fitted, rows, max_edges):
+        if 1 in rows:
+            raise RuntimeError("out of memory")
+        measure(self, fitted, rows, max_edges)
+
+    monkeypatch.setattr(_Run, "_measure", fail)
+    table = potential.relax(X[:3], max_steps=1).table
+    assert table["reason"][1] == "out of memory" and not table["converged"][1]
+    assert np.isfinite(table["energy"][[0, 2]]).all()
+
+
+def test_energies_of_thousands_of_ev_are_references():
+    """As codes with all electrons have them: nothing may pull them to 0."""
+    rng, atoms = np.random.default_rng(0), {"Cu": -45_000.0, "O": -2_040.0}
+    cells = []
+    for n in range(1, 7):
+        species = ["Cu"] * n + ["O"] * (7 - n)
+        cells.append(Structure(Lattice.cubic(6.0), species, rng.random((7, 3))))
+    y = [{"energy": sum(atoms[site.specie.symbol] for site in cell) - 21.0} for cell in cells]
+    found = CrystalPotential(SPEC, max_epochs=1).fit(cells, y).reference_energies_
+    for symbol, energy in atoms.items():
+        assert found[symbol] == pytest.approx(energy - 3.0, abs=1e-4)
+
+
+def test_reference_energies_by_hand_name_all_elements(potential):
+    symbols = sorted({site.specie.symbol for crystal in X for site in crystal})
+    given = dict.fromkeys(symbols, -3.0)
+    fit = CrystalPotential(SPEC, max_epochs=1, reference_energies=given).fit(X, ENERGIES)
+    assert fit.reference_energies_ == given
+    missing = {symbol: given[symbol] for symbol in symbols[1:]}
+    said = f"reference_energies has no energy of {symbols[0]}; add one"
+    with pytest.raises(ValueError, match=said):
+        CrystalPotential(SPEC, max_epochs=1, reference_energies=missing).fit(X, ENERGIES)
+    one = {symbols[0]: -1.0}
+    kept = CrystalPotential(SPEC, init_from=potential, max_epochs=1, reference_energies=one)
+    found = kept.fit(X, ENERGIES).reference_energies_
+    others = {symbol: potential.reference_energies_[symbol] for symbol in symbols[1:]}
+    assert found == {**one, **others}
+
+
+def test_nothing_to_score_is_no_perfect_score(potential):
+    with pytest.raises(ValueError, match="no known label with a weight: there is nothing to score"):
+        potential.score(X, [{}] * len(X))
+
+
+@pytest.mark.parametrize("name", ["chgnet", "chgnet-0.3"])
+def test_names_that_do_not_exist_bring_those_that_do(name):
+    with pytest.raises(FileNotFoundError, match=r"no published potential of that name; .*sevennet"):
+        CrystalPotential.from_pretrained(name)
+
+
+def test_large_cells_have_the_energies_of_their_parts():
+    """Energies of sites are added up in double precision."""
+    small = CrystalPotential(SPEC, max_epochs=1, random_state=0).fit(X, ENERGIES)
+    cell = X[0]
+    large = cell * (6, 6, 6)
+    difference = small.predict([large])[0] - 216 * small.predict([cell])[0]
+    assert abs(difference) / len(large) < 2e-7
