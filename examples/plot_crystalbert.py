@@ -85,12 +85,12 @@ plt.show()
 # %%
 # Values of space groups
 # ----------------------
-# The value of a group is the sum of the contributions of its five words, averaged over its
+# The value of a group is the sum of the contributions of its five words, averaged over its test
 # crystals. It correlates with the share of non-metals in the group. The coefficients of a
 # logistic regression on the groups alone ("one-hot" in the title) do so by construction. So this
 # correlation says nothing about physics.
 display = analysis.SpaceGroupValuesDisplay.from_estimator(
-    bert, X, y, label="share of non-metals in the group", random_state=0
+    bert, X[test], y[test], label="share of non-metals in the group", min_count=8
 )
 display.plot()
 plt.show()

@@ -73,11 +73,13 @@ def count_electrons(crystals: Crystals, symmetry: CrystalSymmetry) -> np.ndarray
     Returns
     -------
     ndarray of float64 of shape (n_crystals,)
-        Not whole numbers if sites are shared or partly empty.
+        Not whole numbers if sites are shared or partly empty. Rounded to six decimals, or the
+        order of sites and the choice of cell would decide what a half is rounded to.
     """
     rows, numbers, amounts = crystals.composition()
     electrons = np.bincount(rows, numbers * amounts, len(crystals))
-    return electrons * symmetry.primitive_sizes / crystals.sizes
+    counts: np.ndarray = np.round(electrons * symmetry.primitive_sizes / crystals.sizes, 6)
+    return counts
 
 
 def html_of(crystals: Crystals) -> str:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -256,6 +256,18 @@ class Backbone(DocLinks, BaseEstimator):
             for inner in value if isinstance(value, (list, tuple)) else [value]:
                 if isinstance(inner, Backbone):
                     inner.check()
+
+    def spelled_out(self) -> dict[str, Any]:
+        """Return the parameters, to compare back-ends by.
+
+        Where a name means another back-end than elsewhere, a class puts that in its place.
+
+        Returns
+        -------
+        dict
+        """
+        params: dict[str, Any] = self.get_params(deep=False)
+        return params
 
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
         """Return what the network reads of crystals.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,14 +39,16 @@ class CrystalBERT(Backbone):
 
     Five words name the space group: its symbol, point group, crystal system, Laue class and
     symmetry class. The sixth token is the number of electrons of the primitive cell, in binary
-    digits. The seventh is the mean of the element vectors. The eighth is the crystal vector of a
-    graph network, which is trained with the rest. One linear layer reads the joined outputs.
+    digits. The seventh is the mean of the element vectors of its atoms. The eighth is the crystal
+    vector of a graph network, which is trained with the rest. One linear layer reads the joined
+    outputs.
 
     Parameters
     ----------
     gnn : str or Backbone, default="cgcnn"
         The graph network. "cgcnn" is ``CGCNN(n_hidden=0)``, whose mean over sites is read, as
-        published. Only an object has parameters that a grid can search, ``backbone__gnn__n_conv``.
+        published. Only an object has parameters that a grid can search: with
+        ``gnn=CGCNN(n_hidden=0)``, ``backbone__gnn__n_conv`` is one.
     d_model : int, default=256
         Width of the tokens.
     n_layers : int, default=5
@@ -154,6 +157,10 @@ class CrystalBERT(Backbone):
             columns["words"] = _words()[symmetry.space_groups - 1]
         if "electrons" in self.tokens:
             columns["electrons"] = self._electron_digits(crystals, symmetry)
+        if "elements" in self.tokens:
+            rows, _, amounts = crystals.composition()
+            atoms = np.bincount(rows, amounts, len(crystals))
+            columns["occupied"] = np.round(atoms / crystals.sizes, 6).astype(np.float32)
         shared = sorted(inner.columns.keys() & columns.keys())
         if shared:
             raise ValueError(
@@ -185,6 +192,9 @@ class CrystalBERT(Backbone):
     @property
     def invariant(self) -> bool:  # type: ignore[override]
         return "gnn" not in self.tokens or self._gnn().invariant
+
+    def spelled_out(self) -> dict[str, Any]:
+        return {**super().spelled_out(), "gnn": self._gnn()}
 
     def _gnn(self) -> Backbone:
         from skuae.models._registry import resolve_backbone  # here: it knows this class
@@ -288,7 +298,7 @@ class CrystalBERTModule(CrystalModule):
         if "electrons" in self.token_names:
             tokens.append(self.from_electrons(batch.electrons)[:, None])
         if "elements" in self.token_names:
-            mean = mean_over_sites(self.elements(batch), batch)
+            mean = mean_over_sites(self.elements(batch), batch) / batch.occupied[:, None]
             tokens.append(self.from_elements(mean)[:, None])
         if self.gnn is not None:
             tokens.append(self.from_gnn(self.gnn.embed(batch))[:, None])

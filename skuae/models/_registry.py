@@ -123,7 +123,7 @@ def decode_params(saved: dict[str, Any]) -> dict[str, Any]:
 def same_backbone(one: Backbone, other: Backbone) -> bool:
     """Return whether two back-ends are of one class and have equal parameters.
 
-    A name stands for its back-end at defaults, and a list for a tuple.
+    A name stands for its back-end, and a list for a tuple.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str) and value in BACKBONES:
         value = BACKBONES[value]()
     if isinstance(value, Backbone):
-        params = value.get_params(deep=False)
+        params = value.spelled_out()
         return {**_encode(value), "params": {name: _plain(v) for name, v in params.items()}}
     return _encode(list(value) if isinstance(value, tuple) else value)
 

@@ -18,6 +18,7 @@ from skuae.models import (
     Inputs,
     MEGNet,
     resolve_backbone,
+    same_backbone,
 )
 from skuae.models._crystalbert import TOKENS, vocabulary
 from skuae.models._encoder import EncoderLayer
@@ -90,6 +91,23 @@ def test_electrons_of_a_molecular_crystal_and_of_shared_sites():
     assert digits.tolist() == [[1, 0, 0, 1, 0, 0]]  # 36.1
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_halves_are_rounded_alike_in_all_cells(n):
+    """28.5 electrons, of which the sum over three cells differs by rounding; and three orders."""
+    cell = Structure(Lattice.cubic(3.0), [{"Cu": 0.1, "Ge": 0.8}], [[0, 0, 0]])
+    mixed = [{"Cu": x} for x in (0.2, 0.6, 0.7)]
+    order = Structure(Lattice.cubic(6.0), mixed[n - 1 :] + mixed[: n - 1], [[0] * 3] * 3)
+    order = Structure(order.lattice, order.species_and_occu, [[0] * 3, [0.3] * 3, [0.6] * 3])
+    spec = CrystalBERT(electron_digits=6)
+    for structure in (cell * (n, 1, 1), order):
+        crystals = as_crystals([structure])
+        count = count_electrons(crystals, crystals.symmetry())[0]
+        expected = 28.5 if structure is not order else 43.5
+        assert count == expected
+        digits = batch_of([structure], spec).electrons[0].tolist()
+        assert digits == [int(d) for d in f"{round(expected):06b}"]
+
+
 def test_too_many_electrons_name_the_row_and_the_parameter():
     crystals = as_crystals([CESIUM, SALT], ids=["a", "b"])
     with pytest.raises(ValueError, match=r"row 0 \(a\) has 28 electrons .* electron_digits to at"):
@@ -104,6 +122,21 @@ def test_element_token_reads_the_mean_of_the_element_vectors():
     mean = (table[11 - 1] + table[17 - 1]) / 2
     token = module.read(batch_of([SALT], spec)) - module.positions
     torch.testing.assert_close(token[0, 0], module.from_elements(mean))
+
+
+def test_element_token_counts_atoms_and_no_vacancies():
+    spec = CrystalBERT(d_model=8, n_layers=0, tokens=("elements",))
+    module = build(spec)
+    table = module.elements.table()
+    half = Structure(Lattice.cubic(4.0), [{"Li": 0.5}, "O"], [[0] * 3, [0.5] * 3])
+    mean = (0.5 * table[3 - 1] + table[8 - 1]) / 1.5
+    token = module.read(batch_of([half], spec)) - module.positions
+    torch.testing.assert_close(token[0, 0], module.from_elements(mean))
+
+
+def test_the_name_of_its_graph_network_is_one_with_its_object():
+    assert same_backbone(CrystalBERT(), CrystalBERT(CGCNN(n_hidden=0)))
+    assert not same_backbone(CrystalBERT(), CrystalBERT(CGCNN()))
 
 
 # -- the network -----------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.spatial.distance import cdist
-from scipy.stats import ks_2samp
 from sklearn.utils import Bunch, check_random_state
 
 from skuae.analysis.models._environments import environments_of
@@ -15,6 +14,7 @@ from skuae.training import library_defaults
 
 _STATISTICS = ("distance", "ks")
 _EQUAL = 1e-3
+_TIED = 1e-5  # far more than rounding of environments whose root mean square norm is 1
 
 
 def symmetry_scores(
@@ -39,7 +39,7 @@ def symmetry_scores(
         Difference of two environments: their Euclidean distance, in units of the root mean square
         norm of all environments, or the statistic of the two-sample Kolmogorov-Smirnov test on
         their numbers, as in the SEN paper. The latter ignores the order of the numbers: [1, 2, 3]
-        and [3, 2, 1] are equal.
+        and [3, 2, 1] are equal. Numbers that differ by less than 1e-5 of that norm are tied.
     control : {"untrained"} or None, default="untrained"
         Compare with a network of the same architecture and random weights.
     symprec : float, default=0.1
@@ -121,8 +121,6 @@ def _scores(estimator, module, crystals, orbits, statistic):
     """Return orbits, within and between of each crystal."""
     vectors = environments_of(estimator, module, crystals).astype(np.float64)
     vectors /= max(np.sqrt((vectors**2).sum(axis=1).mean()), 1e-300)
-    if statistic == "ks":  # which of two numbers is larger must not be a matter of rounding
-        vectors = vectors.round(5)
     rows = [
         _score(vectors[a:b], orbits[a:b], crystals.numbers[a:b], statistic)
         for a, b in itertools.pairwise(crystals.offsets)
@@ -150,11 +148,21 @@ def _apart(vectors, statistic):
     """Return the differences of all pairs, (n, n)."""
     if statistic == "distance":
         return cdist(vectors, vectors)
-    n = len(vectors)
-    found = np.zeros((n, n))
-    for i, j in itertools.combinations(range(n), 2):
-        found[i, j] = found[j, i] = ks_2samp(vectors[i], vectors[j]).statistic
-    return found
+    vectors = np.sort(vectors, axis=1)
+    found = np.zeros((len(vectors),) * 2)
+    for i, j in itertools.permutations(range(len(vectors)), 2):
+        found[i, j] = _excess(vectors[i], vectors[j])
+    return np.maximum(found, found.T)
+
+
+def _excess(a, b):
+    """Return the most by which the distribution of one sorted sample lies above that of another.
+
+    The larger of both directions is the statistic of Kolmogorov and Smirnov. Numbers that differ by
+    rounding are tied: which of them is larger must not count.
+    """
+    below = np.searchsorted(b, a + _TIED, side="right")
+    return max(0.0, float(np.max(np.arange(1, len(a) + 1) / len(a) - below / len(b))))
 
 
 def _summary(scores):

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
+from scipy.stats import ks_2samp
 from small_backbones import SMALL
 
 from skuae import CrystalGNNRegressor
 from skuae.analysis import site_environments, symmetry_scores
+from skuae.analysis.models._symmetry_scores import _apart
 from skuae.datasets import load_mp_mini, make_toy_crystals
 
 FAST = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
@@ -58,6 +60,16 @@ def test_the_published_statistic_does_not_see_an_order(gnn):
     found = symmetry_scores(gnn, [LAYERED], statistic="ks")
     assert found.scores["within"][0] == 0
     assert 0 < found.scores["between"][0] <= 1
+
+
+def test_rounding_of_equal_sites_does_not_count(gnn):
+    """Equal environments stay equal wherever their numbers lie, also where rounding would cut."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal(64)
+    assert _apart(np.stack([a, a[::-1] + 3e-7 * rng.standard_normal(64)]), "ks").max() == 0
+    b = a + 0.05 * rng.standard_normal(64)
+    expected = ks_2samp(a, b).statistic
+    np.testing.assert_allclose(_apart(np.stack([a, b]), "ks"), [[0, expected], [expected, 0]])
 
 
 def test_what_makes_no_sense(gnn):

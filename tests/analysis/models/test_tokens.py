@@ -172,7 +172,9 @@ def test_values_of_space_groups(metals, mini):
     assert groups.index.is_monotonic_increasing
     assert set(found.spearman) == {"value", "one-hot", "shuffled", "number"}
     assert found.spearman["one-hot"] > 0.99  # by construction
-    assert abs(found.spearman["shuffled"]) < 0.8
+    assert 0 < found.spearman["shuffled"] < 0.8
+    again = space_group_values(metals, X, gap == 0, min_count=20)
+    assert again.spearman == found.spearman
     assert set(numbers) <= set(range(1, 231))
     words = token_contributions(metals, X).tokens.iloc[:, :5].sum(axis=1)
     crystals_of = {n: [] for n in groups.index}
@@ -197,6 +199,8 @@ def test_values_of_space_groups_refuse_what_does_not_fit(metals, mini, toy):
         space_group_values(metals, X, np.where(gap == 0, "no", "yes"))
     with pytest.raises(ValueError, match="rows"):
         space_group_values(metals, X, gap[:-1] == 0)
+    with pytest.raises(ValueError, match="all of y is the same, so that no group differs"):
+        space_group_values(metals, X, gap == -1)
     blind = CrystalBERT(CGCNN(8, 1), 8, 1, 2, 8, tokens=("gnn",))
     gnn = CrystalGNNRegressor(blind, max_epochs=1).fit(toy.structures, toy.target)
     with pytest.raises(ValueError, match='no "space_group" among its tokens'):
