@@ -86,9 +86,10 @@ plt.show()
 # Values of space groups
 # ----------------------
 # The value of a group is the sum of the contributions of its five words, averaged over its test
-# crystals. It correlates with the share of non-metals in the group. The coefficients of a
-# logistic regression on the groups alone ("one-hot" in the title) do so by construction. So this
-# correlation says nothing about physics.
+# crystals. The title has its rank correlation with the share of non-metals in the group, and
+# controls. Of correlations with shuffled labels, 95 % lie below "shuffled": a value below that says
+# nothing, as here, with 600 test crystals. The coefficients of a logistic regression on the groups
+# alone ("one-hot") correlate by construction.
 display = analysis.SpaceGroupValuesDisplay.from_estimator(
     bert, X[test], y[test], label="share of non-metals in the group", min_count=8
 )
