@@ -18,7 +18,7 @@ except ImportError as error:
 
 
 class PotentialCalculator(Calculator):
-    """Energies (eV), forces (eV/Å) and stresses (eV/Å³, Voigt order) of ASE Atoms.
+    """Energies (eV), also of atoms, forces (eV/Å) and stresses (eV/Å³, Voigt order) of ASE Atoms.
 
     Parameters
     ----------
@@ -33,7 +33,9 @@ class PotentialCalculator(Calculator):
         How often neighbours were searched.
     """
 
-    implemented_properties: list[str] = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+    implemented_properties: list[str] = [  # noqa: RUF012
+        "energy", "free_energy", "energies", "forces", "stress",
+    ]  # fmt: skip
 
     def __init__(self, fitted: FittedPotential, skin: float) -> None:
         super().__init__()
@@ -72,6 +74,7 @@ class PotentialCalculator(Calculator):
             found = evaluate(self._fitted.module, batch)
         elements = self._fitted.energies_of_elements(self._near.crystals)[0]
         energy = found.energies.item() + float(elements)
+        energies = found.site_energies.double().cpu().numpy()
         forces: Any = found.forces
         stresses: Any = found.stresses
         if not (np.isfinite(energy) and torch.isfinite(forces).all()):
@@ -82,6 +85,7 @@ class PotentialCalculator(Calculator):
         self.results = {
             "energy": energy,
             "free_energy": energy,
+            "energies": energies + self._fitted.references[self._near.crystals.numbers - 1],
             "forces": forces.double().cpu().numpy(),
             "stress": stress.flat[[0, 4, 8, 5, 2, 1]],
         }

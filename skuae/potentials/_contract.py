@@ -123,12 +123,15 @@ class Outputs(NamedTuple):
         In GPa: the derivative of the energy by strain, per volume; positive under tension.
     magmoms : Tensor of shape (N,), or None
         In Bohr magnetons.
+    site_energies : Tensor of shape (N,)
+        In eV.
     """
 
     energies: Tensor
     forces: Tensor | None
     stresses: Tensor | None
     magmoms: Tensor | None
+    site_energies: Tensor
 
 
 def evaluate(
@@ -157,7 +160,8 @@ def evaluate(
     crystal = Incidence(batch.crystal, len(batch))
     if not derivatives:
         sites = module(batch, batch.vectors)
-        return Outputs(_total(sites.energies, crystal), None, None, sites.magmoms)
+        energies = _total(sites.energies, crystal)
+        return Outputs(energies, None, None, sites.magmoms, sites.energies)
     with torch.enable_grad():
         vectors = batch.vectors
         if not vectors.requires_grad:
@@ -176,9 +180,11 @@ def evaluate(
         virials = crystal.sum(centers.sum(virials)).view(-1, 3, 3)
     stresses = virials * (GPA / batch.volumes)[:, None, None]
     if create_graph:
-        return Outputs(energies, forces, stresses, sites.magmoms)
+        return Outputs(energies, forces, stresses, sites.magmoms, sites.energies)
     magmoms = None if sites.magmoms is None else sites.magmoms.detach()
-    return Outputs(energies.detach(), forces.detach(), stresses.detach(), magmoms)
+    return Outputs(
+        energies.detach(), forces.detach(), stresses.detach(), magmoms, sites.energies.detach()
+    )
 
 
 def _total(energies: Tensor, crystal: Incidence) -> Tensor:

@@ -158,7 +158,7 @@ class FittedPotential:
             None if column[0] is None else torch.cat(column).double().cpu().numpy()
             for column in zip(*parts, strict=True)
         )  # fmt: skip
-        forces, stresses, magmoms = others
+        forces, stresses, magmoms, _ = others
         if not self.has_magmoms:
             magmoms = None
         found = Predictions(energies + self.energies_of_elements(crystals), forces, stresses,

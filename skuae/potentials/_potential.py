@@ -293,7 +293,8 @@ class CrystalPotential(PredictingPotential):
         Returns
         -------
         ase.calculators.calculator.Calculator
-            Energy, forces, stress in ASE's order and units, and magmoms if trained on them.
+            Energy, energies of atoms, forces, stress in ASE's order and units, and magmoms if
+            trained on them.
 
         Raises
         ------

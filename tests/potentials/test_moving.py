@@ -30,6 +30,9 @@ def test_a_calculator_says_what_predict_says(potential, atoms):
     atoms.calc = potential.calculator()
     table = potential.predict_all(X).iloc[0]
     assert atoms.get_potential_energy() == pytest.approx(table["energy"], rel=1e-12)
+    energies = atoms.get_potential_energies()
+    assert energies.shape == (len(atoms),) and len(set(energies)) > 1
+    assert energies.sum() == pytest.approx(table["energy"], rel=1e-12)
     np.testing.assert_allclose(atoms.get_forces(), table["forces"], atol=1e-10)
     np.testing.assert_allclose(atoms.get_stress(voigt=False) * GPA, table["stress"], atol=1e-9)
 

@@ -321,7 +321,7 @@ def test_a_failed_fit_leaves_nothing(fitted):
         ({"reference_energies": {"Xx": 1.0}}, "'Xx' is not an element"),
         ({"reference_energies": {"Na": np.nan}}, "reference_energies: Na has nan"),
         ({"random_state": -1}, "random_state must be an integer from 0"),
-        ({"init_from": "chgnet-9"}, "there is no file"),
+        ({"init_from": "chgnet-9"}, "there is no folder"),
         ({"embedding": "nothing"}, "nothing"),
         ({"energy_weight": 0, "force_weight": 0}, "y has no known label with a weight"),
     ],
