@@ -74,7 +74,8 @@ class PotentialCheckpoint:
                 f"be found again; got random_state={estimator.random_state!r}"
             )
         params = estimator.get_params(deep=False)
-        relevant = {k: repr(v) for k, v in params.items() if k not in _NOT_IN_FINGERPRINT}
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
+        relevant = {k: repr(v) for k, v in plain.items() if k not in _NOT_IN_FINGERPRINT}
         relevant["backbone"] = json.dumps(fitted.backbone.get_params(), sort_keys=True)
         digest = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode())
         module = fitted.module

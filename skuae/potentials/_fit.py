@@ -306,6 +306,9 @@ def _check_params(estimator: Any) -> None:
             raise ValueError(
                 f"{name} must be one of {', '.join(choices)}; got {getattr(estimator, name)!r}"
             )
+    folder = estimator.checkpoint_dir
+    if folder is not None and not isinstance(folder, (str, PathLike)):
+        raise TypeError(f"checkpoint_dir must be the path of a folder, or None; got {folder!r}")
     given = estimator.reference_energies
     if not (given is None or isinstance(given, Mapping) or given == "fit"):
         raise ValueError(

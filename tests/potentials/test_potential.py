@@ -266,6 +266,8 @@ def test_checkpoints_go_on_to_the_same_bits(tmp_path, monkeypatch, fitted):
         potential(checkpoint_dir=tmp_path / "b", max_epochs=4, lr=1e-2).fit(X, Y), whole
     )
     assert len(list((tmp_path / "b").iterdir())) == 2
+    potential(checkpoint_dir=tmp_path / "b", max_epochs=np.int64(4), lr=np.float64(1e-2)).fit(X, Y)
+    assert len(list((tmp_path / "b").iterdir())) == 2  # numbers of numpy are equal numbers
     with pytest.raises(ValueError, match="checkpoint_dir needs random_state to be an int"):
         potential(checkpoint_dir=tmp_path, random_state=None).fit(X, Y)
 
@@ -334,6 +336,8 @@ def test_senseless_parameters_are_refused(params, said):
 def test_other_backbones_cannot_be_started_from(fitted):
     with pytest.raises(ValueError, match=r"init_from has backbone .*; set backbone="):
         potential(backbone="chgnet", init_from=fitted).fit(X, Y)
+    with pytest.raises(TypeError, match="checkpoint_dir must be the path of a folder, or None"):
+        potential(checkpoint_dir=3).fit(X, Y)
     with pytest.raises(TypeError, match="init_from is a int"):
         potential(init_from=3).fit(X, Y)
     with pytest.raises(ValueError, match="leave embedding=None"):
