@@ -56,9 +56,11 @@ def check_free(X: Any, crystals: Crystals) -> None:
     crystals : Crystals
         What was read from it.
     """
-    for i, one in enumerate(X if isinstance(X, (list, tuple, pd.Series, np.ndarray)) else ()):
+    rows = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X
+    for i, one in enumerate(rows if isinstance(rows, (list, tuple, pd.Series, np.ndarray)) else ()):
         moves = getattr(one, "site_properties", {}).get("selective_dynamics", ())
-        if len(getattr(one, "constraints", ())) or not all(np.all(move) for move in moves):
+        is_free = all(move is None or np.all(move) for move in moves)
+        if len(getattr(one, "constraints", ())) or not is_free:
             raise ValueError(
                 f"{crystals.where(i)}: some of its atoms are fixed, and relax moves all; use "
                 "calculator() with an optimiser of ASE, or take the constraints away: "
