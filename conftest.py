@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 MODULES = {
     "mace": "skuae/potentials/_mace_module.py",
+    "sevenn": "skuae/potentials/_sevennet_module.py",
     "torch_sim": "skuae/potentials/_torchsim.py",  # needs Python 3.12
 }
 collect_ignore = [path for package, path in MODULES.items() if find_spec(package) is None]

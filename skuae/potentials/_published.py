@@ -67,7 +67,7 @@ def read_published(name: str) -> Published:
         If there is no such name, or the file holds something else.
     """
     if name not in _FILES:
-        raise ValueError(f"there is no CHGNet {name!r}; known are {', '.join(_FILES)}")
+        raise ValueError(f"there is no potential {name!r}; known are {', '.join(_FILES)}")
     found = importlib.util.find_spec("chgnet")
     if found is None or not found.submodule_search_locations:
         raise ImportError(
