@@ -41,13 +41,13 @@ def run(name, args):
     """Yield the keys of each fit, its error, and the CPU time of features and fit."""
     crystals, y, pool, scored = read_task(name, args.data)
     train = {seed: np.random.default_rng(seed).permutation(pool)[: args.n] for seed in args.seeds}
-    rows, place = np.unique(np.concatenate([scored, *train.values()]), return_inverse=True)
+    rows = np.unique(np.concatenate([scored, *train.values()]))
     start = time.process_time()
     X = PotentialTransformer(POTENTIAL, device="cpu", verbose=1).fit_transform(crystals[rows])
     spent = (time.process_time() - start) * args.n / len(rows)
-    X_scored, place = X[place[: len(scored)]], place[len(scored) :]
-    for i, (seed, labelled) in enumerate(train.items()):
-        X_train = X[place[i * args.n : (i + 1) * args.n]]
+    X_scored = X[np.searchsorted(rows, scored)]
+    for seed, labelled in train.items():
+        X_train = X[np.searchsorted(rows, labelled)]
         for model, regressor in models_of(seed).items():
             start = time.process_time()
             found = regressor.fit(X_train, y[labelled]).predict(X_scored)

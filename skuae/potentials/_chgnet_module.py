@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from skuae.crystals import CrystalBatch
 from skuae.models import Elements
 from skuae.potentials._basis import AngularBasis, RadialBasis
-from skuae.potentials._contract import PotentialModule, SiteOutputs
+from skuae.potentials._contract import PotentialModule, SiteOutputs, element_layer
 from skuae.potentials._geometry import Neighborhood, neighborhood
 
 
@@ -132,8 +132,7 @@ class CHGNetModule(PotentialModule):
         super().__init__()
         self.bond_cutoff = bond_cutoff
         self.elements = elements
-        fits = elements.n_dims == dim
-        self.embedding = nn.Identity() if fits else nn.Linear(elements.n_dims, dim, bias=False)
+        self.embedding = element_layer(elements, dim)
         self.radial = RadialBasis(n_radial, cutoff, exponent)
         self.bond_radial = RadialBasis(n_radial, bond_cutoff, exponent)
         self.angular = AngularBasis(n_angular)

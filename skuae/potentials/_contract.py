@@ -110,6 +110,23 @@ class PotentialModule(nn.Module):
         raise NotImplementedError
 
 
+def element_layer(elements: Elements, dim: int) -> nn.Module:
+    """Return a layer that brings vectors of elements to `dim` columns; none is needed for so many.
+
+    Parameters
+    ----------
+    elements : Elements
+    dim : int
+
+    Returns
+    -------
+    Module
+    """
+    if elements.n_dims == dim:
+        return nn.Identity()
+    return nn.Linear(elements.n_dims, dim, bias=False)
+
+
 class Outputs(NamedTuple):
     """Energies of a batch and their derivatives.
 

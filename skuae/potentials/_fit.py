@@ -10,7 +10,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skuae._elements import N_ELEMENTS, atomic_number
+from skuae._elements import atomic_number
 from skuae._hub import shipped_models
 from skuae._messages import such_rows
 from skuae._numbers import is_real
@@ -268,9 +268,10 @@ def _set_references(
     if isinstance(given, Mapping):
         fitted.references = given_references(given, fitted.references)
         if _start_of(estimator) is None:
-            named = np.isin(np.arange(1, N_ELEMENTS + 1), [*map(atomic_number, given)])
+            known = ~fitted.seen  # of those that nobody trains on, none is needed
+            known[[atomic_number(element) - 1 for element in given]] = True
             refuse_elements(
-                crystals[rows], named, "reference_energies has no energy of {}; add one, in eV "
+                crystals, known, "reference_energies has no energy of {}; add one, in eV "
                 'per atom, or set reference_energies="fit"',
             )  # fmt: skip
     elif given == "fit":

@@ -9,7 +9,7 @@ from skuae.models import Elements
 from skuae.potentials._basis import envelope
 from skuae.potentials._bessel import LegendreSums, SmoothBessel, SphericalBessel
 from skuae.potentials._chgnet_module import Gate
-from skuae.potentials._contract import PotentialModule, SiteOutputs
+from skuae.potentials._contract import PotentialModule, SiteOutputs, element_layer
 from skuae.potentials._geometry import Neighborhood, neighborhood
 
 
@@ -153,8 +153,7 @@ class M3GNetModule(PotentialModule):
         super().__init__()
         self.bond_cutoff = bond_cutoff
         self.elements = elements
-        fits = elements.n_dims == dim
-        self.embedding = nn.Identity() if fits else nn.Linear(elements.n_dims, dim, bias=False)
+        self.embedding = element_layer(elements, dim)
         self.bessel = SphericalBessel(max_l, max_n, cutoff)
         self.radial = SmoothBessel(max_n, cutoff) if smooth else self.bessel
         self.sums = LegendreSums(max_l)

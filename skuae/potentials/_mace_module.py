@@ -14,7 +14,7 @@ from torch.serialization import safe_globals
 
 from skuae.crystals import CrystalBatch
 from skuae.models import Elements
-from skuae.potentials._contract import PotentialModule, SiteOutputs
+from skuae.potentials._contract import PotentialModule, SiteOutputs, element_layer
 from skuae.potentials._mace import MACE
 from skuae.potentials._precision import in_double
 
@@ -53,8 +53,7 @@ class MACEModule(PotentialModule):
     def __init__(self, elements: Elements, spec: MACE) -> None:
         super().__init__()
         self.elements = elements
-        fits = elements.n_dims == spec.dim
-        self.embedding = nn.Identity() if fits else nn.Linear(elements.n_dims, spec.dim, bias=False)
+        self.embedding = element_layer(elements, spec.dim)
         numbers = spec.numbers or list(range(1, len(elements.table()) + 1))
         with in_double():  # constants of the network are rounded to the default dtype
             self.network = _network(spec, numbers)

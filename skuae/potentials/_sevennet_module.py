@@ -12,7 +12,7 @@ from torch.serialization import safe_globals
 from skuae._elements import N_ELEMENTS
 from skuae.crystals import CrystalBatch
 from skuae.models import ElementEmbedding, Elements
-from skuae.potentials._contract import PotentialModule, SiteOutputs
+from skuae.potentials._contract import PotentialModule, SiteOutputs, element_layer
 from skuae.potentials._fitted import FittedPotential
 from skuae.potentials._precision import in_double
 from skuae.potentials._sevennet import SevenNet
@@ -55,8 +55,7 @@ class SevenNetModule(PotentialModule):
     def __init__(self, elements: Elements, spec: SevenNet) -> None:
         super().__init__()
         self.elements = elements
-        fits = elements.n_dims == spec.dim
-        self.embedding = nn.Identity() if fits else nn.Linear(elements.n_dims, spec.dim, bias=False)
+        self.embedding = element_layer(elements, spec.dim)
         with in_double():  # constants of the network are rounded to the default dtype
             network = _network(spec)
         for name in _LEFT_OUT:

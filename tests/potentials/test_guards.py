@@ -126,6 +126,11 @@ def test_reference_energies_by_hand_name_all_elements(potential):
     said = f"reference_energies has no energy of {symbols[0]}; add one"
     with pytest.raises(ValueError, match=said):
         CrystalPotential(SPEC, max_epochs=1, reference_energies=missing).fit(X, ENERGIES)
+    rows = [X[i] for i in (0, 1, 2) if symbols[0] not in X[i].symbol_set]
+    some = [*rows, *(x for x in X if symbols[0] in x.symbol_set)]
+    labels = [{}] + [{"energy": -1.0}] * (len(some) - 1)  # the first row is not trained on
+    with pytest.raises(ValueError, match=f"row {len(rows)}: {said}"):
+        CrystalPotential(SPEC, max_epochs=1, reference_energies=missing).fit(some, labels)
     one = {symbols[0]: -1.0}
     kept = CrystalPotential(SPEC, init_from=potential, max_epochs=1, reference_energies=one)
     found = kept.fit(X, ENERGIES).reference_energies_
