@@ -21,6 +21,7 @@ from skuae._files import (
     write_safetensors,
 )
 from skuae._hub import CARD_FILE, CARD_MARKS, MODEL_FILE
+from skuae._nested import NestedParams
 from skuae._version import __version__
 from skuae.embedding import ElementTable, table_names
 from skuae.estimators._card import model_card
@@ -53,7 +54,7 @@ _DTYPES = ("float32", "float16")  # of weights in a file
 _TABLES = ("embedding", "element_features")  # parameters that may be tables
 
 
-class PretrainedEstimator(DocLinks, BaseEstimator):
+class PretrainedEstimator(NestedParams, DocLinks, BaseEstimator):
     """What a fitted crystal estimator consists of, to a folder and back."""
 
     task_: FittedTask

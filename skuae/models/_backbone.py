@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from skuae._doc_links import DocLinks
+from skuae._nested import NestedParams
 from skuae._numbers import is_real
 from skuae.crystals import CrystalBatch, CrystalGraphs, Crystals, PackedTensors, ReducedGraphs
 from skuae.models._elements import Elements
@@ -203,7 +204,7 @@ def set_precision(module: CrystalModule, precision: str) -> None:
             part.edge_dtype = torch.bfloat16 if precision == "bf16" else None
 
 
-class Backbone(DocLinks, BaseEstimator):
+class Backbone(NestedParams, DocLinks, BaseEstimator):
     """Base class of back-ends: parameters, input and construction of a network.
 
     Subclass it as an estimator of scikit-learn: the constructor takes keyword parameters and stores

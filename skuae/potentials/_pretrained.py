@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skuae._nested import NestedParams
 from skuae.embedding import ElementTable
 from skuae.models import Elements
 from skuae.potentials._fit import read_source
@@ -16,7 +17,7 @@ from skuae.potentials._state import History
 from skuae.training import library_defaults, resolve_device
 
 
-class PretrainedPotential(BaseEstimator):
+class PretrainedPotential(NestedParams, BaseEstimator):
     """A fitted potential, to a folder and back."""
 
     fitted_: FittedPotential

@@ -368,3 +368,12 @@ def test_verbose(make, X, y, capfd):
 def test_a_classifier_cannot_learn_a_table_from_numbers(gnn, X, y):
     with pytest.raises(ValueError, match="learns from classes, and y holds numbers"):
         gnn(embedding=CrystalGNNClassifier()).fit(X, y)
+
+
+def test_a_name_has_no_parameters(gnn, X, y):
+    for part in (gnn(backbone="cgcnn"), models.CrystalBERT(gnn="cgcnn")):
+        name = "backbone" if hasattr(part, "backbone") else "gnn"
+        with pytest.raises(ValueError, match=f"{name}__n_conv cannot be set: {name}='cgcnn' is a"):
+            part.set_params(**{f"{name}__n_conv": 2})
+    both = gnn(backbone="cgcnn").set_params(backbone=models.CGCNN(), backbone__n_conv=2)
+    assert both.backbone.n_conv == 2
