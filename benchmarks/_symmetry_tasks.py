@@ -33,17 +33,24 @@ def symmetry_task(name, folder, known):
     Task
     """
     task = _read(name, folder)
-    rows = np.union1d(task.pool, task.scored)
-    pool, scored = (np.searchsorted(rows, part) for part in (task.pool, task.scored))
-    path = known / f"{name}.npz"
-    if path.exists():
-        crystals = Crystals.load(path)
-    else:
-        crystals = task.crystals[rows]
+    small = np.flatnonzero(task.crystals.sizes <= MAX_SITES)
+    pool, scored = (np.searchsorted(small, rows) for rows in (task.pool, task.scored))
+    return Task(_with_symmetry(name, task.crystals[small], known), task.y[small], pool, scored)
+
+
+def _with_symmetry(name, crystals, known):
+    source = name if name in ("Tc", "perovskites") else "materials project"
+    path = known / f"{source}.npz"
+    if not path.exists():
         crystals.symmetry(n_jobs=1, verbose=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         crystals.save(path)
-    return Task(crystals, task.y[rows], pool, scored)
+    return _load(path)
+
+
+@cache
+def _load(path):
+    return Crystals.load(path)
 
 
 def _read(name, folder):

@@ -2,7 +2,7 @@
 
     python benchmarks/compare_crystalbert_sen.py --data ../shared/data --n 3000
     python benchmarks/compare_crystalbert_sen.py --data ../shared/data --validation --tasks topology
-    python benchmarks/compare_crystalbert_sen.py --report
+    python benchmarks/compare_crystalbert_sen.py --data ../shared/data --report
 
 Training and scored rows have no formula in common. The seed draws the training rows, the weights
 and the order. Runs that are done are kept in `--output`. `--validation` scores rows that the tables
@@ -22,14 +22,18 @@ from catboost import CatBoostClassifier, CatBoostRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error
 
-from skuae import CrystalGNNClassifier, CrystalGNNRegressor, UAETransformer, models
+from skuae import CrystalGNNClassifier, CrystalGNNRegressor, UAETransformer, datasets, models
 from skuae.crystals import space_group_names
+from skuae.embedding import join_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 KEYS = ["n_train", "task", "model", "seed"]
 COLUMNS = [*KEYS, "n_epochs", "error", "accuracy", "macro_f1", "fit_s"]
 SMALL = {"d_model": 128, "n_layers": 3, "d_ff": 512}
+SIZES = {"small": models.CrystalBERT(**SMALL), "full": models.CrystalBERT()}
 TOKENS = ("space_group", "electrons", "elements", "gnn")
+PRETRAINED_TABLE = join_tables(["ct-uae-mt", "magpie"], name="ct-uae-mt + magpie")
+PRETRAINED = {"CrystalBERT small, pre-trained": "small", "CrystalBERT full, pre-trained": "full"}
 WORDS = ["symbol", "point_group", "crystal_system", "laue_class", "symmetry_class"]
 
 
@@ -49,10 +53,17 @@ NETWORKS = {
     "MEGNet": {"backbone": "megnet"},
     "CrystalBERT small": bert(),
     "CrystalBERT small, ct-uae-mt": bert("ct-uae-mt"),
+    "CrystalBERT small, magpie": bert("magpie"),
+    "CrystalBERT small, ct-uae-mt + magpie": bert(PRETRAINED_TABLE),
     "CrystalBERT small, softmax": bert(softmax_tokens=True),
     "CrystalBERT small, no transformer": bert(n_layers=0),
     **{f"CrystalBERT small, no {kind}": bert(tokens=without(kind)) for kind in TOKENS},
     "CrystalBERT full": {"backbone": "crystalbert"},
+    "CrystalBERT full, ct-uae-mt": {"backbone": "crystalbert", "embedding": "ct-uae-mt"},
+    "CrystalBERT full, ct-uae-mt + magpie": {
+        "backbone": "crystalbert",
+        "embedding": PRETRAINED_TABLE,
+    },
     **{
         f"SEN, {pose}{table and ', '}{table}": {
             "backbone": models.SEN(pose=pose),
@@ -61,6 +72,7 @@ NETWORKS = {
         for pose in ("affine", "tensor")
         for table in ("", "ct-uae-mt")
     },
+    **{name: {"backbone": SIZES[size]} for name, size in PRETRAINED.items()},
 }
 CONTROLS = ("constant", "CatBoost, magpie", "CatBoost, magpie + words + bits")
 
@@ -92,55 +104,100 @@ def fit_control(name, task, rows, seed):
     return model.fit(X.iloc[rows], task.y[rows]), X.iloc[task.scored]
 
 
-def fit_network(name, task, rows, seed, epochs):
+def fit_network(name, task, rows, seed, args):
     """Return a fitted network, and what it is to predict."""
     kind = CrystalGNNClassifier if task.is_classification else CrystalGNNRegressor
     params = {} if task.is_classification else {"loss": "absolute_error"}
-    model = kind(max_epochs=epochs, random_state=seed, **params).set_params(**NETWORKS[name])
+    if name in PRETRAINED:
+        params["init_from"] = args.pretrained / PRETRAINED[name]
+    model = kind(max_epochs=args.epochs, random_state=seed, **params).set_params(**NETWORKS[name])
     return model.fit(task.crystals[rows], task.y[rows]), task.crystals[task.scored]
 
 
-def run(task, name, n_train, seed, epochs):
-    """Fit once; return what goes behind the keys of a row."""
+def run(task, name, n_train, seed, args):
+    """Fit once; return what goes behind the keys of a row, and the predictions."""
     rows = np.random.default_rng(seed).permutation(task.pool)[: n_train or None]
     start = time.process_time()
     if name in CONTROLS:
         model, X = fit_control(name, task, rows, seed)
     else:
-        model, X = fit_network(name, task, rows, seed, epochs)
+        model, X = fit_network(name, task, rows, seed, args)
     seconds = round(time.process_time() - start, 1)
     y, accuracy, macro = task.y[task.scored], "", ""
+    predicted = np.ravel(model.predict(X)).astype(y.dtype)
     if task.is_classification:
         error = log_loss(y, model.predict_proba(X), labels=model.classes_)
-        predicted = np.ravel(model.predict(X))
         accuracy = round(accuracy_score(y, predicted), 4)
         macro = round(f1_score(y, predicted, average="macro"), 4)
     else:
-        error = mean_absolute_error(y, model.predict(X))
-    return [getattr(model, "n_iter_", ""), float(f"{error:.5g}"), accuracy, macro, seconds]
+        error = mean_absolute_error(y, predicted)
+    row = [getattr(model, "n_iter_", ""), float(f"{error:.5g}"), accuracy, macro, seconds]
+    return row, predicted
 
 
-def report(results):
-    """Print means over seeds and the spread, a table per number of labels."""
-    for n_train, part in results.groupby("n_train"):
-        for task, rows in part.groupby("task"):
-            score = "accuracy" if rows["accuracy"].notna().any() else "error"
-            wide = rows.pivot_table(index="seed", columns="model", values=score)
-            table = pd.DataFrame({"mean": wide.mean(), "std": wide.std(), "seeds": wide.count()})
-            if "CGCNN" in wide:
-                paired = wide.sub(wide["CGCNN"], axis=0)
-                table["minus CGCNN"] = paired.mean()
-                table["std of difference"] = paired.std()
-            table["CPU s"] = rows.groupby("model")["fit_s"].mean()
-            print(f"\n{task}, {n_train or 'all'} labels, {score}")
-            print(table.sort_values("mean").round(4).to_string())
+def file_name(n_train, task, model, seed):
+    """Return the name of the file of the predictions of a run."""
+    return f"{n_train} {task} {model} {seed}.npy"
+
+
+def report(args):
+    """Print a Markdown table per task and number of labels."""
+    results = pd.read_csv(args.output)
+    for (task, n_train), rows in results.groupby(["task", "n_train"], sort=False):
+        known = symmetry_task(task, args.data, args.symmetry)
+        errors = _errors(known, rows, args.predictions)
+        groups = np.unique(
+            datasets.formula_groups(known.crystals[known.scored]), return_inverse=True
+        )
+        if known.is_classification:
+            columns, scale, digits = ["accuracy", "macro_f1", "error"], -100, 1
+            print(f"\n{task}, {n_train or 'all'} labels, {len(groups[1])} crystals\n")
+            print("| model | accuracy, % | minus CGCNN | macro F1, % | log-loss | CPU s |")
+        else:
+            columns, scale, digits = ["error"], 1, 3
+            print(f"\n{task}, {n_train or 'all'} labels, {len(groups[1])} crystals\n")
+            print(f"| model | MAE ({UNITS[task]}) | minus CGCNN | CPU s |")
+        print("|" + "---|" * (len(columns) + 3))
+        order = rows.groupby("model")[columns[0]].mean().sort_values(ascending=scale > 0)
+        for model in order.index:
+            part = rows[rows["model"] == model]
+            factors = [abs(scale) if column != "error" else 1 for column in columns]
+            cells = [
+                f"{part[c].mean() * f:.{digits if f > 1 or scale > 0 else 3}f}"
+                + (f" ± {part[c].std() * f:.{digits if f > 1 else 3}f}" if len(part) > 1 else "")
+                for c, f in zip(columns, factors, strict=True)
+            ]
+            cells.insert(1, _interval(errors, model, groups[1], scale, digits))
+            print("|", " | ".join([model, *cells, f"{part['fit_s'].mean():.0f}"]), "|")
+
+
+def _errors(task, rows, folder):
+    """Return what each scored row adds to the error, by model and seed."""
+    y, errors = task.y[task.scored], {}
+    for n_train, name, model, seed in rows[KEYS].itertuples(index=False):
+        predicted = np.load(folder / file_name(n_train, name, model, seed))
+        wrong = predicted != y if task.is_classification else np.abs(predicted - y)
+        errors[model, seed] = wrong.astype(float)
+    return errors
+
+
+def _interval(errors, model, groups, scale, digits):
+    """Return the difference to CGCNN with a bootstrap interval of 95 % over formulas."""
+    seeds = [seed for name, seed in errors if name == model and ("CGCNN", seed) in errors]
+    if model == "CGCNN" or not seeds:
+        return ""
+    each = np.mean([errors[model, seed] - errors["CGCNN", seed] for seed in seeds], axis=0) * scale
+    sums, counts = np.bincount(groups, each), np.bincount(groups)
+    drawn = np.random.default_rng(0).integers(len(sums), size=(2000, len(sums)))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
+    return f"{each.mean():+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def main():
     """Run what is missing, or report."""
     names = [*CONTROLS, *NETWORKS]
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--data", type=Path)
+    p.add_argument("--data", type=Path, required=True)
     p.add_argument("--tasks", nargs="+", default=list(UNITS), choices=UNITS)
     p.add_argument("--models", nargs="+", default=names, choices=names)
     p.add_argument("--n", type=int, default=3000, help="training rows; 0 for all")
@@ -148,26 +205,33 @@ def main():
     p.add_argument("--epochs", type=int, default=50, help="of networks; classifiers stop early")
     p.add_argument("--validation", action="store_true")
     p.add_argument("--symmetry", type=Path, default=Path("symmetry"), help="kept once found")
+    p.add_argument("--pretrained", type=Path, help="folder of pretrain_crystalbert.py")
+    p.add_argument("--predictions", type=Path, default=Path("predictions"), help="kept here")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--output", type=Path, default=DOCS / "compare_crystalbert_sen.csv")
     p.add_argument("--report", action="store_true")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     if args.report:
-        report(pd.read_csv(args.output))
+        report(args)
         return
     if not args.output.exists():
         args.output.write_text(",".join(COLUMNS) + "\n")
     for seed in args.seeds:
         for name in args.tasks:
             for model in args.models:
+                if model in PRETRAINED and args.pretrained is None:
+                    continue
                 key = [args.n, name, model, seed]
                 done = pd.read_csv(args.output)[KEYS].astype(str)
                 if (done == [str(part) for part in key]).all(axis=1).any():
                     continue
                 task = symmetry_task(name, args.data, args.symmetry)
                 task = validation_task(task) if args.validation else task
-                row = [*key, *run(task, model, args.n, seed, args.epochs)]
+                found, predicted = run(task, model, args.n, seed, args)
+                row = [*key, *found]
+                args.predictions.mkdir(parents=True, exist_ok=True)
+                np.save(args.predictions / file_name(*key), predicted)
                 with args.output.open("a", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerow(row)
                 print(*row, flush=True)

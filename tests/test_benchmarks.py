@@ -140,3 +140,24 @@ def test_products_as_hardware_has_them_round_once(monkeypatch):
     assert torch.equal(torch.addmm(short[2], *short[:2]), (exact + short[2].float()).bfloat16())
     got = a @ b, torch.addmm(c, a, b), torch.nn.functional.linear(a, b.t(), c[0])
     assert all(torch.equal(x, y) for x, y in zip(got, plain, strict=True))
+
+
+def test_intervals_draw_whole_formulas(monkeypatch):
+    """Rows of one formula do not count as independent."""
+    monkeypatch.syspath_prepend(FOLDER)
+    from compare_crystalbert_sen import _interval
+
+    rng = np.random.default_rng(0)
+    base, step = rng.random(400), np.repeat(rng.normal(size=40), 10)
+    errors = {("CGCNN", 0): base, ("equal", 0): base, ("worse", 0): base + 0.25}
+    errors |= {("CGCNN", 1): base, ("worse", 1): base + 0.75, ("mixed", 0): base + step}
+    alone, groups = np.arange(400), np.repeat(np.arange(40), 10)
+    assert _interval(errors, "CGCNN", alone, 1, 2) == ""
+    assert _interval(errors, "equal", alone, 1, 2) == "+0.00 [+0.00, +0.00]"
+    assert _interval(errors, "worse", alone, -100, 1) == "-50.0 [-50.0, -50.0]"
+
+    def width(rows):
+        low, high = _interval(errors, "mixed", rows, 1, 4).split("[")[1].strip("]").split(", ")
+        return float(high) - float(low)
+
+    assert width(groups) > 2 * width(alone)
