@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skuae._messages import such_rows
 from skuae._numbers import as_floats
+from skuae._warnings import warn
 from skuae.crystals import Crystals
 from skuae.potentials._contract import GPA
 
@@ -20,6 +22,7 @@ _MEANINGS = {
     "magmoms": "a number per site, in Bohr magnetons",
 }
 _LARGEST = 1e8  # more than the energy of all electrons of a heavy atom
+_DRIFT = 0.05, 0.1  # eV/Å per site, and a share of the mean force: what codes leave is less
 _SYMMETRIC = 1e-2  # of the largest entry; codes of density functionals round
 
 
@@ -103,6 +106,11 @@ def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
     ValueError
         If a label has a wrong shape, is infinite or no number, or y has another length, or unknown
         columns. The row is named.
+
+    Warns
+    -----
+    UserWarning
+        The forces of some cells do not add up to zero. Rows are named.
     """
     rows = list(_rows_of_calculators(X, crystals) if y is None else _rows(y))
     if len(rows) != len(crystals):
@@ -121,6 +129,7 @@ def read_labels(y: Any, crystals: Crystals, X: Any = None) -> Labels:
         stresses[i] = _value(row, "stress", (3, 3), where)
         magmoms[sites] = np.abs(_value(row, "magmoms", (n,), where))
         _check_symmetric(stresses[i], where)
+    _warn_of_sums(forces, crystals)
     return Labels(energies, forces, stresses, magmoms)
 
 
@@ -233,4 +242,21 @@ def _check_symmetric(stress: np.ndarray, where: str) -> None:
         raise ValueError(
             f"{where}: the stress is not symmetric, by {skew:.3g} GPa; check how the tensor was "
             "put together"
+        )
+
+
+def _warn_of_sums(forces: np.ndarray, crystals: Crystals) -> None:
+    """Warn of cells whose forces do not add up to zero, as those of any periodic energy do."""
+    starts, sizes = crystals.offsets[:-1], crystals.sizes
+    drift = np.linalg.norm(np.add.reduceat(forces, starts), axis=1) / sizes  # NaN if one is unknown
+    mean = np.add.reduceat(np.linalg.norm(forces, axis=1), starts) / sizes
+    least, share = _DRIFT
+    off = np.flatnonzero(drift > np.fmax(least, share * mean))
+    if len(off):
+        row = int(off[0])
+        total = drift[row] * sizes[row]
+        warn(
+            f"{crystals.where(row)}: forces add up to {total:.3g} eV/Å, those of a whole cell to 0"
+            f"{such_rows(len(off))}. Forces of fixed atoms may have been set to 0 (in ASE, "
+            "get_forces(apply_constraint=False) has them all), or rows of other crystals taken"
         )

@@ -1,5 +1,7 @@
 """What would give wrong numbers in silence: labels of other atoms, NaN, constraints, references."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,24 @@ def test_labels_of_a_calculator_that_frames_share_are_refused(frames):
     frames[2].positions[0] += 0.3
     with pytest.raises(ValueError, match="row 2: the calculator holds results for other positions"):
         CrystalPotential(SPEC, max_epochs=1).fit(frames)
+
+
+def test_forces_that_do_not_add_up_to_zero():
+    rng, rows = np.random.default_rng(0), []
+    for crystal in X:
+        forces = rng.normal(size=(len(crystal), 3))
+        rows.append({"energy": -4.0 * len(crystal), "forces": forces - forces.mean(axis=0)})
+    fit = CrystalPotential(SPEC, max_epochs=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit.fit(X, rows)
+    rows[2]["forces"][:, 1] += 0.2
+    total = f"{0.2 * len(X[2]):.3g}"
+    with pytest.warns(UserWarning, match=f"row 2: forces add up to {total} eV/Å, those of a whole"):
+        fit.fit(X, rows)
+    rows[1]["forces"][0, 0] += 3.0 * len(X[1])
+    with pytest.warns(UserWarning, match=r"row 1: .* to 0 \(2 such rows\). Forces of fixed atoms"):
+        fit.fit(X, rows)
 
 
 def test_positions_that_become_nan_are_refused(potential):
