@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _symmetry_tasks import UNITS, symmetry_task, validation_task
+from _symmetry_tasks import LEFT_OUT, UNITS, symmetry_task, validation_task
 from catboost import CatBoostClassifier, CatBoostRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error
@@ -135,6 +135,12 @@ def run(task, name, n_train, seed, args):
     return row, predicted
 
 
+def _is_there(model, task, pretrained):
+    """Tell whether a pre-trained network is there that has not seen the scored formulas."""
+    there = pretrained is not None and (pretrained / PRETRAINED[model]).exists()
+    return there and task in LEFT_OUT
+
+
 def file_name(n_train, task, model, seed):
     """Return the name of the file of the predictions of a run."""
     return f"{n_train} {task} {model} {seed}.npy"
@@ -220,7 +226,7 @@ def main():
     for seed in args.seeds:
         for name in args.tasks:
             for model in args.models:
-                if model in PRETRAINED and args.pretrained is None:
+                if model in PRETRAINED and not _is_there(model, name, args.pretrained):
                     continue
                 key = [args.n, name, model, seed]
                 done = pd.read_csv(args.output)[KEYS].astype(str)

@@ -4,8 +4,8 @@
     python benchmarks/compare_crystalbert_sen.py --data ../shared/data --pretrained runs
 
 The six targets are of the conventional cell (`analysis.lattice_parameters`). No crystal has a
-formula of a row that `compare_crystalbert_sen.py` scores, with `--validation` or without. A
-training that is there is not repeated, and one that was stopped goes on.
+formula of a row that `compare_crystalbert_sen.py` scores, with `--validation` or without, but for
+shear moduli. A training that is there is not repeated, and one that was stopped goes on.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _symmetry_tasks import MAX_SITES, UNITS, symmetry_task, validation_task
+from _symmetry_tasks import LEFT_OUT, MAX_SITES, symmetry_task, validation_task
 from compare_crystalbert_sen import PRETRAINED_TABLE, SIZES
 
 from skuae import CrystalGNNRegressor, Crystals, analysis, datasets
@@ -47,7 +47,7 @@ def read(data, known, n_jobs):
     further = further[further.sizes <= MAX_SITES]
     labelled = symmetry_task("metal", data, known).crystals
     held = []
-    for name in UNITS:
+    for name in LEFT_OUT:
         task = symmetry_task(name, data, known)
         chosen = validation_task(task)
         held += [task.crystals[task.scored], chosen.crystals[chosen.scored]]

@@ -177,7 +177,10 @@ def _check_source(
 ) -> None:
     """Raise if this model differs from the model to start from."""
     network = source.network_
-    if not same_backbone(backbone, network.backbone):
+    # dropout has no weights: a fit from another model may choose its own
+    if not same_backbone(
+        backbone, network.backbone, but=() if source is estimator else ["dropout"]
+    ):
         raise ValueError(
             f"the model to start from has backbone {network.backbone}, "
             f"this one {backbone}; use the same, or start anew"

@@ -1,5 +1,6 @@
 """Back-ends by name, and their encoding in JSON."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def decode_params(saved: dict[str, Any]) -> dict[str, Any]:
     return {name: _decode(value) for name, value in saved.items()}
 
 
-def same_backbone(one: Backbone, other: Backbone) -> bool:
+def same_backbone(one: Backbone, other: Backbone, *, but: Sequence[str] = ()) -> bool:
     """Return whether two back-ends are of one class and have equal parameters.
 
     A name stands for its back-end, and a list for a tuple.
@@ -128,21 +129,23 @@ def same_backbone(one: Backbone, other: Backbone) -> bool:
     Parameters
     ----------
     one, other : Backbone
+    but : sequence of str, default=()
+        Parameters, also of parts, that may differ.
 
     Returns
     -------
     bool
     """
-    return _plain(one) == _plain(other)  # a class may have been defined again since
+    return _plain(one, but) == _plain(other, but)  # a class may have been defined again since
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, but: Sequence[str]) -> Any:
     """Encode values such that equal ones have equal codes."""
     if isinstance(value, str) and value in BACKBONES:
         value = BACKBONES[value]()
     if isinstance(value, Backbone):
-        params = value.spelled_out()
-        return {**_encode(value), "params": {name: _plain(v) for name, v in params.items()}}
+        params = {name: _plain(v, but) for name, v in value.spelled_out().items()}
+        return {**_encode(value), "params": {k: v for k, v in params.items() if k not in but}}
     return _encode(list(value) if isinstance(value, tuple) else value)
 
 

@@ -169,6 +169,21 @@ def test_other_backbones_are_refused(small, X, targets, start):
         small(CLASSIFIER, backbone=wide, init_from=start(source)).fit(X, targets["classes"])
 
 
+def test_dropout_may_differ(gnn, X, y):
+    def bert(dropout, **params):
+        return models.CrystalBERT(
+            d_model=8, n_layers=1, n_heads=1, d_ff=8, dropout=dropout, **params
+        )
+
+    first = gnn(backbone=bert(0.0)).fit(X, y)
+    second = gnn(backbone=bert(0.5), init_from=first).fit(X, y)
+    assert second.network_.backbone.dropout == 0.5
+    with pytest.raises(ValueError, match="use the same, or start anew"):
+        gnn(backbone=bert(0.5, softmax_tokens=True), init_from=first).fit(X, y)
+    with pytest.raises(ValueError, match="use the same, or start anew"):
+        second.set_params(warm_start=True, backbone=bert(0.1)).fit(X, y)
+
+
 def test_kinds_that_share_nothing_are_refused(small, X, y, targets, start, tmp_path):
     gnn = small(CLASSIFIER).fit(X, targets["classes"])
     message = r"a CrystalGNNClassifier; CrystalTransformerRegressor can start from .*folder"
