@@ -61,7 +61,8 @@ def symmetry_scores(
         - ``control`` : DataFrame like it of the untrained network, or None.
         - ``summary`` : DataFrame with the rows ``"trained"`` and, with a control,
           ``"untrained"``: ``equal``, the share of crystals with ``within`` below 0.001, and
-          ``apart``, the share with ``between`` above 0.001, each of the crystals that have one.
+          ``apart``, the share with ``between`` above 0.001, each of the crystals that have one;
+          NaN where none has.
 
     Raises
     ------
