@@ -12,7 +12,9 @@ import torch
 from _backbones import SPECS, Runs, busy_share
 from _common import clock_of, compare, parser, print_product_share, read_structures
 
-from skuae import as_crystals
+from skuae import as_crystals, models
+
+SMALL = models.CrystalBERT(d_model=128, n_layers=3, d_ff=512)
 
 
 def main():
@@ -20,8 +22,9 @@ def main():
     p = parser(__doc__, n=2048, repeats=3)
     p.add_argument("--batch-size", type=int, default=64)
     p.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    specs = {**SPECS, "crystalbert-small": SMALL}
     p.add_argument(
-        "--backbones", nargs="+", choices=SPECS, default=["cgcnn", "megnet", "sen", "alignn"]
+        "--backbones", nargs="+", choices=specs, default=["cgcnn", "megnet", "sen", "alignn"]
     )
     args = p.parse_args()
     torch.set_num_threads(args.threads)
@@ -29,7 +32,7 @@ def main():
     print(f"{len(crystals)} crystals, batches of {args.batch_size}, {args.device}")
     runs = {}
     for name in args.backbones:
-        spec = SPECS[name]
+        spec = specs[name]
         packed = spec.inputs(crystals).pack(crystals, args.device)
         runs[name] = Runs(spec, crystals, packed, args.batch_size)
     clock = clock_of(args.device)
