@@ -12,8 +12,6 @@ MAX_SITES = 60
 UNITS = {"topology": "", "topology, three classes": "", "metal": "", "Tc": "K",
          "formation energy": "eV/atom", "gap": "eV", "shear modulus": "log10(GPa)",
          "perovskites": "eV per cell"}  # fmt: skip
-# Tasks whose scored formulas pretrain_crystalbert.py leaves out.
-LEFT_OUT = tuple(name for name in UNITS if name != "shear modulus")
 _SOURCES = ("Tc", "perovskites", "shear modulus")  # not of the large Materials Project set
 _TRIVIAL = "Triv_Ins"
 _SEMIMETALS = ("HSP_SM", "HSL_SM", "GM_SM")

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _symmetry_tasks import LEFT_OUT, UNITS, symmetry_task, validation_task
+from _symmetry_tasks import UNITS, symmetry_task, validation_task
 from catboost import CatBoostClassifier, CatBoostRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, UAETransformer, datasets, models
 from skuae.crystals import space_group_names
-from skuae.embedding import join_tables
+from skuae.embedding import ElementTable, join_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 KEYS = ["n_train", "task", "model", "seed"]
@@ -32,7 +32,7 @@ COLUMNS = [*KEYS, "n_epochs", "error", "accuracy", "macro_f1", "fit_s"]
 SMALL = {"d_model": 128, "n_layers": 3, "d_ff": 512}
 SIZES = {"small": models.CrystalBERT(**SMALL), "full": models.CrystalBERT()}
 TOKENS = ("space_group", "electrons", "elements", "gnn")
-PRETRAINED_TABLE = join_tables(["ct-uae-mt", "magpie"], name="ct-uae-mt + magpie")
+TABLE = "ct-uae-mt"  # learned by pretrain_crystalbert.py without the scored formulas
 PRETRAINED = {"CrystalBERT small, pre-trained": "small", "CrystalBERT full, pre-trained": "full"}
 WORDS = ["symbol", "point_group", "crystal_system", "laue_class", "symmetry_class"]
 
@@ -54,7 +54,7 @@ NETWORKS = {
     "CrystalBERT small": bert(),
     "CrystalBERT small, ct-uae-mt": bert("ct-uae-mt"),
     "CrystalBERT small, magpie": bert("magpie"),
-    "CrystalBERT small, ct-uae-mt + magpie": bert(PRETRAINED_TABLE),
+    "CrystalBERT small, ct-uae-mt + magpie": bert("ct-uae-mt + magpie"),
     "CrystalBERT small, softmax": bert(softmax_tokens=True),
     "CrystalBERT small, no transformer": bert(n_layers=0),
     **{f"CrystalBERT small, no {kind}": bert(tokens=without(kind)) for kind in TOKENS},
@@ -62,7 +62,7 @@ NETWORKS = {
     "CrystalBERT full, ct-uae-mt": {"backbone": "crystalbert", "embedding": "ct-uae-mt"},
     "CrystalBERT full, ct-uae-mt + magpie": {
         "backbone": "crystalbert",
-        "embedding": PRETRAINED_TABLE,
+        "embedding": "ct-uae-mt + magpie",
     },
     **{
         f"SEN, {pose}{table and ', '}{table}": {
@@ -108,10 +108,19 @@ def fit_network(name, task, rows, seed, args):
     """Return a fitted network, and what it is to predict."""
     kind = CrystalGNNClassifier if task.is_classification else CrystalGNNRegressor
     params = {} if task.is_classification else {"loss": "absolute_error"}
+    params |= NETWORKS[name]
     if name in PRETRAINED:
         params["init_from"] = args.pretrained / PRETRAINED[name]
-    model = kind(max_epochs=args.epochs, random_state=seed, **params).set_params(**NETWORKS[name])
+    elif TABLE in (params.get("embedding") or ""):
+        params["embedding"] = table_of(params["embedding"], args.pretrained)
+    model = kind(max_epochs=args.epochs, random_state=seed, **params)
     return model.fit(task.crystals[rows], task.y[rows]), task.crystals[task.scored]
+
+
+def table_of(name, folder):
+    """Return the table of pretrain_crystalbert.py, alone or with magpie."""
+    table = ElementTable.load(folder / f"{TABLE}.safetensors")
+    return table if name == TABLE else join_tables([table, "magpie"], name=name)
 
 
 def run(task, name, n_train, seed, args):
@@ -135,10 +144,10 @@ def run(task, name, n_train, seed, args):
     return row, predicted
 
 
-def _is_there(model, task, pretrained):
-    """Tell whether a pre-trained network is there that has not seen the scored formulas."""
-    there = pretrained is not None and (pretrained / PRETRAINED[model]).exists()
-    return there and task in LEFT_OUT
+def _is_there(model, folder):
+    """Tell whether what the model starts from is there."""
+    needed = PRETRAINED.get(model, f"{TABLE}.safetensors" if TABLE in model else "")
+    return not needed or (folder is not None and (folder / needed).exists())
 
 
 def file_name(n_train, task, model, seed):
@@ -148,7 +157,7 @@ def file_name(n_train, task, model, seed):
 
 def report(args):
     """Print a Markdown table per task and number of labels."""
-    results = pd.read_csv(args.output)
+    results, ref = pd.read_csv(args.output), args.reference
     for (task, n_train), rows in results.groupby(["task", "n_train"], sort=False):
         known = symmetry_task(task, args.data, args.symmetry)
         errors = _errors(known, rows, args.predictions)
@@ -158,11 +167,11 @@ def report(args):
         if known.is_classification:
             columns, scale, digits = ["accuracy", "macro_f1", "error"], -100, 1
             print(f"\n{task}, {n_train or 'all'} labels, {len(groups[1])} crystals\n")
-            print("| model | accuracy, % | minus CGCNN | macro F1, % | log-loss | CPU s |")
+            print(f"| model | accuracy, % | minus {ref} | macro F1, % | log-loss | CPU s |")
         else:
             columns, scale, digits = ["error"], 1, 3
             print(f"\n{task}, {n_train or 'all'} labels, {len(groups[1])} crystals\n")
-            print(f"| model | MAE ({UNITS[task]}) | minus CGCNN | CPU s |")
+            print(f"| model | MAE ({UNITS[task]}) | minus {ref} | CPU s |")
         print("|" + "---|" * (len(columns) + 3))
         order = rows.groupby("model")[columns[0]].mean().sort_values(ascending=scale > 0)
         for model in order.index:
@@ -173,7 +182,7 @@ def report(args):
                 + (f" ± {part[c].std() * f:.{digits if f > 1 else 3}f}" if len(part) > 1 else "")
                 for c, f in zip(columns, factors, strict=True)
             ]
-            cells.insert(1, _interval(errors, model, groups[1], scale, digits))
+            cells.insert(1, _interval(errors, model, ref, groups[1], scale, digits))
             print("|", " | ".join([model, *cells, f"{part['fit_s'].mean():.0f}"]), "|")
 
 
@@ -187,12 +196,14 @@ def _errors(task, rows, folder):
     return errors
 
 
-def _interval(errors, model, groups, scale, digits):
-    """Return the difference to CGCNN with a bootstrap interval of 95 % over formulas."""
-    seeds = [seed for name, seed in errors if name == model and ("CGCNN", seed) in errors]
-    if model == "CGCNN" or not seeds:
+def _interval(errors, model, reference, groups, scale, digits):
+    """Return the difference to another model with a bootstrap interval of 95 % over formulas."""
+    seeds = [seed for name, seed in errors if name == model and (reference, seed) in errors]
+    if model == reference or not seeds:
         return ""
-    each = np.mean([errors[model, seed] - errors["CGCNN", seed] for seed in seeds], axis=0) * scale
+    each = (
+        np.mean([errors[model, seed] - errors[reference, seed] for seed in seeds], axis=0) * scale
+    )
     sums, counts = np.bincount(groups, each), np.bincount(groups)
     drawn = np.random.default_rng(0).integers(len(sums), size=(2000, len(sums)))
     low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
@@ -216,6 +227,7 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--output", type=Path, default=DOCS / "compare_crystalbert_sen.csv")
     p.add_argument("--report", action="store_true")
+    p.add_argument("--reference", default="CGCNN", choices=names, help="of differences")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     if args.report:
@@ -226,7 +238,8 @@ def main():
     for seed in args.seeds:
         for name in args.tasks:
             for model in args.models:
-                if model in PRETRAINED and not _is_there(model, name, args.pretrained):
+                if not _is_there(model, args.pretrained):
+                    print(f"{model} needs pretrain_crystalbert.py, and --pretrained", flush=True)
                     continue
                 key = [args.n, name, model, seed]
                 done = pd.read_csv(args.output)[KEYS].astype(str)

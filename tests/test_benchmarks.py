@@ -152,12 +152,13 @@ def test_intervals_draw_whole_formulas(monkeypatch):
     errors = {("CGCNN", 0): base, ("equal", 0): base, ("worse", 0): base + 0.25}
     errors |= {("CGCNN", 1): base, ("worse", 1): base + 0.75, ("mixed", 0): base + step}
     alone, groups = np.arange(400), np.repeat(np.arange(40), 10)
-    assert _interval(errors, "CGCNN", alone, 1, 2) == ""
-    assert _interval(errors, "equal", alone, 1, 2) == "+0.00 [+0.00, +0.00]"
-    assert _interval(errors, "worse", alone, -100, 1) == "-50.0 [-50.0, -50.0]"
+    assert _interval(errors, "CGCNN", "CGCNN", alone, 1, 2) == ""
+    assert _interval(errors, "equal", "CGCNN", alone, 1, 2) == "+0.00 [+0.00, +0.00]"
+    assert _interval(errors, "worse", "CGCNN", alone, -100, 1) == "-50.0 [-50.0, -50.0]"
 
     def width(rows):
-        low, high = _interval(errors, "mixed", rows, 1, 4).split("[")[1].strip("]").split(", ")
+        found = _interval(errors, "mixed", "CGCNN", rows, 1, 4)
+        low, high = found.split("[")[1].strip("]").split(", ")
         return float(high) - float(low)
 
     assert width(groups) > 2 * width(alone)
