@@ -1,13 +1,12 @@
-"""Parameters of parts that were given by name."""
+"""Parameters of parts that have none."""
 
 from typing import Any
 
 
 class NestedParams:
-    """Say how to set a parameter of a part that was given by name.
+    """Say what cannot be set: a parameter of a part that has none, such as the name of a back-end.
 
-    A name such as ``backbone="cgcnn"`` has no parameters: scikit-learn would end in an
-    AttributeError.
+    scikit-learn would end in an AttributeError.
     """
 
     def set_params(self, **params: Any) -> Any:
@@ -24,15 +23,14 @@ class NestedParams:
         Raises
         ------
         ValueError
-            If there is no such parameter, or the part is a name and no object.
+            If there is no such parameter, or the part is a name or None and has no parameters.
         """
         for key in params:
             part, _, inner = key.partition("__")
-            value = params.get(part, getattr(self, part, None))
-            if inner and isinstance(value, str):
+            value = params.get(part, getattr(self, part, self))
+            if inner and not hasattr(value, "set_params"):
                 raise ValueError(
-                    f"{key} cannot be set: {part}={value!r} is a name, and names have no "
-                    f"parameters. Pass the object it stands for (see {part} in the documentation "
-                    f"of {type(self).__name__})"
+                    f"{key} cannot be set: {part}={value!r} has no parameters; pass an object that "
+                    f"has them (see {part} in the documentation of {type(self).__name__})"
                 )
         return super().set_params(**params)  # type: ignore[misc]

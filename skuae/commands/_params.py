@@ -32,14 +32,7 @@ def with_params(estimator: Any, params: dict[str, Any], before: str = "") -> Any
         estimator.set_params(backbone=resolve_backbone(estimator.backbone))
     for name in params:
         _check_name(estimator, name, before)
-    try:
-        return estimator.set_params(**params)
-    except AttributeError as error:  # a parameter of something that has none
-        given = " ".join(f"{before}{name}={value}" for name, value in params.items())
-        raise ValueError(
-            f"--set {given}: what stands before a '__' is a text or None, and has no parameters of "
-            f"its own ({error})"
-        ) from error
+    return estimator.set_params(**params)
 
 
 def _check_name(estimator: Any, name: str, before: str) -> None:
@@ -53,6 +46,10 @@ def _check_name(estimator: Any, name: str, before: str) -> None:
         part, path = known[head], f"{path}{head}__"
         if not sep:
             return
+    if not hasattr(part, "set_params"):
+        raise ValueError(
+            f"--set {before}{name}: {before}{path.removesuffix('__')}={part!r} has no parameters"
+        )
 
 
 def _unknown(part: Any, known: dict[str, Any], path: str, head: str, rest: str) -> str:

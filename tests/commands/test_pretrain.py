@@ -124,7 +124,8 @@ def test_settings_of_the_backbone(files, capsys):
     )
     assert message in capsys.readouterr().err
     assert main([*graph, "loss__x=5"]) == 2
-    assert "--set max_epochs=1 loss__x=5: what stands before a '__'" in capsys.readouterr().err
+    message = "--set loss__x: loss='squared_error' has no parameters"
+    assert message in capsys.readouterr().err
 
 
 def test_labels_fill_in_what_data_lack(data, tmp_path):

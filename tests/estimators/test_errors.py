@@ -373,7 +373,11 @@ def test_a_classifier_cannot_learn_a_table_from_numbers(gnn, X, y):
 def test_a_name_has_no_parameters(gnn, X, y):
     for part in (gnn(backbone="cgcnn"), models.CrystalBERT(gnn="cgcnn")):
         name = "backbone" if hasattr(part, "backbone") else "gnn"
-        with pytest.raises(ValueError, match=f"{name}__n_conv cannot be set: {name}='cgcnn' is a"):
+        with pytest.raises(ValueError, match=f"{name}__n_conv cannot be set: {name}='cgcnn' has"):
             part.set_params(**{f"{name}__n_conv": 2})
+    with pytest.raises(ValueError, match="embedding__lr cannot be set: embedding=None has no"):
+        gnn().set_params(embedding__lr=1)
+    with pytest.raises(ValueError, match="Invalid parameter 'nothing'"):
+        gnn().set_params(nothing__lr=1)
     both = gnn(backbone="cgcnn").set_params(backbone=models.CGCNN(), backbone__n_conv=2)
     assert both.backbone.n_conv == 2
