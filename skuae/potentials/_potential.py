@@ -209,6 +209,11 @@ class CrystalPotential(PredictingPotential):
             If a parameter is invalid, a crystal is disordered, a label has a wrong shape (the error
             names the row), no label is known, or a kind of label is known only in the rows to train
             on or only in those held back.
+
+        Warns
+        -----
+        UserWarning
+            The forces of a cell do not add up to zero. The row is named.
         """
         self.__dict__.pop("fitted_", None)  # if this fit fails, the potential is not fitted
         with library_defaults():
