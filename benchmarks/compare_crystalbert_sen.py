@@ -5,7 +5,8 @@
     python benchmarks/compare_crystalbert_sen.py --data ../shared/data --report
 
 Training and scored rows have no formula in common. The seed draws the training rows, the weights
-and the order. Runs that are done are kept in `--output`. `--validation` scores rows that the tables
+and the order. Runs that are done are kept in `--output`, and their predictions, which the report
+needs, in `--predictions`. `--validation` scores rows that the tables
 do not score: what is chosen, is chosen there.
 """
 

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _symmetry_tasks import symmetry_task
-from compare_crystalbert_sen import file_name
+from compare_crystalbert_sen import SIZES, file_name
 from scipy.stats import spearmanr
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, analysis, datasets, models
@@ -34,7 +34,6 @@ DOCS = Path(__file__).parents[1] / "docs"
 KEYS = ["part", "case", "model", "seed"]
 COLUMNS = [*KEYS, "quantity", "value"]
 ONE_HEAD = models.CrystalBERT(d_model=128, n_layers=1, n_heads=1, d_ff=512)
-SMALL = models.CrystalBERT(d_model=128, n_layers=3, d_ff=512)
 NETWORKS = {
     "CGCNN, whole shells": models.CGCNN(whole_shell=True),
     "MEGNet": "megnet",
@@ -82,7 +81,7 @@ def curves(args, seed):
         task = symmetry_task(name, args.data, args.symmetry)
         rows = drawn(task, args, seed)
         losses = {}
-        for model, backbone in {"CGCNN": "cgcnn", "CrystalBERT small": SMALL}.items():
+        for model, backbone in {"CGCNN": "cgcnn", "CrystalBERT small": SIZES["small"]}.items():
             kind = CrystalGNNClassifier if task.is_classification else CrystalGNNRegressor
             params = {"early_stopping": False} if task.is_classification else {}
             gnn = kind(backbone, max_epochs=args.epochs, random_state=seed, **params)

@@ -13,6 +13,7 @@ and one that was stopped goes on.
 """
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,12 @@ EPOCHS = {"small": 10, "full": 5}
 FAR = 100.0  # Å: longer cells are of layers with a gap of vacuum
 
 
-def scored(args):
+@cache
+def scored(data, symmetry):
     """Return the crystals of all scored rows."""
     held = []
     for name in UNITS:
-        task = symmetry_task(name, args.data, args.symmetry)
+        task = symmetry_task(name, data, symmetry)
         chosen = validation_task(task)
         held += [task.crystals[task.scored], chosen.crystals[chosen.scored]]
     return Crystals.concatenate(held)
@@ -49,7 +51,7 @@ def scored(args):
 def learn_table(args):
     """Learn the parts of the table, and join them."""
     crystals, labels = read_materials_project(args.data)
-    held, folder = scored(args), args.output / "parts"
+    held, folder = scored(args.data, args.symmetry), args.output / "parts"
 
     def learn(name, seed):
         torch.set_num_threads(1)
@@ -77,7 +79,8 @@ def read(args):
     further = Crystals.concatenate([datasets.read_file(file).structures for file in files])
     further = further[further.sizes <= MAX_SITES]
     labelled = symmetry_task("metal", args.data, args.symmetry).crystals
-    groups = datasets.formula_groups(Crystals.concatenate([labelled, further, scored(args)]))
+    held = scored(args.data, args.symmetry)
+    groups = datasets.formula_groups(Crystals.concatenate([labelled, further, held]))
     n, m = len(labelled), len(labelled) + len(further)
     further = further[~np.isin(groups[n:m], groups[m:])]
     further.symmetry(n_jobs=args.threads, verbose=1)
