@@ -261,6 +261,7 @@ class Crystals:
         *,
         angles: bool = False,
         merge: bool = True,
+        moments: bool = False,
     ) -> ReducedGraphs:
         """Find neighbours, and angles between bonds, and merge equal ones.
 
@@ -280,12 +281,14 @@ class Crystals:
             Whether to find the angles between bonds that share a site.
         merge : bool, default=True
             False keeps all sites, also equal ones, and the images of edges.
+        moments : bool, default=False
+            Whether to say where edges point, as a mean of ``r r^T`` with unit vectors r along them.
 
         Returns
         -------
         ReducedGraphs
         """
-        setting = (float(cutoff), max_neighbors, bool(whole_shell), bool(angles), bool(merge))
+        setting = float(cutoff), max_neighbors, *map(bool, (whole_shell, angles, merge, moments))
         return self._searched(build_reduced_graphs, setting)
 
     def _searched(self, build: Callable[..., Graphs], setting: tuple) -> Graphs:
@@ -299,14 +302,12 @@ class Crystals:
         """Find space groups, primitive cells, equivalent sites and conventional lattices.
 
         spglib takes milliseconds per crystal, once for each `symprec`. Results are kept and shared
-        as in `graph`. Slices, pickles and `save` keep them, and so does `concatenate` if all parts
-        have them.
+        as in `graph`. Slices, pickles, `save` and, if all parts have them, `concatenate` keep them.
 
         Parameters
         ----------
         symprec : float, default=0.1
-            Tolerance for sites in Å; that of the Materials Project. The tolerance for angles is 5
-            degrees.
+            Tolerance for sites in Å, as in the Materials Project. That for angles is 5 degrees.
         n_jobs : int, optional
             Processes; -1 takes all cores. None is 1, unless in a `joblib.parallel_config` context.
         verbose : int, default=0
@@ -325,8 +326,7 @@ class Crystals:
         Warns
         -----
         UserWarning
-            spglib found no space group for some crystals, for example because equal sites are
-            closer than `symprec`. They count as P1, see `CrystalSymmetry.found`.
+            spglib found no space group for some; they count as P1, see `CrystalSymmetry.found`.
 
         Examples
         --------

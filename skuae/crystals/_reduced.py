@@ -65,6 +65,9 @@ class ReducedGraphs(Neighbors):
         that stands for its kind.
     edge_counts : ndarray of int32 of shape (E,)
         Edges of this kind that its center has.
+    moments : ndarray of float32 of shape (E, 6), or None
+        Where the edges of this kind point: the mean of ``r r^T`` over all of them in the crystal,
+        with unit vectors r from the center to the neighbor; xx, xy, xz, yy, yz, zz.
     angle_offsets : ndarray of int64 of shape (E + 1,), or None
         Edge ``e`` owns the angles ``angle_offsets[e]:angle_offsets[e + 1]``, between itself and the
         edges whose center is its neighbour.
@@ -82,6 +85,7 @@ class ReducedGraphs(Neighbors):
     site_counts: Annotated[np.ndarray, Column("sites", np.int32, real=True)]
     images: Annotated[np.ndarray | None, IMAGES] = None
     edge_counts: Annotated[np.ndarray, Column("edges", np.int32, real=True)]
+    moments: Annotated[np.ndarray | None, Column("edges", np.float32, (6,))] = None
     angle_offsets: Annotated[np.ndarray | None, offsets_of("angles")] = None
     others: Annotated[np.ndarray | None, Column("angles", np.int32, refers_to="edges")] = None
     cosines: Annotated[np.ndarray | None, Column("angles", np.float32)] = None
@@ -95,12 +99,13 @@ def build_reduced_graphs(
     whole_shell: bool,
     angles: bool,
     merge: bool,
+    moments: bool = False,
 ) -> ReducedGraphs:
     """Find neighbours and angles and merge equal ones; see :meth:`Crystals.reduced_graph`."""
     check_setting(cutoff, max_neighbors)
     parts = []
     for rows, graph in searched(crystals, cutoff, max_neighbors, whole_shell):
-        fields: dict[str, Any] = {**_reduce(crystals, rows, graph, angles, merge)}
+        fields: dict[str, Any] = {**_reduce(crystals, rows, graph, angles, merge, moments)}
         parts.append(ReducedGraphs(**fields, **graph.settings()))
     return ReducedGraphs.concatenate(parts)
 
@@ -119,21 +124,21 @@ class _Whole(NamedTuple):
 
 
 def _reduce(
-    crystals: Crystals, rows: range, graph: CrystalGraphs, angles: bool, merge: bool
+    crystals: Crystals, rows: range, graph: CrystalGraphs, angles: bool, merge: bool, moments: bool
 ) -> Arrays:
     """Return the arrays of `ReducedGraphs` for consecutive crystals and their graphs."""
     whole = _whole_graph(crystals, rows, graph)
     colors = element_colors(crystals, crystals.offsets[rows.start], len(whole.crystal))
     site_colors, edge_colors = _first_colors(colors, whole, merge)
     site_colors, edge_colors = _refine(site_colors, edge_colors, whole)
-    if not angles:
-        sites, edges = kinds_of(site_colors), kinds_of(edge_colors)
-        return _site_and_edge_columns(whole, sites, edges, merge)
-    sites, edges, values, offsets = _refine_by_angles(site_colors, edge_colors, whole)
-    return {
-        **_site_and_edge_columns(whole, sites, edges, merge),
-        **_angle_columns(whole, sites, edges, values, offsets),
-    }
+    if angles:
+        sites, edges, values, offsets = _refine_by_angles(site_colors, edge_colors, whole)
+        columns = _angle_columns(whole, sites, edges, values, offsets)
+    else:
+        sites, edges, columns = kinds_of(site_colors), kinds_of(edge_colors), {}
+    if moments:
+        columns["moments"] = _moments(whole, edges)
+    return {**_site_and_edge_columns(whole, sites, edges, merge), **columns}
 
 
 def _site_and_edge_columns(whole: _Whole, sites: Kinds, edges: Kinds, merge: bool) -> Arrays:
@@ -153,6 +158,15 @@ def _site_and_edge_columns(whole: _Whole, sites: Kinds, edges: Kinds, merge: boo
     if not merge:
         columns["images"] = whole.images[edges.first]
     return columns
+
+
+def _moments(whole: _Whole, edges: Kinds) -> np.ndarray:
+    """Return the mean of r r^T over the edges of each kind, (E, 6)."""
+    units = whole.vectors / whole.distances[:, None]
+    rows, columns = np.triu_indices(3)
+    products = units[:, rows] * units[:, columns]
+    sums = [np.bincount(edges.of, product, minlength=len(edges.first)) for product in products.T]
+    return np.stack(sums, axis=1) / edges.counts[:, None]
 
 
 def _angle_columns(

@@ -84,6 +84,30 @@ def test_a_slice_has_the_graphs_of_the_whole(crystals, rows, angles):
     assert_same_graphs(part.reduced_graph(6.0, 12, angles=angles), fresh)
 
 
+@pytest.mark.parametrize("angles", [True, False])
+@pytest.mark.parametrize("merge", [True, False])
+def test_moments_of_directions(crystals, merge, angles):
+    """Summed over each crystal, they are those of its bonds one by one."""
+    graphs = crystals.reduced_graph(5.0, angles=angles, merge=merge, moments=True)
+    assert graphs.moments.shape == (len(graphs.neighbors), 6)
+    assert graphs.moments.dtype == np.float32
+    trace = graphs.moments[:, [0, 3, 5]].sum(axis=1)
+    np.testing.assert_allclose(trace, 1, rtol=1e-6)
+    whole = crystals.graph(5.0)
+    for i, structure in enumerate(crystals.to_structures()):
+        owned = slice(*whole.edge_offsets[whole.offsets[[i, i + 1]]])
+        degrees = np.diff(whole.edge_offsets[whole.offsets[i] : whole.offsets[i + 1] + 1])
+        centers = np.repeat(np.arange(len(structure)), degrees)
+        coords = crystals.frac_coords[crystals.offsets[i] : crystals.offsets[i + 1]]
+        steps = coords[whole.neighbors[owned]] + whole.images[owned] - coords[centers]
+        r = steps @ structure.lattice.matrix
+        r /= np.linalg.norm(r, axis=1, keepdims=True)
+        expected = (r.T @ r)[np.triu_indices(3)]
+        part = graphs.take([i])
+        counts = part.edge_counts * np.repeat(part.site_counts, np.diff(part.edge_offsets))
+        np.testing.assert_allclose(counts @ part.moments, expected, atol=1e-4 * (len(r) + 1))
+
+
 def test_built_once_per_setting_and_shared(crystals, monkeypatch):
     built = []
 
@@ -97,9 +121,10 @@ def test_built_once_per_setting_and_shared(crystals, monkeypatch):
     assert half.reduced_graph(5, 12, whole_shell=True, angles=False, merge=True) is first
     assert_same_graphs(crystals.reduced_graph(5.0, 12).take(np.arange(0, n, 2)), first)
     assert built == [n]
-    for options in ({"angles": True}, {"merge": False}, {"whole_shell": False}):
+    others = {"angles": True}, {"merge": False}, {"whole_shell": False}, {"moments": True}
+    for options in others:
         assert half.reduced_graph(5.0, 12, **options) is not first
-    assert built == [n] * 4
+    assert built == [n] * 5
 
 
 def test_whole_and_reduced_graphs_of_one_setting_are_kept_apart(crystals):
