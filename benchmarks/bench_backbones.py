@@ -22,7 +22,7 @@ def main():
     p = parser(__doc__, n=2048, repeats=3)
     p.add_argument("--batch-size", type=int, default=64)
     p.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    specs = {**SPECS, "crystalbert-small": SMALL}
+    specs = {**SPECS, "crystalbert-small": SMALL, "sen-affine": models.SEN(pose="affine")}
     p.add_argument(
         "--backbones", nargs="+", choices=specs, default=["cgcnn", "megnet", "sen", "alignn"]
     )

@@ -21,7 +21,7 @@ from skuae.models._sen_layers import (
     invariants,
 )
 
-POSES = ("affine", "tensor")
+POSES = ("tensor", "affine")
 _N_GAUSSIANS = 32
 _N_FEATURES = 16  # of a capsule
 _NOISE = 2.0  # on the logits of presence, in training
@@ -49,15 +49,14 @@ class SEN(Backbone):
         Width of the vector of the crystal.
     hidden_dim : int, default=64
         Width of the layer before the outputs.
-    pose : {"affine", "tensor"}, default="affine"
+    pose : {"tensor", "affine"}, default="tensor"
         What the pose of a capsule is.
 
+        - ``"tensor"``: a symmetric 3 x 3 tensor, the mean of ``r r^T`` over unit vectors r along
+          bonds, with learned weights that fade to 0 at the cutoff. It turns with the crystal. The
+          prediction reads the traces of the tensors and of their products, which do not.
         - ``"affine"``: six numbers that are written as a 2-D affine map, as in the paper. They are
           invariant; no coordinate is ever mapped.
-        - ``"tensor"``: a symmetric 3 x 3 tensor, the mean of ``r r^T`` over unit vectors r along
-          bonds, with learned weights. It turns with the crystal. The prediction reads the traces of
-          the tensors and of their products, which do not. It takes longer, since equal bonds in
-          different directions cannot be merged.
     cutoff : float, default=5.0
         Radius in Å within which all neighbours count.
 
@@ -67,6 +66,7 @@ class SEN(Backbone):
     for a crystal alone and in a batch, draws random numbers at prediction, and probably leaves its
     convolutions untrained. The differences:
 
+    - The default pose is not that of the paper.
     - Nothing is random at prediction, and crystals do not attend to one another. Noise on the
       presence, uniform between -2 and 2, is drawn in training only.
     - Vectors are not reshaped to images. Queries that attend over the environments replace the
@@ -84,7 +84,8 @@ class SEN(Backbone):
       to 2e-5.
     - Elements have vectors of width 128, as in the paper (the code has 80), or those of any table.
 
-    Equal sites and bonds of a crystal are computed once and counted with ``pose="affine"``.
+    Equal sites and bonds of a crystal are computed once and counted. With ``pose="tensor"``, equal
+    bonds may point in different directions: ``r r^T`` is averaged over them beforehand.
 
     References
     ----------
@@ -96,7 +97,7 @@ class SEN(Backbone):
     native_table = "random"  # where its own element vectors start from
     native_frozen = False
     default_lr = 4e-3
-    reads = "distances to all neighbours within 5 Å, and the composition"
+    reads = "distances to all neighbours within 5 Å and their directions, and the composition"
     clip_norm = 5.0
 
     def __init__(
@@ -108,7 +109,7 @@ class SEN(Backbone):
         capsule_dim: int = 128,
         crystal_dim: int = 256,
         hidden_dim: int = 64,
-        pose: str = "affine",
+        pose: str = "tensor",
         *,
         cutoff: float = 5.0,
     ) -> None:
@@ -130,9 +131,8 @@ class SEN(Backbone):
             raise ValueError(f"pose must be one of {', '.join(POSES)}; got {self.pose!r}")
 
     def inputs(self, crystals: Crystals, *, merge: bool = True) -> Inputs:
-        if self.pose == "tensor":  # equal bonds point in different directions
-            return Inputs(crystals.graph(self.cutoff), coords="given")
-        return Inputs(crystals.reduced_graph(self.cutoff, merge=merge))
+        moments = self.pose == "tensor"
+        return Inputs(crystals.reduced_graph(self.cutoff, merge=merge, moments=moments))
 
     def build(self, elements: Elements, n_outputs: int) -> CrystalModule:
         return SENModule(self, elements, n_outputs)
@@ -185,7 +185,7 @@ class SENModule(CrystalModule):
 
     def site_vectors(self, batch: CrystalBatch) -> Tensor:
         """Return the environments of the sites, (N, d)."""
-        return self._perceive(batch)[1]
+        return self._perceive(batch)[0][-1]
 
     def capsule_parts(self, batch: CrystalBatch) -> Parts:
         """Return pose, features and presence of the capsules.
@@ -198,19 +198,20 @@ class SENModule(CrystalModule):
         -------
         Parts
         """
-        _, v, e = self._perceive(batch)
-        return self._take_apart(v, e, batch)
+        layers, e = self._perceive(batch)
+        return self._take_apart(layers[-1], e, batch)
 
     def embed(self, batch: CrystalBatch) -> Tensor:
         return self._read_out(*self._perceive(batch), batch)
 
     def layer_vectors(self, batch: CrystalBatch) -> dict[str, Tensor]:
-        """Return the means of the sites before and after the blocks, and `embed`."""
-        z, v, e = self._perceive(batch)
-        return {**pooled_layers([z, v], batch), "embed": self._read_out(z, v, e, batch)}
+        """Return the means of the sites before the blocks and after each, and `embed`."""
+        layers, e = self._perceive(batch)
+        return {**pooled_layers(layers, batch), "embed": self._read_out(layers, e, batch)}
 
-    def _read_out(self, z: Tensor, v: Tensor, e: Tensor, batch: CrystalBatch) -> Tensor:
+    def _read_out(self, layers: list[Tensor], e: Tensor, batch: CrystalBatch) -> Tensor:
         """Return vectors of crystals (B, width) from the output of `_perceive`."""
+        z, v = layers[0], layers[-1]
         shares = self.stoichiometry(z, batch)[:, None]  # (N, 1)
         pooled = z.new_zeros(len(batch), 2 * z.shape[1])
         pooled = pooled.index_add(0, batch.crystal, shares * torch.cat([z, v], dim=1))
@@ -220,18 +221,19 @@ class SENModule(CrystalModule):
         c = self.number(torch.cat([pose, parts.features], dim=2))[:, :, 0]  # (B, K)
         return F.silu(self.hidden(torch.cat([c, c * parts.presence, x], dim=1)))
 
-    def _perceive(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return sites (N, d) before and after the blocks, and bonds (E, bond_dim) after them."""
-        z = v = F.silu(self.atoms(self.elements(batch)))
+    def _perceive(self, batch: CrystalBatch) -> tuple[list[Tensor], Tensor]:
+        """Return sites (N, d) before the blocks and after each, and bonds (E, bond_dim) at last."""
+        layers = [F.silu(self.atoms(self.elements(batch)))]
         u = self.basis(batch.distances)
         e = self.bonds(u)
         degrees = counted_sum(torch.ones_like(u[:, :1]), batch.bonds).clamp(min=1)
         for i, block in enumerate(self.blocks):
             # Before the first block, bonds are linear in the Gaussians, of which there are fewer.
-            v, found = block(v, (e, None) if i else (u, self.bonds), batch, degrees)
+            v, found = block(layers[-1], (e, None) if i else (u, self.bonds), batch, degrees)
+            layers.append(v)
             if i + 1 < len(self.blocks) or self.tensors is not None:  # else nobody reads them
                 e = torch.add(e, found, alpha=ALPHA)
-        return z, v, e
+        return layers, e
 
     def _take_apart(self, v: Tensor, e: Tensor, batch: CrystalBatch) -> Parts:
         capsules, weights = self.capsules(v, batch)

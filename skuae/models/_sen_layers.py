@@ -96,34 +96,25 @@ class Capsules(nn.Module):
 class Tensors(nn.Module):
     """Poses that turn with the crystal: means of r r^T over unit vectors r along bonds."""
 
-    rows: Tensor
-    columns: Tensor
     places: Tensor
 
     def __init__(self, m: int, n_capsules: int, cutoff: float) -> None:
         super().__init__()
         self.weights = nn.Linear(m, n_capsules)
         self.cutoff = cutoff
-        rows, columns = torch.triu_indices(3, 3)  # six numbers, and their places in a matrix
-        self.register_buffer("rows", rows, persistent=False)
-        self.register_buffer("columns", columns, persistent=False)
-        places = torch.tensor([0, 1, 2, 1, 3, 4, 2, 4, 5])
+        places = torch.tensor([0, 1, 2, 1, 3, 4, 2, 4, 5])  # of six numbers in a matrix
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, e: Tensor, weights: Tensor, batch: CrystalBatch) -> Tensor:
         """Return symmetric tensors (B, K, 3, 3) from bonds e (E, m) and weights of sites (N, K)."""
-        r = batch.frac_coords.index_select(0, batch.neighbors) + batch.images
-        r = r - batch.frac_coords.index_select(0, batch.centers)
-        lattices = batch.lattices.index_select(0, batch.crystal.index_select(0, batch.centers))
-        r = F.normalize(torch.einsum("ei,eij->ej", r, lattices), dim=1)
-        damping = 0.5 + 0.5 * torch.cos(math.pi / self.cutoff * batch.distances)
-        products = r.index_select(1, self.rows) * r.index_select(1, self.columns)
-        products = products * damping[:, None]  # (E, 6)
+        # 1/2 + 1/2 cos(pi d / cutoff), which does not round to 0 before the cutoff.
+        damping = torch.sin(math.pi / 2 * (1 - batch.distances / self.cutoff)).square()
+        products = batch.moments * damping[:, None]  # (E, 6)
         a = self.weights(e)  # (E, K)
         of_sites = counted_sum((a[:, :, None] * products[:, None]).flatten(1), batch.bonds)
         total = counted_sum(damping[:, None], batch.bonds).clamp(min=_LEAST)
         of_sites = (of_sites / total).view(len(weights), -1, 6) * weights[:, :, None]
-        p = r.new_zeros(len(batch), of_sites[0].numel())
+        p = e.new_zeros(len(batch), of_sites[0].numel())
         p = p.index_add(0, batch.crystal, of_sites.flatten(1)).view(len(batch), -1, 6)
         return p.index_select(2, self.places).unflatten(2, (3, 3))
 

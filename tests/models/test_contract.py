@@ -256,6 +256,7 @@ LAYERS = {
     "megnet": {"layer0": 8, "layer1": 8, "layer2": 8, "embed": 16},
     "alignn": {"layer0": 8, "layer1": 8, "embed": 8},
     "cogn": {"layer0": 8, "layer1": 8, "embed": 8},
+    "sen": {"layer0": 8, "layer1": 8, "layer2": 8, "embed": 8},
     "crystal_transformer": {"layer0": 8, "embed": 8},
 }
 

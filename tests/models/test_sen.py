@@ -63,8 +63,9 @@ def test_widths_of_the_paper():
     module = SEN().build(elements(128), 1)
     spec = SEN()
     assert (spec.site_dim, spec.n_blocks, spec.n_capsules, spec.capsule_dim) == (192, 3, 16, 128)
-    assert (spec.bond_dim, spec.crystal_dim, spec.cutoff, spec.pose) == (64, 256, 5.0, "affine")
-    assert module.parts.out_features == 6 + 16 + 1
+    assert (spec.bond_dim, spec.crystal_dim, spec.cutoff, spec.pose) == (64, 256, 5.0, "tensor")
+    assert module.parts.out_features == 16 + 1
+    assert SEN(pose="affine").build(elements(128), 1).parts.out_features == 6 + 16 + 1
     assert module.hidden.in_features == 288
     assert (SEN.native_table, SEN.native_frozen) == ("random", False)
 
@@ -79,18 +80,19 @@ def test_32_gaussians_span_what_100_span():
 
 def test_graphs(sample):
     crystals = as_crystals(sample[:4])
-    assert SEN().inputs(crystals).graphs is crystals.reduced_graph(5.0)
-    assert SEN().inputs(crystals).coords is None
+    affine = SEN(pose="affine").inputs(crystals)
+    assert affine.graphs is crystals.reduced_graph(5.0)
+    assert affine.coords is None
     tensor = SEN(pose="tensor", cutoff=4.0).inputs(crystals)
-    assert tensor.graphs is crystals.graph(4.0)
-    assert tensor.coords == "given"
+    assert tensor.graphs is crystals.reduced_graph(4.0, moments=True)
+    assert tensor.coords is None
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"pose": "image"}, "pose must be one of affine, tensor; got 'image'"),
-        ({"pose": None}, "pose must be one of affine, tensor; got None"),
+        ({"pose": "image"}, "pose must be one of tensor, affine; got 'image'"),
+        ({"pose": None}, "pose must be one of tensor, affine; got None"),
         ({"n_capsules": 0}, "n_capsules must be an integer, at least 1; got 0"),
         ({"bond_dim": 1.5}, "bond_dim must be an integer, at least 1; got 1.5"),
         ({"cutoff": 0.1}, "cutoff must be a number of Å, at least 0.5; got 0.1"),
@@ -152,7 +154,7 @@ def plain(module, graph, distances):
 def test_parity_with_the_equations(sample, lone, alloy, full_graph):
     """Merged sites and bonds give what all give; shared and partly empty sites, and none."""
     structures = [*sample[:5], alloy, lone]
-    spec, module = build()
+    spec, module = build(pose="affine")
     batch, graph = tensors(structures, spec), full_graph(structures, 5.0)
     assert batch.site_counts.sum() == len(graph.crystal)
     assert len(batch.centers) < 0.7 * len(graph.centers)
@@ -162,16 +164,14 @@ def test_parity_with_the_equations(sample, lone, alloy, full_graph):
 
 
 def test_tensor_and_affine_share_the_environments(sample, alloy):
-    """On whole graphs and on merged ones."""
     structures = [*sample[:8], alloy]
-    affine_spec, module = build()
+    affine_spec, module = build(pose="affine")
     tensor_spec, other = build(pose="tensor")
     other.load_state_dict(
         {k: v for k, v in module.state_dict().items() if k in other.state_dict()
          and v.shape == other.state_dict()[k].shape}, strict=False
     )  # fmt: skip
-    merged = tensors(structures, affine_spec, merge=False)
-    found = module.site_vectors(merged)
+    found = module.site_vectors(tensors(structures, affine_spec))
     expected = other.site_vectors(tensors(structures, tensor_spec))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 

@@ -58,6 +58,39 @@ def poses_of(module, structures, spec):
         return module.capsule_parts(tensors(structures, spec)).pose
 
 
+def plain_tensors(module, structure, batch):
+    """The tensors of one crystal, bond by bond; the batch has all sites, and bonds by length."""
+    with torch.no_grad():
+        layers, e = module._perceive(batch)
+        a, weights = module.tensors.weights(e), module.capsules(layers[-1], batch)[1]
+    p, n_bonds = torch.zeros(4, 3, 3).double(), 0
+    for i, around in enumerate(structure.get_all_neighbors(5.0)):
+        found, total = torch.zeros_like(p), 0.0
+        for bond in around:
+            same = (batch.centers == i) & (batch.neighbors == bond.index)
+            k = (batch.distances - bond.nn_distance).abs().where(same, torch.inf).argmin()
+            r = (bond.coords - structure[i].coords) / bond.nn_distance
+            damping = 0.5 + 0.5 * np.cos(np.pi * bond.nn_distance / 5)
+            found += damping * a[k, :, None, None] * torch.tensor(np.outer(r, r))
+            total += damping
+        p += weights[i, :, None, None] * found / total
+        n_bonds += len(around)
+    return p, n_bonds
+
+
+def test_tensors_of_bonds_one_by_one(sample):
+    """Merged bonds point in several directions, and have the mean of what each of them gives."""
+    spec, module = build(pose="tensor")
+    structures = [s for s in sample if len(s) < 10][:6]
+    merged, n_bonds = tensors(structures, spec), 0
+    for found, structure in zip(poses_of(module, structures, spec), structures, strict=True):
+        whole = tensors([structure], spec, merge=False)
+        expected, n = plain_tensors(module, structure, whole)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * found.abs().max().item())
+        n_bonds += n
+    assert len(merged.moments) < n_bonds / 5
+
+
 def test_tensors_turn_with_the_crystal(sample, alloy):
     spec, module = build(pose="tensor")
     structures = [*sample[:20], alloy]
@@ -95,6 +128,20 @@ def test_tensor_of_a_chain():
     expected = torch.zeros(4, 3, 3).double()
     expected[:, 2, 2] = 0.8
     torch.testing.assert_close(poses_of(module, [chain], spec)[0], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gap", [1e-2, 3e-4, 1e-5])
+def test_damping_up_to_the_cutoff(dtype, gap):
+    """The only bonds of a crystal count however close to the cutoff they are: 1/3 on each axis."""
+    spec, module = build(pose="tensor")
+    cell = Structure(Lattice.cubic(5.0 - gap), ["Cs"], [[0.1, 0.2, 0.3]])
+    with torch.no_grad():
+        module.to(dtype).tensors.weights.weight.zero_()
+        module.tensors.weights.bias.fill_(0.6)
+        found = module.capsule_parts(tensors([cell], spec, dtype)).pose[0]
+    expected = 0.2 * torch.eye(3, dtype=dtype).expand(4, 3, 3)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def distinct(values):
