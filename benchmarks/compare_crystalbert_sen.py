@@ -6,13 +6,14 @@
 
 Training and scored rows have no formula in common. The seed draws the training rows, the weights
 and the order. Runs that are done are kept in `--output`, and their predictions, which the report
-needs, in `--predictions`. `--validation` scores rows that the tables
-do not score: what is chosen, is chosen there.
+needs, in `--predictions`. `--validation` scores rows that the tables do not score: what is chosen,
+is chosen there.
 """
 
 import argparse
 import csv
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def without(token):
     return tuple(kind for kind in TOKENS if kind != token)
 
 
+class BlindSEN(models.SEN):
+    """SEN with tensors whose bonds point nowhere: a control of what directions are worth."""
+
+    def inputs(self, crystals, *, merge=True):
+        """Return what the network reads, each bond in all directions at once."""
+        inputs = super().inputs(crystals, merge=merge)
+        nowhere = np.tile([1 / 3, 0, 0, 1 / 3, 0, 1 / 3], (len(inputs.graphs.neighbors), 1))
+        return replace(inputs, graphs=replace(inputs.graphs, moments=nowhere))
+
+
 NETWORKS = {
     "CGCNN": {"backbone": "cgcnn"},
     "CGCNN, ct-uae-mt": {"backbone": "cgcnn", "embedding": "ct-uae-mt"},
@@ -73,9 +84,16 @@ NETWORKS = {
         for pose in ("affine", "tensor")
         for table in ("", "ct-uae-mt")
     },
+    "SEN, tensor, no directions": {"backbone": BlindSEN(pose="tensor")},
     **{name: {"backbone": SIZES[size]} for name, size in PRETRAINED.items()},
 }
 CONTROLS = ("constant", "CatBoost, magpie", "CatBoost, magpie + words + bits")
+
+
+def read(name, args):
+    """Return a task with the rows that are to be scored."""
+    task = symmetry_task(name, args.data, args.symmetry)
+    return validation_task(task) if args.validation else task
 
 
 def features_of(crystals, name):
@@ -160,7 +178,7 @@ def report(args):
     """Print a Markdown table per task and number of labels."""
     results, ref = pd.read_csv(args.output), args.reference
     for (task, n_train), rows in results.groupby(["task", "n_train"], sort=False):
-        known = symmetry_task(task, args.data, args.symmetry)
+        known = read(task, args)
         errors = _errors(known, rows, args.predictions)
         groups = np.unique(
             datasets.formula_groups(known.crystals[known.scored]), return_inverse=True
@@ -224,12 +242,15 @@ def main():
     p.add_argument("--validation", action="store_true")
     p.add_argument("--symmetry", type=Path, default=Path("symmetry"), help="kept once found")
     p.add_argument("--pretrained", type=Path, help="folder of pretrain_crystalbert.py")
-    p.add_argument("--predictions", type=Path, default=Path("predictions"), help="kept here")
+    p.add_argument("--predictions", type=Path, help="folder that keeps them")
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--output", type=Path, default=DOCS / "compare_crystalbert_sen.csv")
+    p.add_argument("--output", type=Path, help="runs that are done")
     p.add_argument("--report", action="store_true")
     p.add_argument("--reference", default="CGCNN", choices=names, help="of differences")
     args = p.parse_args()
+    rows = "_validation" if args.validation else ""  # never among those of the scored rows
+    args.output = args.output or DOCS / f"compare_crystalbert_sen{rows}.csv"
+    args.predictions = args.predictions or Path(f"predictions{rows}")
     torch.set_num_threads(args.threads)
     if args.report:
         report(args)
@@ -246,9 +267,7 @@ def main():
                 done = pd.read_csv(args.output)[KEYS].astype(str)
                 if (done == [str(part) for part in key]).all(axis=1).any():
                     continue
-                task = symmetry_task(name, args.data, args.symmetry)
-                task = validation_task(task) if args.validation else task
-                found, predicted = run(task, model, args.n, seed, args)
+                found, predicted = run(read(name, args), model, args.n, seed, args)
                 row = [*key, *found]
                 args.predictions.mkdir(parents=True, exist_ok=True)
                 np.save(args.predictions / file_name(*key), predicted)

@@ -77,7 +77,7 @@ def values(args, seed):
 
 def curves(args, seed):
     """Yield how often the training loss of CrystalBERT is below that of CGCNN."""
-    for name in ("topology", "metal", "formation energy", "gap", "Tc"):
+    for name in ("topology", "gap", "Tc"):
         task = symmetry_task(name, args.data, args.symmetry)
         rows = drawn(task, args, seed)
         losses = {}

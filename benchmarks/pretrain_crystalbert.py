@@ -33,7 +33,7 @@ TARGETS = ["formation_energy_per_atom", "band_gap", "total_magnetization_per_ato
 PARTS = {"ef": TARGETS[:1], "eg": TARGETS[1:2], "mt2": TARGETS[:2], "mt3": TARGETS[:3],
          "mt4": TARGETS}  # fmt: skip
 SEEDS = (0, 1, 2)
-EPOCHS = {"small": 10, "full": 5}
+EPOCHS = {"small": 10, "full": 2}
 FAR = 100.0  # Å: longer cells are of layers with a gap of vacuum
 
 
