@@ -190,8 +190,8 @@ def report(args):
         else:
             columns, scale, digits = ["error"], 1, 3
             print(f"\n{task}, {n_train or 'all'} labels, {len(groups[1])} crystals\n")
-            print(f"| model | MAE ({UNITS[task]}) | minus {ref} | CPU s |")
-        print("|" + "---|" * (len(columns) + 3))
+            print(f"| model | MAE ({UNITS[task]}) | minus {ref} | the same in % | CPU s |")
+        print("|" + "---|" * 5 + "---|" * known.is_classification)
         order = rows.groupby("model")[columns[0]].mean().sort_values(ascending=scale > 0)
         for model in order.index:
             part = rows[rows["model"] == model]
@@ -202,6 +202,8 @@ def report(args):
                 for c, f in zip(columns, factors, strict=True)
             ]
             cells.insert(1, _interval(errors, model, ref, groups[1], scale, digits))
+            if not known.is_classification:
+                cells.append(_interval(errors, model, ref, groups[1], None, 1))
             print("|", " | ".join([model, *cells, f"{part['fit_s'].mean():.0f}"]), "|")
 
 
@@ -216,10 +218,15 @@ def _errors(task, rows, folder):
 
 
 def _interval(errors, model, reference, groups, scale, digits):
-    """Return the difference to another model with a bootstrap interval of 95 % over formulas."""
+    """Return the difference to another model with a bootstrap interval of 95 % over formulas.
+
+    Without `scale` in % of the error of the other model.
+    """
     seeds = [seed for name, seed in errors if name == model and (reference, seed) in errors]
     if model == reference or not seeds:
         return ""
+    if scale is None:
+        scale = 100 / np.mean([errors[reference, seed] for seed in seeds])
     each = (
         np.mean([errors[model, seed] - errors[reference, seed] for seed in seeds], axis=0) * scale
     )
