@@ -11,6 +11,9 @@
   learned gaps and by networks with random weights.
 - `spread`: rank correlation over crystals of the gap and the standard deviation of the numbers in
   the environments.
+- `vectors`: how well the ten nearest vectors of crystals of other formulas tell the crystal system,
+  and how far apart the systems are (silhouette), after pre-training on lattices and with random
+  weights. It needs `--pretrained`, the folder of pretrain_crystalbert.py.
 - `systems`: errors of SEN and MEGNet by crystal system, from the predictions that
   `compare_crystalbert_sen.py` has kept.
 
@@ -25,10 +28,16 @@ import numpy as np
 import pandas as pd
 import torch
 from _symmetry_tasks import symmetry_task
-from compare_crystalbert_sen import SIZES, file_name
+from compare_crystalbert_sen import SIZES, TABLE, file_name, table_of
 from scipy.stats import spearmanr
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 
 from skuae import CrystalGNNClassifier, CrystalGNNRegressor, analysis, datasets, models
+from skuae.crystals import space_group_names
+from skuae.estimators import load_pretrained
+from skuae.featurizers import BackboneTransformer
 
 DOCS = Path(__file__).parents[1] / "docs"
 KEYS = ["part", "case", "model", "seed"]
@@ -118,6 +127,31 @@ def environments(args, seed):
                 yield "spread", f"gap, {state}", name, seed, f"Spearman, {kind}", rank
 
 
+def vectors(args, seed):
+    """Yield how well vectors of crystals tell crystal systems."""
+    task = symmetry_task("gap", args.data, args.symmetry)
+    X = task.crystals[task.scored]
+    known = space_group_names()["crystal_system"][X.symmetry().space_groups - 1]
+    groups = datasets.formula_groups(X)
+    embedding = table_of(f"{TABLE} + magpie", args.pretrained)
+    blank = CrystalGNNRegressor(
+        SIZES["small"], embedding=embedding, max_epochs=1, lr=UNTRAINED_LR, random_state=seed
+    )
+    rows = drawn(task, args, seed)
+    networks = {"random weights": blank.fit(task.crystals[rows], task.y[rows])}
+    if seed == 0:  # there is one of them
+        networks["pre-trained"] = load_pretrained(args.pretrained / "small")
+    nearest, folds = KNeighborsClassifier(10), GroupKFold(5, shuffle=True, random_state=0)
+    for name, network in networks.items():
+        found = BackboneTransformer(network, layers=["embed"]).fit_transform(X)
+        accuracy = cross_val_score(nearest, found, known, groups=groups, cv=folds).mean()
+        yield "vectors", "crystal system", name, seed, "accuracy of 10 nearest", accuracy
+        silhouette = silhouette_score(found, known)
+        yield "vectors", "crystal system", name, seed, "silhouette", silhouette
+    largest = np.unique(known, return_counts=True)[1].max() / len(known)
+    yield "vectors", "crystal system", "none", seed, "share of the largest system", largest
+
+
 def systems(args, seed):
     """Yield the errors of SEN and MEGNet by crystal system."""
     for name in ("gap", "formation energy"):
@@ -132,7 +166,8 @@ def systems(args, seed):
                 yield "systems", name, model, seed, f"{system} (n={errors['n']:.0f})", errors["mae"]
 
 
-PARTS = {"values": values, "curves": curves, "environments": environments, "systems": systems}
+PARTS = {"values": values, "curves": curves, "environments": environments, "vectors": vectors,
+         "systems": systems}  # fmt: skip
 
 
 def report(results):
@@ -152,6 +187,7 @@ def main():
     p.add_argument("--epochs", type=int, default=50)
     p.add_argument("--symmetry", type=Path, default=Path("symmetry"), help="kept once found")
     p.add_argument("--predictions", type=Path, default=Path("predictions"))
+    p.add_argument("--pretrained", type=Path, help="folder of pretrain_crystalbert.py")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--output", type=Path, default=DOCS / "interpret_crystalbert_sen.csv")
     p.add_argument("--report", action="store_true")
@@ -164,6 +200,9 @@ def main():
         args.output.write_text(",".join(COLUMNS) + "\n")
     done = pd.read_csv(args.output)
     for part in args.parts:
+        if part == "vectors" and args.pretrained is None:
+            print("vectors need --pretrained", flush=True)
+            continue
         for seed in args.seeds:
             names = {"environments": "symmetry"}  # what a part writes under another name
             if ((done["part"] == names.get(part, part)) & (done["seed"] == seed)).any():
