@@ -64,8 +64,9 @@ class CrystalBatch:
     edge_counts : (E,) float, or None
         Edges of this kind that the center has.
     moments : (E, 6) float, or None
-        Mean of ``r r^T`` over the edges of this kind, with unit vectors r along them; xx, xy, xz,
-        yy, yz, zz.
+        Mean of ``r r^T`` over all edges of this kind in the crystal, with unit vectors r along
+        them; xx, xy, xz, yy, yz, zz. Sum it over whole crystals: equal sites may be turned, and
+        each of them has its own sum over its neighbours.
     edges, others : (A,) int64, or None
         Two edges that meet in a site: the neighbour of `edges` is the center of `others`. Sorted by
         `edges`.

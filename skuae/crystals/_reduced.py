@@ -67,7 +67,8 @@ class ReducedGraphs(Neighbors):
         Edges of this kind that its center has.
     moments : ndarray of float32 of shape (E, 6), or None
         Where the edges of this kind point: the mean of ``r r^T`` over all of them in the crystal,
-        with unit vectors r from the center to the neighbor; xx, xy, xz, yy, yz, zz.
+        with unit vectors r from the center to the neighbor; xx, xy, xz, yy, yz, zz. It is not that
+        of the one site that stands for its kind, since equal sites may be turned.
     angle_offsets : ndarray of int64 of shape (E + 1,), or None
         Edge ``e`` owns the angles ``angle_offsets[e]:angle_offsets[e + 1]``, between itself and the
         edges whose center is its neighbour.

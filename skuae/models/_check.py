@@ -275,7 +275,10 @@ def _same(message: str, found: Tensor, expected: Tensor) -> None:
 
 
 def _structures() -> list[Structure]:
-    """Return crystals with and without symmetry, one with shared sites, and a lone atom."""
+    """Return crystals with and without symmetry, one with shared sites, and a lone atom.
+
+    In rutile, equal sites have equal surroundings in other directions.
+    """
     faces = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     rocksalt = Structure(Lattice.cubic(5.64), ["Na"] * 4 + ["Cl"] * 4, [*faces, *(faces + 0.5) % 1])
     triclinic = Structure(
@@ -288,8 +291,11 @@ def _structures() -> list[Structure]:
         [{"Cu": 0.75, "Au": 0.25}, {"Cu": 0.5}, "Au"],
         [[0.0, 0.0, 0.0], [0.0, 0.5, 0.45], [0.5, 0.0, 0.55]],
     )
+    rutile = Structure.from_spacegroup(
+        136, Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
+    )
     lone = Structure(Lattice.cubic(40), ["Ar"], [[0.1, 0.2, 0.3]])
-    return [rocksalt, triclinic, alloy, lone]
+    return [rocksalt, triclinic, alloy, rutile, lone]
 
 
 def _with(structure: Structure, lattice: np.ndarray, frac_coords: np.ndarray) -> Structure:

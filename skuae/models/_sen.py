@@ -53,8 +53,9 @@ class SEN(Backbone):
         What the pose of a capsule is.
 
         - ``"tensor"``: a symmetric 3 x 3 tensor, the mean of ``r r^T`` over unit vectors r along
-          bonds, with learned weights that fade to 0 at the cutoff. It turns with the crystal. The
-          prediction reads the traces of the tensors and of their products, which do not.
+          bonds, with learned weights, in which longer bonds count less and those at the cutoff
+          nothing beside shorter ones. It turns with the crystal. The prediction reads the traces of
+          the tensors and of their products, which do not.
         - ``"affine"``: six numbers that are written as a 2-D affine map, as in the paper. They are
           invariant; no coordinate is ever mapped.
     cutoff : float, default=5.0

@@ -177,6 +177,25 @@ def at_coordinates(of):
     return kind()
 
 
+def at_directions(of):
+    """Return a module part that reads numbers off the directions of bonds, and its inputs."""
+
+    def site_vectors(self, batch):
+        weights = torch.exp(-batch.distances)[:, None]
+        sums = batch.bonds.sum(batch.moments * weights, batch.edge_counts)
+        return PlainModule.site_vectors(self, batch) + of(sums)[:, None]
+
+    kind = type(broken(site_vectors=site_vectors))
+    kind.inputs = lambda self, crystals, merge=True: Inputs(
+        crystals.reduced_graph(4.0, merge=merge, moments=True)
+    )
+    return kind()
+
+
+def squares(sums):
+    return (sums.square() * sums.new_tensor([1, 2, 2, 1, 2, 1])).sum(dim=1)
+
+
 def changed(**parts):
     """Return a back-end like `Plain`, with other parts of its specification."""
     return type(f"Changed{next(NUMBER)}", (Plain,), parts)()
@@ -190,6 +209,7 @@ def grows(self, elements, n_outputs):
 def test_a_plain_one_keeps_it():
     check_backbone(Plain())
     check_backbone(broken())
+    check_backbone(at_directions(lambda sums: sums[:, [0, 3, 5]].sum(dim=1)))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +217,7 @@ def test_a_plain_one_keeps_it():
     [
         (broken(site_vectors=mates), "depends on others in the batch"),
         (broken(embed=uncounted), "depends on whether equal sites are merged"),
+        (at_directions(squares), "depends on whether equal sites are merged"),
         (broken(embed=first_site), "depends on the order of the sites"),
         (broken(__init__=twice), "one tensor under two names"),
         (broken(__init__=without_width), "lacks the attribute 'width'"),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skuae._messages import such_rows
+from skuae._numbers import as_floats
 
 
 def check_rows(**columns):
@@ -19,10 +20,11 @@ def check_rows(**columns):
 
     Raises
     ------
-    ValueError
-        If one is not one-dimensional, empty, of another length than the first, or not finite.
+    TypeError, ValueError
+        If one has something else than numbers, is not one-dimensional, empty, of another length
+        than the first, or not finite.
     """
-    arrays = {name: np.asarray(column, dtype=np.float64) for name, column in columns.items()}
+    arrays = {name: _numbers(name, column) for name, column in columns.items()}
     n = None
     for name, array in arrays.items():
         if array.ndim != 1 or not len(array):
@@ -40,3 +42,10 @@ def check_rows(**columns):
                 "that are not known"
             )
     return list(arrays.values())
+
+
+def _numbers(name, column):
+    try:
+        return as_floats(column)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error

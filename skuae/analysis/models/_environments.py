@@ -181,10 +181,19 @@ class SiteEnvironmentsDisplay:
 
         Raises
         ------
+        TypeError
+            If `environments` is no DataFrame with a level ``element`` in its index.
         ValueError
-            If there are fewer than five sites, or all environments are equal.
+            If there are fewer than five sites, one is not finite, or all environments are equal.
         """
+        if "element" not in getattr(getattr(environments, "index", None), "names", ()):
+            raise TypeError("environments must be a DataFrame as site_environments returns it")
         rows = environments.to_numpy(dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"environment {environments.index[bad[0]]} is not finite; leave it out"
+            )
         if len(rows) < _LEAST_SITES:
             raise ValueError(f"{len(rows)} sites: a map needs at least {_LEAST_SITES}")
         if np.ptp(rows, axis=0).max() <= _ROUNDED * np.abs(rows).max():

@@ -80,6 +80,8 @@ def test_parity_of_an_estimator_on_given_axes(gnn, toy):
     "y_true, y_pred, message",
     [
         ([1.0, np.nan], [1.0, 2.0], "y_true is nan in row 1"),
+        (["a", "b"], [1.0, 2.0], "y_true: row 0: 'a' is no number"),
+        ([1.0, 2.0], [1.0, 2.0 + 1j], "y_pred: got complex numbers"),
         ([1.0], [1.0, 2.0], "y_pred has 2 rows, and y_true has 1"),
         ([[1.0, 2.0]], [[1.0, 2.0]], "choose a column"),
         ([], [], "at least one row"),

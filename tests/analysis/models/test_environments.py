@@ -132,6 +132,16 @@ def number(symbol):
     return Element(symbol).Z
 
 
+def test_map_of_something_else(gnn, toy):
+    environments = site_environments(gnn, toy.structures[:6])
+    for wrong in (environments.to_numpy(), environments.reset_index(drop=True), None):
+        with pytest.raises(TypeError, match="a DataFrame as site_environments returns it"):
+            SiteEnvironmentsDisplay.from_environments(wrong)
+    environments.iloc[3, 2] = np.nan
+    with pytest.raises(ValueError, match=r"environment \(.*\) is not finite; leave it out"):
+        SiteEnvironmentsDisplay.from_environments(environments)
+
+
 def test_map_is_drawn_where_one_wants_it(gnn, toy):
     _, ax = plt.subplots()
     display = SiteEnvironmentsDisplay.from_estimator(gnn, toy.structures[:6]).plot(ax)
