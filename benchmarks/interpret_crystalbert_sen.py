@@ -3,8 +3,9 @@
     python benchmarks/interpret_crystalbert_sen.py --data ../shared/data
     python benchmarks/interpret_crystalbert_sen.py --report
 
-- `values`: rank correlation of the value of a space group with its topological fraction, in a
-  network of one layer and one head. Crystals have other formulas than the training rows.
+- `values`: rank correlation of the value of a space group with its topological fraction, and with
+  its number, in a network of one layer and one head. Crystals have other formulas than the training
+  rows.
 - `tokens`: mean size of the contributions of the tokens of the same network.
 - `curves`: share of the epochs in which the training loss of CrystalBERT is below that of CGCNN.
 - `symmetry`: equal environments of equivalent sites, and different ones of others, by networks that
@@ -79,6 +80,9 @@ def values(args, seed):
         yield "values", "topology", "one layer", seed, name, value
     for system, value in found.within.items():
         yield "values", "topology", "one layer", seed, f"value within {system}", value
+        part = found.groups[found.groups["crystal_system"] == system]
+        rises = spearmanr(part.index, part["value"]).statistic
+        yield "values", "topology", "one layer", seed, f"value and number within {system}", rises
     sizes = analysis.token_contributions(model, X).tokens.abs().mean()
     for token, size in sizes.items():
         yield "tokens", "topology", "one layer", seed, token, size
