@@ -100,7 +100,7 @@ def build_reduced_graphs(
     whole_shell: bool,
     angles: bool,
     merge: bool,
-    moments: bool = False,
+    moments: bool,
 ) -> ReducedGraphs:
     """Find neighbours and angles and merge equal ones; see :meth:`Crystals.reduced_graph`."""
     check_setting(cutoff, max_neighbors)

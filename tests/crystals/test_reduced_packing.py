@@ -64,10 +64,11 @@ def test_crystals_are_not_merged(perovskite):
     assert_same_graphs(graphs.take([2]), graphs.take([0]))
 
 
+@pytest.mark.parametrize("moments", [True, False])
 @pytest.mark.parametrize("merge", [True, False])
 @pytest.mark.parametrize("angles", [True, False])
-def test_chunks_do_not_show(crystals, monkeypatch, angles, merge):
-    setting = (8.0, 12, True, angles, merge)
+def test_chunks_do_not_show(crystals, monkeypatch, angles, merge, moments):
+    setting = (8.0, 12, True, angles, merge, moments)
     whole = build_reduced_graphs(crystals, *setting)
     for size in (1, 7, crystals.n_sites):
         monkeypatch.setattr(_graphs, "CHUNK_SITES", size)
@@ -79,7 +80,7 @@ def test_chunks_do_not_show(crystals, monkeypatch, angles, merge):
 def test_a_slice_has_the_graphs_of_the_whole(crystals, rows, angles):
     rows = np.arange(len(crystals))[rows]
     part = crystals[rows]
-    fresh = build_reduced_graphs(part, 6.0, 12, True, angles, True)
+    fresh = build_reduced_graphs(part, 6.0, 12, True, angles, True, False)
     assert_same_graphs(crystals.reduced_graph(6.0, 12, angles=angles).take(rows), fresh)
     assert_same_graphs(part.reduced_graph(6.0, 12, angles=angles), fresh)
 
@@ -145,7 +146,7 @@ def test_graphs_are_not_saved(crystals, tmp_path):
 
 @pytest.mark.parametrize("angles", [True, False])
 def test_no_crystals(crystals, angles):
-    graphs = build_reduced_graphs(crystals[:0], 5.0, 12, True, angles, True)
+    graphs = build_reduced_graphs(crystals[:0], 5.0, 12, True, angles, True, False)
     assert_same_graphs(graphs, crystals[:0].reduced_graph(5.0, 12, angles=angles))
     assert len(graphs) == len(graphs.sites) == len(graphs.neighbors) == 0
     assert (graphs.cosines is not None) == angles
