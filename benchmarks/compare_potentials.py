@@ -47,6 +47,7 @@ MEASURED = {
     "Si": {"C11 (GPa)": 165.7, "C12 (GPa)": 63.9, "C44 (GPa)": 79.6, "optical (THz)": 15.5},
     "Cu": {"C11 (GPa)": 168.4, "C12 (GPa)": 121.4, "C44 (GPa)": 75.4},
 }
+STARTS = ("nothing", PUBLISHED)
 TABLES = ("native", "ct-uae-mt", "random", "shuffled")
 FORCES, ENERGY, STRESS = "forces MAE (eV/Å)", "energy MAE (meV/atom)", "stress MAE (GPa)"
 SLOPE = "slope of forces"  # of predicted forces on labels: below 1 if forces are too small
@@ -122,7 +123,7 @@ def _constant(element, args):
 def own(args):
     """Yield errors of potentials that are trained on the rows of one element."""
     for element in args.elements:
-        for start in ("nothing", PUBLISHED):
+        for start in args.starts:
             for seed in args.seeds:
                 key = ("own", element, f"from {start}", args.epochs, seed)
                 yield key, lambda k=key: _own(k, args)
@@ -313,6 +314,7 @@ def main():
     )
     p.add_argument("--epochs", type=int, default=100)
     p.add_argument("--seeds", type=int, nargs="+", help="default: 0; for tables 0 1 2")
+    p.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS, help="of own fits")
     p.add_argument("--n-train", type=int, help="training rows of each element; default: all")
     p.add_argument("--n-test", type=int, help="test rows of each element; default: all")
     p.add_argument("--checkpoints", type=Path, help="folder for the state of fits")
