@@ -65,10 +65,7 @@ class AtomUpdate(nn.Module):
     def forward(self, x: Tensor, pairs: Tensor, weights: Tensor, near: Neighborhood) -> Tensor:
         """Return sites (N, dim) from sites, pairs (P, dim) and weights of edges (E, dim)."""
         project = self.message.project
-        # In place: fresh memory costs as much as the sums.
-        inputs = near.centers.take(project(0, x))
-        inputs += near.neighbors.take(project(2, x))
-        inputs += near.pairs.take(project(1, pairs))
+        inputs = near.ends_and_pairs.take(project(0, x), project(2, x), project(1, pairs))
         messages = self.message.combine(inputs) * weights
         return x + self.out(near.centers.sum(messages))
 
@@ -81,10 +78,9 @@ class AngleGate(Gate):
 
         Angles are (2, T, dim), or (1, T, dim) while both bonds still see the same.
         """
-        own = near.bond_pairs.take(self.project(0, bonds))
-        own += near.bond_centers.take(self.project(3, x))
-        inputs = near.own_legs.take(own)
-        inputs += near.other_legs.take(near.bond_pairs.take(self.project(1, bonds)))
+        own = near.bond_pairs_and_centers.take(self.project(0, bonds), self.project(3, x))
+        inputs = near.legs.take(own, near.bond_pairs.take(self.project(1, bonds)))
+        # In place: fresh memory costs as much as the sums.
         inputs.view(2, -1, 2 * self.dim).add_(self.project(2, angles))
         return self.combine(inputs)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from skuae.crystals import CrystalBatch
-from skuae.potentials._incidence import Incidence
+from skuae.potentials._incidence import Incidence, Incidences
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,26 @@ class Neighborhood:
     def n_sites(self) -> int:
         """N."""
         return len(self.batch.numbers)
+
+    @cached_property
+    def ends(self) -> Incidences:
+        """Centers and neighbours of edges."""
+        return Incidences([self.centers, self.neighbors])
+
+    @cached_property
+    def ends_and_pairs(self) -> Incidences:
+        """Centers, neighbours and pairs of edges."""
+        return Incidences([self.centers, self.neighbors, self.pairs])
+
+    @cached_property
+    def bond_pairs_and_centers(self) -> Incidences:
+        """Pairs and centers of bonds."""
+        return Incidences([self.bond_pairs, self.bond_centers])
+
+    @cached_property
+    def legs(self) -> Incidences:
+        """Both bonds of angles."""
+        return Incidences([self.own_legs, self.other_legs])
 
     @cached_property
     def own_legs(self) -> Incidence:

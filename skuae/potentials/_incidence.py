@@ -1,5 +1,6 @@
 """Look-ups and sums of rows by index, differentiable to any order."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -64,6 +65,44 @@ class Incidence:
         return torch.argsort(self.index), torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
 
 
+class Incidences:
+    """Several indices of the same rows, each into an array of its own.
+
+    Look-ups in all of them are added in one step: writing each and adding it takes twice the time.
+
+    Parameters
+    ----------
+    parts : sequence of Incidence
+        All of one length n.
+    """
+
+    def __init__(self, parts: Sequence[Incidence]) -> None:
+        self.parts = parts
+
+    def take(self, *arrays: Tensor) -> Tensor:
+        """Look up rows in all arrays, and add them.
+
+        Parameters
+        ----------
+        *arrays : Tensor of shape (n_rows of the part, d)
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+            ``sum(x[part.index] for x, part in zip(arrays, parts))``.
+        """
+        return _TakeAll.apply(self, *arrays)
+
+    @cached_property
+    def joined(self) -> Tensor:
+        """The indices of each row (n, n_parts) into the arrays one after the other."""
+        start, columns = 0, []
+        for part in self.parts:
+            columns.append(part.index + start)
+            start += part.n_rows
+        return torch.stack(columns, dim=1)
+
+
 class _Take(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, incidence: Incidence) -> Tensor:
@@ -87,3 +126,30 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Take.apply(grad, ctx.incidence), None
+
+
+class _TakeAll(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, incidences: Incidences, *arrays: Tensor) -> Tensor:
+        ctx.incidences = incidences
+        if not arrays[0].is_cpu:
+            pairs = zip(arrays, incidences.parts, strict=True)
+            return torch.stack([x.index_select(0, part.index) for x, part in pairs]).sum(0)
+        return F.embedding_bag(incidences.joined, torch.cat(arrays), mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *_SumAll.apply(grad, ctx.incidences)
+
+
+class _SumAll(torch.autograd.Function):
+    """Sums by each of several indices."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, incidences: Incidences) -> tuple[Tensor, ...]:
+        ctx.incidences = incidences
+        return tuple(part.sum(x) for part in incidences.parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return ctx.incidences.take(*grads), None

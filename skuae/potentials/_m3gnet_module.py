@@ -31,9 +31,7 @@ class DeepGate(Gate):
 
     def forward(self, x: Tensor, edges: Tensor, near: Neighborhood) -> Tensor:
         """Return messages (E, dim) from sites (N, dim) and edges (E, dim)."""
-        inputs = self.project(2, edges)
-        inputs = inputs + near.centers.take(self.project(0, x))
-        inputs = inputs + near.neighbors.take(self.project(1, x))
+        inputs = near.ends.take(self.project(0, x), self.project(1, x)) + self.project(2, edges)
         for to_core, to_gate in zip(self.core_between, self.gate_between, strict=True):
             core, gate = F.silu(inputs).split(self.dim, dim=1)
             inputs = torch.cat([to_core(core), to_gate(gate)], dim=1)

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from skuae.potentials._basis import AngularBasis, RadialBasis, envelope
-from skuae.potentials._incidence import Incidence
+from skuae.potentials._incidence import Incidence, Incidences
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,22 @@ def test_sums_and_rows_have_two_derivatives():
         assert gradcheck(f, x) and gradgradcheck(f, x)
 
 
+def test_rows_of_several_arrays_are_added():
+    other = torch.tensor([1, 1, 0, 2, 0])
+    both = Incidences([Incidence(INDEX, 5), Incidence(other, 3)])
+    x, y = (torch.randn(n, 2, dtype=torch.float64, requires_grad=True) for n in (5, 3))
+    assert torch.allclose(both.take(x, y), x[INDEX] + y[other], atol=1e-14, rtol=0)
+    assert gradcheck(lambda x, y: both.take(x, y).sin(), (x, y))
+    assert gradgradcheck(lambda x, y: both.take(x, y).sin(), (x, y))
+    # One array may need no gradient.
+    (slope,) = torch.autograd.grad(both.take(x, y.detach()).sum(), x)
+    assert slope[:, 0].tolist() == [1, 0, 3, 1, 0]
+
+
 def test_nothing_refers_to_nothing():
     incidence = Incidence(torch.empty(0, dtype=torch.int64), 3)
     assert torch.equal(incidence.sum(torch.empty(0, 2)), torch.zeros(3, 2))
     x = torch.ones(3, 2, requires_grad=True)
     (slope,) = torch.autograd.grad(incidence.take(x).sum(), x)
     assert torch.equal(slope, torch.zeros(3, 2))
+    assert Incidences([incidence, incidence]).take(x, x).shape == (0, 2)
