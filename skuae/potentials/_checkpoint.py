@@ -90,36 +90,49 @@ class PotentialCheckpoint:
         return cls(path, state)
 
     def resume(self) -> None:
-        """Bring the state of training to where the file left off, if there is one."""
+        """Bring the state of training to where the file left off, if there is one.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged.
+        """
         if not self.path.exists():
             return
+        try:
+            arrays, card = read_safetensors(self.path, format=FORMAT)
+            with checked_content(self.path, "a checkpoint of this fit"):
+                self._take(arrays, card)
+        except ValueError as error:
+            raise ValueError(f"{error}. Delete the file to start this fit anew") from error
+
+    def _take(self, arrays: dict[str, np.ndarray], card: dict[str, Any]) -> None:
+        """Take over what a file holds, all or nothing."""
         state = self.state
-        arrays, card = read_safetensors(self.path, format=FORMAT)
-        with checked_content(self.path, "a checkpoint of this fit"):
-            history: History = take(card, "history", list)
-            if not 0 < len(history) <= state.max_epochs:
-                raise ValueError(f"it has {len(history)} epochs of {state.max_epochs}")
-            module = {
-                name: _take_like(value, arrays, f"module/{name}")
-                for name, value in state.module.state_dict().items()
+        history: History = take(card, "history", list)
+        if not 0 < len(history) <= state.max_epochs:
+            raise ValueError(f"it has {len(history)} epochs of {state.max_epochs}")
+        module = {
+            name: _take_like(value, arrays, f"module/{name}")
+            for name, value in state.module.state_dict().items()
+        }
+        weights = state.weights
+        mean, best = (
+            None if kind is None else [
+                _take_like(value, arrays, f"{name}/{i}") for i, value in enumerate(weights)
+            ]
+            for name, kind in (("mean", state.mean), ("best", state.best))
+        )  # fmt: skip
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for index in take(card, "trained", list):
+            like = weights[index]
+            slots[index] = {
+                slot: _take_like(
+                    torch.zeros(()) if slot == "step" else like, arrays, f"{index}/{slot}"
+                )
+                for slot in _SLOTS
             }
-            weights = state.weights
-            mean, best = (
-                None if kind is None else [
-                    _take_like(value, arrays, f"{name}/{i}") for i, value in enumerate(weights)
-                ]
-                for name, kind in (("mean", state.mean), ("best", state.best))
-            )  # fmt: skip
-            slots: dict[int, dict[str, torch.Tensor]] = {}
-            for index in take(card, "trained", list):
-                like = weights[index]
-                slots[index] = {
-                    slot: _take_like(
-                        torch.zeros(()) if slot == "step" else like, arrays, f"{index}/{slot}"
-                    )
-                    for slot in _SLOTS
-                }
-            check_all_taken(arrays)
+        check_all_taken(arrays)
         state.module.load_state_dict(module)
         optimizer = state.optimizer
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
