@@ -8,7 +8,8 @@ import torch
 from skuae.crystals import CrystalBatch, Crystals, as_crystals
 from skuae.potentials._contract import GPA, evaluate
 from skuae.potentials._edges import Edges, find_edges
-from skuae.potentials._fitted import FittedPotential, fixed_weights
+from skuae.potentials._fitted import FittedPotential
+from skuae.potentials._precision import flushed_denormals
 from skuae.training import library_defaults
 
 try:
@@ -67,7 +68,7 @@ class PotentialCalculator(Calculator):
             trained on.
         """
         super().calculate(atoms, properties, system_changes)
-        with library_defaults(), fixed_weights(self._fitted.module):
+        with library_defaults(), flushed_denormals():
             if self._near.is_old(self.atoms):
                 self._near.search(self.atoms, self._fitted)
             batch = self._near.batch(self.atoms, self._fitted.device, self._fitted.dtype)

@@ -86,7 +86,7 @@ def fit_potential(
         labels, fitted.energies_of_elements(crystals), crystals.sizes, crystals.offsets,
         fitted.device, fitted.dtype,
     )  # fmt: skip
-    trained = [p for p in fitted.module.parameters() if p.requires_grad]
+    trained = fitted.module.requires_grad_(True).parameters()
     optimizer = torch.optim.AdamW(trained, lr=estimator.lr, weight_decay=estimator.weight_decay)
     patience = estimator.n_iter_no_change if estimator.early_stopping else None
     state = TrainingState(
@@ -100,6 +100,7 @@ def fit_potential(
         after_epoch=checkpoint.keep if checkpoint else None,
     )  # fmt: skip
     state.finish()
+    fitted.module.requires_grad_(False)
     if n_known[rows, 3].any():
         fitted.has_magmoms = True
     elif estimator.init_from is not None:

@@ -1,7 +1,8 @@
 """The training loop of potentials: losses of energies, forces, stresses and moments."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch.nn import functional as F
 
 from skuae.crystals import CrystalBatch, PackedTensors
 from skuae.potentials._contract import Outputs, PotentialModule, evaluate
-from skuae.potentials._fitted import count_edges, cut_by_edges, fixed_weights
+from skuae.potentials._fitted import count_edges, cut_by_edges
 from skuae.potentials._labels import Labels
+from skuae.potentials._precision import flushed_denormals
 from skuae.potentials._state import TrainingState
 from skuae.training import learning_rate
 
@@ -175,7 +177,8 @@ def train(
             rate = settings.lr * learning_rate(settings.lr_schedule, i / n_steps)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            total += _step(packed, labels, batch, n_edges, settings, state)
+            with flushed_denormals():
+                total += _step(packed, labels, batch, n_edges, settings, state)
             state.average(i)
         losses = {"train_loss": total / n_batches}
         if len(held_back):
@@ -219,13 +222,23 @@ def mean_loss(
     """
     factors, derivatives = _factors(labels, rows, settings.loss)
     total = 0.0
-    with fixed_weights(module), torch.set_grad_enabled(derivatives):
+    with _fixed_weights(module), flushed_denormals(), torch.set_grad_enabled(derivatives):
         for part in cut_by_edges(rows, n_edges, settings.max_edges):
             batch = packed.batch(part)
             found = evaluate(module, batch, derivatives=derivatives)
             sums = summed_losses(found, labels.take(part), batch, settings.loss)
             total += sum(f * s.item() for f, s in zip(factors, sums, strict=True) if f)
     return total
+
+
+@contextmanager
+def _fixed_weights(module: torch.nn.Module) -> Iterator[None]:
+    """Let gradients run to positions only: slopes by weights take time and memory."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)
 
 
 def _step(

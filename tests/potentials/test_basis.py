@@ -8,6 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from skuae.potentials._basis import AngularBasis, RadialBasis, envelope
 from skuae.potentials._incidence import Incidence, Incidences
+from skuae.potentials._precision import flushed_denormals
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,19 @@ def test_nothing_refers_to_nothing():
     (slope,) = torch.autograd.grad(incidence.take(x).sum(), x)
     assert torch.equal(slope, torch.zeros(3, 2))
     assert Incidences([incidence, incidence]).take(x, x).shape == (0, 2)
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="the processor cannot")
+@pytest.mark.parametrize("before", [False, True])
+def test_denormals_are_zero_for_a_while(before):
+    def is_zero():
+        return (torch.full((8,), 1e-30) * 1e-10 == 0).all().item()
+
+    torch.set_flush_denormal(before)
+    try:
+        with pytest.raises(ZeroDivisionError), flushed_denormals():
+            assert is_zero()
+            raise ZeroDivisionError
+        assert is_zero() == before
+    finally:
+        torch.set_flush_denormal(False)

@@ -1,6 +1,7 @@
 """What would give wrong numbers in silence: labels of other atoms, NaN, constraints, references."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,23 @@ def test_tables_have_the_index_of_x(potential):
     named = pd.Series(X[:2], index=["a", "b"])
     assert potential.relax(named, max_steps=1).table.index.tolist() == ["a", "b"]
     assert potential.predict_all(named).index.tolist() == ["a", "b"]
+
+
+def test_threads_share_a_potential(potential):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: potential.predict(X), range(16)))
+    assert (np.stack(found) == potential.predict(X)).all()
+    module = potential.fitted_.module
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_damaged_checkpoints_say_how_to_start_anew(tmp_path):
+    start = CrystalPotential(SPEC, max_epochs=1, random_state=0, checkpoint_dir=tmp_path)
+    start.fit(X, ENERGIES)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged.*Delete the file to start this"):
+        start.fit(X, ENERGIES)
 
 
 def test_errors_of_torch_fail_one_crystal(potential, monkeypatch):
