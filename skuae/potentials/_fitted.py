@@ -204,7 +204,6 @@ class FittedPotential:
     ) -> list[Any]:  # fmt: skip
         """Return what a function returns for all crystals, cut by edges."""
         self.check(crystals)
-        _keep_freed_memory()
         packed = self.pack(crystals)
         at_once = edges_at_once(max_edges, self.device)
         cuts = cut_by_edges(np.arange(len(crystals)), count_edges(packed), at_once)
@@ -231,15 +230,6 @@ class FittedPotential:
         ndarray of shape (n,)
         """
         return compositions(crystals) @ self.references
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep up to 62 MiB that are freed, which the next step takes again.
-
-    Pages that come from the system each time cost a tenth of the time of a prediction. glibc keeps
-    twice the largest block below 32 MiB that it was given back.
-    """
-    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def refuse_elements(crystals: Crystals, known: np.ndarray, why: str) -> None:
