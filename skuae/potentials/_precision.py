@@ -34,7 +34,7 @@ def flushed_denormals() -> Iterator[None]:
     ------
     None
     """
-    was = not (torch.full((), 1e-39) * 0.5).item()
+    was = not (torch.full((), 1e-39, dtype=torch.float32) * 0.5).item()
     torch.set_flush_denormal(True)
     try:
         yield
