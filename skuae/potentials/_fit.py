@@ -37,7 +37,15 @@ from skuae.potentials._start import (
 )
 from skuae.potentials._state import History, TrainingState
 from skuae.potentials._training import LOSSES, LossSettings, TorchLabels, TrainingSettings, train
-from skuae.training import SCHEDULES, resolve_device, seed_of
+from skuae.training import (
+    SCHEDULES,
+    resolve_device,
+    seed_generators,
+    seed_of,
+    seeded_section,
+)
+
+_CPU = torch.device("cpu")  # where weights are drawn
 
 
 def fit_potential(
@@ -76,8 +84,8 @@ def fit_potential(
         check_both_parts(n_known[rows], n_known[valid], drawn=False)
     elif estimator.early_stopping:
         rows, valid = hold_back(crystals, n_known, rows, estimator.validation_fraction, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded_section(_CPU):
+        seed_generators(seed, _CPU)
         fitted = _start(estimator, crystals, table)
     fitted.module.to(resolve_device(estimator.device))
     _set_references(estimator, fitted, crystals, labels, rows)
@@ -100,6 +108,7 @@ def fit_potential(
         after_epoch=checkpoint.keep if checkpoint else None,
     )  # fmt: skip
     state.finish()
+    optimizer.zero_grad()
     fitted.module.requires_grad_(False)
     if n_known[rows, 3].any():
         fitted.has_magmoms = True

@@ -15,7 +15,13 @@ from skuae.training._fit import (
 )
 from skuae.training._labels import check_two_classes, read_labels
 from skuae.training._learned_input import LearnedInput, check_in_reach
-from skuae.training._net import CrystalNet, check_finite, outputs_of
+from skuae.training._net import (
+    CrystalNet,
+    check_finite,
+    outputs_of,
+    seed_generators,
+    seeded_section,
+)
 from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device, seed_of
 from skuae.training._precision import resolve_precision
@@ -69,7 +75,9 @@ __all__ = [
     "read_labels",
     "resolve_device",
     "resolve_precision",
+    "seed_generators",
     "seed_of",
+    "seeded_section",
     "seen_elements",
     "split_validation",
     "table_digest",

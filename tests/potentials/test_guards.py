@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from sklearn.base import clone
 from small_potentials import sample
 
 from skuae.potentials import CHGNet, CrystalPotential
@@ -117,6 +119,15 @@ def test_threads_share_a_potential(potential):
     assert (np.stack(found) == potential.predict(X)).all()
     module = potential.fitted_.module
     assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_fits_in_threads_draw_the_same_weights():
+    start = CrystalPotential(SPEC, max_epochs=1, random_state=0)
+    alone, state = start.fit(X, ENERGIES).predict(X), torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: clone(start).fit(X, ENERGIES).predict(X), range(12)))
+    assert (np.stack(found) == alone).all()
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_damaged_checkpoints_say_how_to_start_anew(tmp_path):
