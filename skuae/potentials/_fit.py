@@ -37,13 +37,7 @@ from skuae.potentials._start import (
 )
 from skuae.potentials._state import History, TrainingState
 from skuae.potentials._training import LOSSES, LossSettings, TorchLabels, TrainingSettings, train
-from skuae.training import (
-    SCHEDULES,
-    resolve_device,
-    seed_generators,
-    seed_of,
-    seeded_section,
-)
+from skuae.training import SCHEDULES, resolve_device, seed_generators, seed_of, seeded_section
 
 _CPU = torch.device("cpu")  # where weights are drawn
 

@@ -15,19 +15,14 @@ from skuae.training._fit import (
 )
 from skuae.training._labels import check_two_classes, read_labels
 from skuae.training._learned_input import LearnedInput, check_in_reach
-from skuae.training._net import (
-    CrystalNet,
-    check_finite,
-    outputs_of,
-    seed_generators,
-    seeded_section,
-)
+from skuae.training._net import CrystalNet, check_finite, outputs_of
 from skuae.training._network import ElementInput, Network
 from skuae.training._params import check_training_params, resolve_device, seed_of
 from skuae.training._precision import resolve_precision
 from skuae.training._regression import FittedRegression, RegressionTask
 from skuae.training._schedule import SCHEDULES, learning_rate
 from skuae.training._search import find_epochs
+from skuae.training._seeds import seed_generators, seeded_section
 from skuae.training._settings import Settings
 from skuae.training._shard_data import dataset_maker, make_loader
 from skuae.training._table_input import TableInput, check_covered, table_digest

@@ -11,9 +11,10 @@ from skuae.models import CrystalModule
 from skuae.training._callbacks import StoppedByCallback
 from skuae.training._checkpoint import Checkpoint, fingerprint
 from skuae.training._data import CrystalLoader
-from skuae.training._net import CrystalNet, Progress, seed_generators, seeded_section
+from skuae.training._net import CrystalNet, Progress
 from skuae.training._network import Network
 from skuae.training._norms import check_norms
+from skuae.training._seeds import seed_generators, seeded_section
 from skuae.training._settings import Settings
 from skuae.training._shard_data import dataset_maker, make_loader
 from skuae.training._targets import loss_weights

@@ -1,8 +1,6 @@
 """The skorch net of the estimators: batch format, loop and callbacks."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -20,6 +18,7 @@ from skuae.training._callbacks import StoppedByCallback, was_raised
 from skuae.training._data import CrystalLoader, TargetsOfBatch
 from skuae.training._norms import any_bond, frozen_norms
 from skuae.training._schedule import learning_rate
+from skuae.training._seeds import seed_generators
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -27,37 +26,6 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     # The fused one fails where a weight gets its first gradient later than others.
     "sgd": lambda groups, fused: torch.optim.SGD(groups, momentum=0.9),
 }
-
-
-# torch has one generator for the whole process: fits in several threads would draw from each
-# other's numbers. So they wait for one another; fits in processes (`n_jobs`) do not.
-_ONE_AT_A_TIME = threading.RLock()
-
-
-@contextmanager
-def seeded_section(device: torch.device) -> Iterator[None]:
-    """Have the generators of the CPU and of one device for oneself; put them back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
-        before = torch.mps.get_rng_state() if device.type == "mps" else None
-        try:
-            yield
-        finally:
-            if before is not None:
-                torch.mps.set_rng_state(before)
-
-
-def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed the generators of the CPU and of one device.
-
-    `torch.manual_seed` seeds all devices: a fit on the CPU would disturb what runs on a GPU.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
 
 
 class CrystalNet(NeuralNet):

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from skuae.analysis.models._environments import environments_of
 from skuae.analysis.models._networks import take_network
-from skuae.training import library_defaults
+from skuae.training import library_defaults, seed_generators, seeded_section
 
 _STATISTICS = ("distance", "ks")
 _EQUAL = 1e-3
@@ -112,8 +112,9 @@ def symmetry_scores(
 
 def _untrained(estimator, random_state):
     """Return a network of the same architecture with random weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(check_random_state(random_state).randint(2**31 - 1))
+    cpu = torch.device("cpu")
+    with seeded_section(cpu):
+        seed_generators(check_random_state(random_state).randint(2**31 - 1), cpu)
         module = estimator.network_.build(estimator.task_.n_outputs)
     return module.to(estimator.device_).eval()
 
