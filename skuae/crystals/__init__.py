@@ -20,7 +20,7 @@ from skuae.crystals._parsing import (
     parse_structure,
     read_bytes,
 )
-from skuae.crystals._reading import as_crystals
+from skuae.crystals._reading import as_crystals, rows_of
 from skuae.crystals._reduced import ReducedGraphs
 from skuae.crystals._remarks import warn_remarks
 from skuae.crystals._shard import Shard, join_shards, read_shard, write_shard
@@ -87,6 +87,7 @@ __all__ = [
     "read_bytes",
     "read_readable",
     "read_shard",
+    "rows_of",
     "space_group_names",
     "symmetry_of_rows",
     "take_rows",

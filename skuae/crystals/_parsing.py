@@ -251,7 +251,7 @@ def _from_json(text: str, limits: Limits) -> Structure:
 
 
 def _from_dict(content: dict[str, Any], limits: Limits) -> Structure:
-    """Return the Structure of a dict, without properties and oxidation states.
+    """Return the Structure of a dict, without oxidation states and most properties.
 
     pymatgen imports and calls whatever properties name under ``@module`` and ``@class``.
     """
@@ -279,7 +279,9 @@ def _from_dict(content: dict[str, Any], limits: Limits) -> Structure:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"site {number}: {what}") from error
-    return Structure(_lattice(content["lattice"]), species, coords)
+    moves = [_moves(site) for site in sites]
+    kept = {"selective_dynamics": moves} if any(moves) else None
+    return Structure(_lattice(content["lattice"]), species, coords, site_properties=kept)
 
 
 def _from_jarvis(atoms: dict[str, Any], limits: Limits) -> Structure:
@@ -339,6 +341,14 @@ def _species(site: dict[str, Any]) -> dict[str, float]:
             raise ValueError(f"{element} has the occupancy {amount!r}, expected above 0 to 1")
         amounts[element] = amounts.get(element, 0.0) + float(amount)
     return amounts
+
+
+def _moves(site: dict[str, Any]) -> list[bool] | None:
+    """Return along which lattice vectors a site may move, where its properties say so."""
+    properties = site.get("properties")
+    moves = properties.get("selective_dynamics") if isinstance(properties, dict) else None
+    is_said = isinstance(moves, (list, tuple)) and all(isinstance(move, bool) for move in moves)
+    return list(moves) if moves and is_said else None
 
 
 def _coords(site: dict[str, Any]) -> np.ndarray:

@@ -29,6 +29,7 @@ def read_poscar(text: str, limits: Limits) -> Structure:
     Returns
     -------
     Structure
+        With ``"selective_dynamics"``, where the text has it.
 
     Raises
     ------
@@ -57,7 +58,11 @@ def read_poscar(text: str, limits: Limits) -> Structure:
     _check_names(names, elements, first)
     cartesian = mode[0] in "cCkK"
     coords = coords * scale if cartesian else coords
-    return Structure(Lattice(cell * scale), elements, coords, coords_are_cartesian=cartesian)
+    moves = {"selective_dynamics": [_moves(lines[line]) for line in atoms]} if has_flags else None
+    return Structure(
+        Lattice(cell * scale), elements, coords, coords_are_cartesian=cartesian,
+        site_properties=moves,
+    )  # fmt: skip
 
 
 def is_poscar(text: str) -> bool:
@@ -142,6 +147,14 @@ def _name_behind(lines: Sequence[str], at: int) -> str | None:
     if len(words) >= 3 and all(_FLAG.fullmatch(word) for word in words[:3]):
         words = words[3:]
     return words[0] if words else None
+
+
+def _moves(line: str) -> list[bool]:
+    """Return along which lattice vectors an atom may move, by VASP's flags behind its numbers."""
+    flags = line.split()[3:6]
+    if len(flags) < 3 or not all(_FLAG.fullmatch(flag) for flag in flags):
+        return [True] * 3
+    return [flag.strip(".")[0] in "tT" for flag in flags]
 
 
 def _symbols_behind(names: Sequence[str | None], counts: Sequence[int]) -> list[str]:

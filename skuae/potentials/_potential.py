@@ -1,5 +1,6 @@
 """`CrystalPotential`: interatomic potentials as estimators of scikit-learn."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -24,9 +25,10 @@ class CrystalPotential(PredictingPotential):
 
     Parameters
     ----------
-    backbone : {"chgnet", "m3gnet", "mace"}, CHGNet, M3GNet, MACE or model, default="chgnet"
-        The network. A ``mace.modules.ScaleShiftMACE`` of the mace-torch package brings its weights,
-        from which training starts; a copy is trained.
+    backbone : {"chgnet", "m3gnet", "mace", "sevennet"}, specification or model, default="chgnet"
+        The network; a specification is ``CHGNet()``, ``M3GNet()``, ``MACE()`` or ``SevenNet()``. A
+        ``mace.modules.ScaleShiftMACE`` of the mace-torch package brings its weights, from which
+        training starts; a copy is trained.
     embedding : str, path, ElementTable, DataFrame or None, default=None
         Initial vectors of elements. None draws random vectors of H to Pu, as published, or takes
         those of a model. A table of another width than the network passes a linear layer first.
@@ -40,8 +42,8 @@ class CrystalPotential(PredictingPotential):
     energy_weight, force_weight : float, default=1.0
         Weights of energies per atom and of components of forces in the loss.
     stress_weight, magmom_weight : float, default=0.1
-        Weights of components of stresses and of magnetic moments in the loss. M3GNet ignores
-        moments, and so does MACE.
+        Weights of components of stresses and of magnetic moments in the loss. Only CHGNet
+        has moments; the others ignore them.
     loss : {"huber", "mse", "mae"}, default="huber"
         Each kind of label is averaged over the known ones of a batch, in eV per atom, eV/Å, GPa and
         Bohr magnetons.
@@ -354,8 +356,9 @@ class CrystalPotential(PredictingPotential):
         Raises
         ------
         ValueError
-            If a crystal is disordered, has an element that was not trained on, or has atoms that
-            must not move: constraints of ASE or selective dynamics of a POSCAR file.
+            If a crystal cannot be read, is disordered, has an element that was not trained on, or
+            has atoms that must not move: constraints of ASE, or selective dynamics of a POSCAR file
+            or a structure. No crystal is relaxed then.
         """
         check_is_fitted(self)
         params = SimpleNamespace(fmax=fmax, cell=cell, max_steps=max_steps)
@@ -363,6 +366,7 @@ class CrystalPotential(PredictingPotential):
         check_flags(params, "cell")
         check_at_least(params, "max_steps", 0)
         with library_defaults(), show_progress(self.verbose):
+            X = list(X) if isinstance(X, Iterator) else X
             crystals, _ = crystals_and_table(X)
             check_free(X, crystals)
             self.fitted_.check(crystals)

@@ -1,13 +1,14 @@
 """Relaxation of many crystals at once by FIRE, the fast inertial relaxation engine."""
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skuae._progress import progress_bar
-from skuae.crystals import Crystals
+from skuae.crystals import Crystals, parse_structure, rows_of
 from skuae.potentials._contract import GPA
 from skuae.potentials._fitted import FittedPotential
 
@@ -48,16 +49,19 @@ class Relaxation:
 
 
 def check_free(X: Any, crystals: Crystals) -> None:
-    """Raise ValueError at the first Atoms or Structure that has atoms which must not move.
+    """Raise ValueError at the first row that has atoms which must not move.
 
     Parameters
     ----------
     X : array-like of crystals
+        Packed crystals hold no word of it.
     crystals : Crystals
         What was read from it.
     """
-    rows = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X
-    for i, one in enumerate(rows if isinstance(rows, (list, tuple, pd.Series, np.ndarray)) else ()):
+    if isinstance(getattr(X, "crystals", X), Crystals):
+        return
+    for i, row in enumerate(rows_of(X)[0]):
+        one = parse_structure(row)[0] if isinstance(row, (dict, str, PathLike)) else row
         moves = getattr(one, "site_properties", {}).get("selective_dynamics", ())
         is_free = all(move is None or np.all(move) for move in moves)
         if len(getattr(one, "constraints", ())) or not is_free:

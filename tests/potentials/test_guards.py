@@ -90,7 +90,7 @@ def test_positions_that_become_nan_are_refused(potential):
     assert atoms.get_potential_energy() == pytest.approx(before, rel=1e-12)
 
 
-def test_fixed_atoms_are_not_moved_in_silence(potential):
+def test_fixed_atoms_are_not_moved_in_silence(potential, tmp_path):
     pytest.importorskip("ase")
     from ase.constraints import FixAtoms
 
@@ -103,8 +103,14 @@ def test_fixed_atoms_are_not_moved_in_silence(potential):
     fixed.add_site_property("selective_dynamics", moves)
     with pytest.raises(ValueError, match=r"row 0: some of its atoms are fixed"):
         potential.relax([fixed])
+    path = tmp_path / "POSCAR"
+    fixed.to(filename=path)
+    for rows in ([path], [str(path)], [fixed.as_dict()], (one for one in [fixed])):
+        with pytest.raises(ValueError, match=r"row 0.*: some of its atoms are fixed"):
+            potential.relax(rows)
     fixed.add_site_property("selective_dynamics", [[True] * 3] * len(fixed))
     assert len(potential.relax([fixed], max_steps=1).table) == 1
+    assert len(potential.relax((one for one in [fixed]), max_steps=1).table) == 1
 
 
 def test_tables_have_the_index_of_x(potential):
