@@ -15,7 +15,7 @@ from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, ElementTable
 from skuae._files import read_safetensors, write_safetensors
 from skuae.embedding import get_table
 from skuae.estimators._reading import FORMAT
-from skuae.training._net import seeded_section
+from skuae.training import seeded_section
 
 
 @pytest.fixture
