@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skuae import CrystalGNNRegressor, CrystalTransformerRegressor, UAETransformer, models
 from skuae.embedding import get_table
-from skuae.training._net import seed_generators
+from skuae.training import seed_generators
 
 
 def output(estimator, X):
